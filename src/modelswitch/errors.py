@@ -1,0 +1,32 @@
+"""The one kind of error that is meant for a person, and how a script shows it."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class UserError(Exception):
+    """A mistake that a user can mend: one line that names the key or file, what was found
+    and what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def fail(message: object) -> NoReturn:
+    """Print one line and leave with exit status 1."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    raise SystemExit(1)
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Call a script's ``main``; a `UserError` or a failing disk becomes one line, not a traceback."""
+    try:
+        main()
+    except UserError as error:
+        fail(error)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}")
