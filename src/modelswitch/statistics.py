@@ -1,0 +1,244 @@
+"""What can be said about results over seeds: intervals, paired differences, corrections, power.
+
+Everything works on plain sequences of numbers; scipy and statsmodels do the computing and are
+imported only when a function is called, so that importing this module costs nothing.
+
+A run with one seed has a mean and no interval: the interval and the p-value are NaN. The same
+holds where all seeds agree on a difference that is not zero: their spread is unknown, and a
+vanishing interval would claim certainty. Where every difference is exactly zero the two sides are
+the same thing: interval [0, 0], p = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+RESAMPLES = 9999
+NAN = math.nan
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `count` values with its t interval; `low`, `high` and `spread` may be NaN."""
+
+    mean: float
+    low: float
+    high: float
+    spread: float  # sample standard deviation, ddof = 1
+    count: int
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Mean of `better - than` over seeds, with two intervals and two p-values (two-sided)."""
+
+    estimate: float
+    low: float  # t interval
+    high: float
+    p: float  # paired t test
+    bootstrap_low: float  # percentile bootstrap over seeds: too narrow for few seeds
+    bootstrap_high: float
+    permutation_p: float  # sign flips, exact for few seeds: never below 2 / 2**count
+    spread: float  # standard deviation of the differences
+    count: int
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Exact McNemar test on images that both sides answered.
+
+    `only_first` counts images that only the first side got right, `only_second` the reverse.
+    """
+
+    only_first: int
+    only_second: int
+    images: int
+    p: float
+
+
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+    """Mean of `values` with its two-sided t interval; NaN entries are left out."""
+    import numpy as np
+    from scipy import stats
+
+    values = _clean(values)
+    if values.size == 0:
+        return Estimate(NAN, NAN, NAN, NAN, 0)
+    mean = float(values.mean())
+    if values.size == 1:
+        return Estimate(mean, NAN, NAN, NAN, 1)
+    spread = float(values.std(ddof=1))
+    if _constant(values):
+        # Seeds that agree exactly (an accuracy of 1.0, say) have a mean to show; as a description
+        # of these runs the interval is that point.
+        return Estimate(mean, mean, mean, 0.0, int(values.size))
+    low, high = stats.t.interval(
+        confidence, values.size - 1, loc=mean, scale=spread / np.sqrt(values.size)
+    )
+    return Estimate(mean, float(low), float(high), spread, int(values.size))
+
+
+def paired_difference(
+    better: Sequence[float],
+    than: Sequence[float],
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> PairedDifference:
+    """Compare two sides seed by seed.
+
+    `better` and `than` hold one value per seed, in the same order. Pairs in which a side is NaN
+    are left out. Raises ValueError if the lengths differ.
+    """
+    import numpy as np
+
+    if len(better) != len(than):
+        raise ValueError(f"paired sides need the same seeds: {len(better)} and {len(than)} values")
+    differences = np.asarray(better, dtype=float) - np.asarray(than, dtype=float)
+    return difference_from_zero(differences, confidence, resamples, seed)
+
+
+def difference_from_zero(
+    differences: Sequence[float],
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> PairedDifference:
+    """Like `paired_difference`, from one difference (or slope) per seed."""
+    import numpy as np
+    from scipy import stats
+
+    values = _clean(differences)
+    count = int(values.size)
+    if count == 0:
+        return PairedDifference(*([NAN] * 8), 0)
+    mean = float(values.mean())
+    if count == 1:
+        return PairedDifference(mean, *([NAN] * 7), 1)
+    if not values.any():
+        return PairedDifference(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, count)
+    if _constant(values):
+        return PairedDifference(mean, *([NAN] * 6), 0.0, count)
+    test = stats.ttest_1samp(values, 0.0)
+    interval = test.confidence_interval(confidence)
+    bootstrap = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=confidence,
+        n_resamples=resamples,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    permutation = stats.permutation_test(
+        (values,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=resamples,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return PairedDifference(
+        estimate=mean,
+        low=float(interval.low),
+        high=float(interval.high),
+        p=float(test.pvalue),
+        bootstrap_low=float(bootstrap.low),
+        bootstrap_high=float(bootstrap.high),
+        permutation_p=float(permutation.pvalue),
+        spread=float(values.std(ddof=1)),
+        count=count,
+    )
+
+
+def paired_by_seed(
+    better: Mapping[int, float], than: Mapping[int, float], **options
+) -> PairedDifference:
+    """`paired_difference` on the seeds that both sides have."""
+    seeds = sorted(set(better) & set(than))
+    return paired_difference([better[s] for s in seeds], [than[s] for s in seeds], **options)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction for testing several hypotheses; a NaN stays NaN and is not counted."""
+    import numpy as np
+    from statsmodels.stats.multitest import multipletests
+
+    p_values = np.asarray(p_values, dtype=float)
+    corrected = np.full(p_values.shape, NAN)
+    known = ~np.isnan(p_values)
+    if known.any():
+        corrected[known] = multipletests(p_values[known], method="holm")[1]
+    return corrected.tolist()
+
+
+def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> McNemar:
+    """Exact McNemar test of two sides' answers to the same images.
+
+    Takes one boolean per image and side. Pooled over seeds it asks whether these trained networks
+    differ on images like these; it knows nothing of what other seeds would bring. Raises
+    ValueError if the lengths differ.
+    """
+    import numpy as np
+    from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
+
+    first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
+    if first.shape != second.shape:
+        raise ValueError(f"McNemar needs the same images: {first.size} and {second.size} answers")
+    if first.size == 0:
+        return McNemar(0, 0, 0, NAN)
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    table = [
+        [int((first & second).sum()), only_first],
+        [only_second, int((~first & ~second).sum())],
+    ]
+    p = float(exact_mcnemar(table, exact=True).pvalue)
+    return McNemar(only_first, only_second, int(first.size), min(p, 1.0))
+
+
+def seeds_needed(
+    difference: float, spread: float, alpha: float = 0.05, power: float = 0.8
+) -> float:
+    """Seeds that a paired t test needs to find `difference` with the given power.
+
+    `spread` is the standard deviation of the paired differences. NaN where it is unknown, infinity
+    for a difference of zero, and never below 2.
+    """
+    import warnings
+
+    from statsmodels.stats.power import TTestPower
+
+    if math.isnan(difference) or math.isnan(spread):
+        return NAN
+    if difference == 0:
+        return math.inf
+    if spread == 0:
+        return 2.0
+    effect = abs(difference) / spread
+    test = TTestPower()
+    if test.power(effect, 2, alpha) >= power:
+        return 2.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the root search warns on its way to a solution
+        count = test.solve_power(effect_size=effect, alpha=alpha, power=power)
+    return float(math.ceil(float(count) - 1e-9))
+
+
+def _clean(values: Sequence[float]):
+    import numpy as np
+
+    values = np.asarray(values, dtype=float).ravel()
+    return values[~np.isnan(values)]
+
+
+def _constant(values) -> bool:
+    """Whether all values are one value, up to the rounding of a subtraction."""
+    import numpy as np
+
+    return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
