@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+MOST_SEEDS = 1_000_000  # nobody trains more; a difference that needs them is none
 NAN = math.nan
 
 
@@ -208,10 +209,8 @@ def seeds_needed(
     """Seeds that a paired t test needs to find `difference` with the given power.
 
     `spread` is the standard deviation of the paired differences. NaN where it is unknown, infinity
-    for a difference of zero, and never below 2.
+    for a difference of zero (or as good as), and never below 2.
     """
-    import warnings
-
     from statsmodels.stats.power import TTestPower
 
     if math.isnan(difference) or math.isnan(spread):
@@ -221,13 +220,21 @@ def seeds_needed(
     if spread == 0:
         return 2.0
     effect = abs(difference) / spread
-    test = TTestPower()
-    if test.power(effect, 2, alpha) >= power:
-        return 2.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the root search warns on its way to a solution
-        count = test.solve_power(effect_size=effect, alpha=alpha, power=power)
-    return float(math.ceil(float(count) - 1e-9))
+
+    def enough(count: int) -> bool:
+        # NaN is what comes out for effects far beyond any doubt
+        return not TTestPower().power(effect, count, alpha) < power
+
+    # statsmodels' own search for the count fails for few seeds, so only its power is used
+    low, high = 1, 2
+    while not enough(high):
+        if high > MOST_SEEDS:
+            return math.inf
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return float(high)
 
 
 def _clean(values: Sequence[float]):

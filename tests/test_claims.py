@@ -1,0 +1,152 @@
+"""Verdicts follow from the numbers: each claim here is settled by tables made to settle it."""
+
+import math
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import tidy_examples
+from pydantic import ValidationError
+
+from modelswitch import statistics, tidy
+from modelswitch.claims import Claim, assess, verdict
+
+
+def models(values: dict[str, list[float]], metric: str = "accuracy") -> pd.DataFrame:
+    """models.csv with one chain per entry and one value per seed."""
+    return pd.DataFrame(
+        [
+            {"dataset": "d", "seed": seed, "lineage": f"teacher/student@{label}",
+             "model": "student", "chains": label, "split": "test",
+             "parameters": 10, "accuracy": 0.5, metric: value}
+            for label, per_seed in values.items()
+            for seed, value in enumerate(per_seed)
+        ]
+    )  # fmt: skip
+
+
+def tables(folder, values, metric="accuracy") -> tidy.Tables:
+    models(values, metric).to_csv(folder / "models.csv", index=False)
+    return tidy.Tables(folder)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "low", "high", "smallest", "expected"),
+    [
+        (0.02, 0.01, 0.03, 0.0, "supported"),
+        (0.02, 0.01, 0.03, 0.02, "supported"),
+        (0.02, 0.01, 0.03, 0.025, "not supported"),  # surely above zero, perhaps not enough
+        (0.02, 0.01, 0.03, 0.05, "contradicted"),  # an effect of interest is ruled out
+        (0.01, -0.01, 0.03, 0.0, "not supported"),
+        (-0.02, -0.03, -0.01, 0.0, "contradicted"),
+        (0.0, 0.0, 0.0, 0.0, "not supported"),
+        (0.0, 0.0, 0.0, 0.01, "contradicted"),
+        (0.02, math.nan, math.nan, 0.0, "not supported"),
+    ],
+)
+def test_verdict(estimate, low, high, smallest, expected):
+    assert verdict(estimate, low, high, smallest) == expected
+
+
+def test_a_claim_is_settled_by_paired_differences_and_corrected(tmp_path):
+    found = tables(
+        tmp_path,
+        {
+            "chain": [0.90, 0.80, 0.71],
+            "direct": [0.88, 0.785, 0.69],
+            "scratch": [0.91, 0.815, 0.73],
+        },
+    )
+    claims = {
+        "chain_beats_direct": Claim(better="chain", than="direct"),
+        "chain_beats_scratch": Claim(better="chain", than="scratch"),
+        "untested": Claim(better="chain", than="nowhere"),
+    }
+    first, second, third = assess(claims, found)
+    expected = statistics.paired_difference([0.90, 0.80, 0.71], [0.88, 0.785, 0.69])
+    assert first["verdict"] == "supported"
+    assert (first["estimate"], first["low"]) == (expected.estimate, pytest.approx(expected.low))
+    assert first["p_holm"] == pytest.approx(2 * min(first["p"], second["p"]))
+    assert second["verdict"] == "contradicted"
+    assert (third["verdict"], third["note"]) == ("not tested", "no results for 'nowhere'")
+    assert math.isnan(third["p_holm"])
+
+
+def test_less_is_better_for_some_metrics(tmp_path):
+    found = tables(tmp_path, {"a": [0.1, 0.12, 0.11], "b": [0.3, 0.31, 0.33]}, metric="nll")
+    [row] = assess({"c": Claim(better="a", than="b", metric="nll")}, found)
+    assert row["verdict"] == "supported"
+    assert row["estimate"] == pytest.approx(0.61 / 3)
+
+
+def test_of_several_rivals_the_best_is_the_one_to_beat(tmp_path):
+    found = tables(tmp_path, {"s": [0.9, 0.91], "a": [0.7, 0.7], "b": [0.8, 0.82]})
+    [row] = assess({"c": Claim(better="s", than=("a", "b"))}, found)
+    assert row["than"] == "b"
+    assert "best of a, b" in row["note"]
+
+
+def test_a_lineage_is_a_side_too_and_one_seed_has_no_interval(tmp_path):
+    found = tables(tmp_path, {"a": [0.9], "b": [0.7]})
+    [row] = assess({"c": Claim(better="teacher/student@a", than="b")}, found)
+    assert (row["verdict"], row["seeds"]) == ("not supported", 1)
+    assert "no interval" in row["note"]
+
+
+def test_selector_claims(tmp_path):
+    tidy_examples.write_selection(tmp_path)
+    found = tidy.Tables(tmp_path)
+    claims = {
+        "improves": Claim(
+            better="selector",
+            rises_with="level",
+            metric="selection_accuracy",
+            where={"side": ("periocular", "iris"), "seen": True},
+        ),
+        "always_a_improves": Claim(
+            better="always_iris", rises_with="level", metric="selection_accuracy", smallest=0.1
+        ),
+        "beats_single": Claim(
+            better="selector",
+            than=("always_periocular", "always_iris"),
+            where={"degradation": "noise", "level": 1},
+        ),
+    }
+    improves, flat, beats = assess(claims, found)
+    assert improves["verdict"] == "supported"
+    assert improves["estimate"] == pytest.approx(0.4, abs=0.03), "rise over the range of levels"
+    assert "Spearman" in improves["note"]
+    assert flat["verdict"] == "contradicted"
+    assert beats["verdict"] == "supported"
+
+
+def test_mcnemar_is_pooled_over_seeds(tmp_path):
+    tidy_examples.write(tmp_path, images=200)
+    [row] = assess({"c": Claim(better="chain", than="scratch")}, tidy.Tables(tmp_path))
+    assert 0 < row["mcnemar_p"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"better": "a"}, "either `than` or `rises_with`"),
+        ({"better": "a", "than": "b", "rises_with": "level"}, "either `than` or `rises_with`"),
+        ({"better": "a", "than": "a"}, "two different sides"),
+        ({"better": "a", "than": "b", "metric": "beauty"}, "Input should be 'accuracy'"),
+        ({"better": "a", "than": "b", "smallest": -1}, "greater than or equal to 0"),
+        ({"better": "a", "than": "b", "bigger": 1}, "Extra inputs"),
+        ({"better": "a", "than": "b", "where": {"colour": "x"}}, "allowed are selector"),
+    ],
+)
+def test_a_claim_that_makes_no_sense_is_refused(wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        Claim(**wrong)
+
+
+def test_a_training_job_that_reads_claims_does_not_pay_for_pandas():
+    code = (
+        "import sys, modelswitch.claims, modelswitch.statistics, modelswitch.tidy;"
+        "sys.exit(any(m in sys.modules for m in ('pandas', 'scipy', 'matplotlib', 'statsmodels')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
