@@ -108,12 +108,20 @@ class Cluster:
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
-        for name in ("state", "spool"):
+        for name in ("state", "spool", "bin"):
             (self.folder / name).mkdir()
+        # The executor plugin clears SLURM_CONF before it calls srun inside a job, since on a
+        # real cluster the configuration is found without it.
+        srun = self.folder / "bin" / "srun"
+        srun.write_text(
+            f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {find("srun")} "$@"\n'
+        )
+        srun.chmod(0o755)
         self.environment = {
             # A test may itself run inside a SLURM job; nothing of that one may leak in.
             **{k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))},
             "SLURM_CONF": str(self.folder / "slurm.conf"),
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
         }
         self.daemons: list[subprocess.Popen] = []
 
