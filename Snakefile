@@ -1,0 +1,26 @@
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+container: "docker://python:3.11-slim"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/chain.smk"
+include: "rules/responses.smk"
+include: "rules/report.smk"
+include: "rules/plan.smk"
+
+
+localrules:
+    all,
+    models,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.models.input,
+        rules.report_tables.output,

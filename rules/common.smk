@@ -1,0 +1,77 @@
+import sys
+from pathlib import Path
+
+from modelswitch import checks
+from modelswitch.config import input_files, load
+from modelswitch.digests import code_digest
+from modelswitch.errors import UserError, fail
+from modelswitch.graph import Graph
+from modelswitch.lineage import BRANCH, ONE_STEP, SEVERAL_STEPS, ANY_LINEAGE, NAME
+
+PYTHON = sys.executable
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+
+if not config:
+    examples = sorted(p.name for p in (Path(workflow.basedir) / "config").glob("*.yaml"))
+    fail(f"no configuration; use --configfile config/<one of {', '.join(examples)}>")
+
+try:
+    EXPERIMENT = load(dict(config), ", ".join(map(str, workflow.configfiles)) or "configuration")
+    checks.checked(EXPERIMENT)
+except UserError as error:
+    fail(error)
+
+GRAPH = Graph(EXPERIMENT)
+RESOURCES = EXPERIMENT.resources
+
+
+wildcard_constraints:
+    experiment=EXPERIMENT.name.replace(".", r"\.").replace("+", r"\+"),
+    dataset=NAME,
+    branch=BRANCH,
+    lineage=ANY_LINEAGE,
+
+
+def place(wildcards):
+    return GRAPH.place(wildcards.dataset, wildcards.branch, wildcards.lineage)
+
+
+def code(script):
+    return code_digest(SCRIPTS / script)
+
+
+def teacher_models(wildcards):
+    here = place(wildcards)
+    if not GRAPH.needs_live_teachers(here):
+        return []
+    return [teacher.file("model.safetensors") for teacher in GRAPH.teachers(here)]
+
+
+def teacher_responses(wildcards):
+    here = place(wildcards)
+    if not GRAPH.stores(here):
+        return []
+    return [teacher.file("responses.safetensors") for teacher in GRAPH.teachers(here)]
+
+
+def pretrained_student(wildcards):
+    here = place(wildcards)
+    return [here.file("hint.safetensors")] if GRAPH.pretrains(here) else []
+
+
+def matched_history(wildcards):
+    matched = GRAPH.matched(place(wildcards))
+    return [] if matched is None else [matched.file("history.csv")]
+
+
+def option(name, values):
+    """A command-line option with its values, or nothing where there are none."""
+    return [name, *values] if values else []
+
+
+def more_memory(wildcards, attempt):
+    return RESOURCES.mem_mb * attempt
+
+
+def more_time(wildcards, attempt):
+    return RESOURCES.runtime * attempt

@@ -1,0 +1,10 @@
+# What would be trained, how large it is and how long it takes, before anything is.
+
+
+rule plan:
+    localrule: True
+    params:
+        experiment=EXPERIMENT.model_dump_json(),
+    threads: workflow.cores or 1
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/plan.py --experiment {params.experiment:q} --cores {threads}"

@@ -1,0 +1,360 @@
+"""An experiment's configuration: one YAML, validated before anything is planned or run.
+
+Light to import, for it is read whenever Snakemake parses the workflow: no torch in here.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from modelswitch.errors import UserError
+from modelswitch.lineage import Lineage, Step
+from modelswitch.specs import (
+    Augmentation,
+    MatchedWeighting,
+    ModelSpec,
+    Name,
+    Share,
+    Strict,
+    Training,
+    TrainingChange,
+    Transfer,
+    merged,
+)
+
+RESERVED_NAMES = {"tables", "figures", "claims", "selector", "reference", "logs", "benchmarks"}
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+class DataBase(Strict):
+    name: Name | None = Field(
+        default=None, description="folder name in results; by default that of the source"
+    )
+    validation: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.1, description="share of the training images held back, stratified, by seed"
+    )
+    augment: Augmentation = Field(default=Augmentation(), description="random views")
+
+
+class DigitsData(DataBase):
+    """scikit-learn's handwritten digits: 1,797 grey images of 8 x 8."""
+
+    source: Literal["digits"]
+    test: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.25, description="share of the images for testing, the same for every seed"
+    )
+
+
+class NpzData(DataBase):
+    """A .npz with x_train, y_train, x_test, y_test and, if there, class_names."""
+
+    source: Literal["npz"]
+    path: str = Field(description="file, relative to the working directory")
+
+
+class FolderData(DataBase):
+    """A folder of images: <split>/<class>/..., or <class>/... and a share for testing."""
+
+    source: Literal["folder"]
+    path: str = Field(description="folder, relative to the working directory")
+    size: (
+        tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]] | None
+    ) = Field(default=None, description="height and width to resize to; needed if they differ")
+    colour: Literal["rgb", "grey"] = "rgb"
+    test: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2, description="share for testing where there are no train and test folders"
+    )
+
+
+class TorchvisionData(DataBase):
+    """A classification set that torchvision downloads."""
+
+    source: Literal["torchvision"]
+    dataset: str = Field(description="class name in torchvision.datasets, e.g. CIFAR10")
+    root: str = Field(default="data", description="folder to download to")
+    size: (
+        tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]] | None
+    ) = Field(default=None, description="height and width to resize to; needed if they differ")
+
+
+DataSpec = Annotated[
+    DigitsData | NpzData | FolderData | TorchvisionData, Field(discriminator="source")
+]
+
+
+def input_files(spec: DataSpec) -> list[str]:
+    """Files that a data set is made from, for Snakemake to track."""
+    return [spec.path] if isinstance(spec, NpzData) else []
+
+
+def check_present(spec: DataSpec) -> None:
+    """Raise `UserError` if the file or folder is not there, without reading it."""
+    if isinstance(spec, NpzData) and not Path(spec.path).is_file():
+        raise UserError(f"data.path: {spec.path}: no such file")
+    if isinstance(spec, FolderData) and not Path(spec.path).is_dir():
+        raise UserError(f"data.path: {spec.path}: no such folder")
+
+
+# --- experiment -----------------------------------------------------------------------------
+
+
+class Responses(Strict):
+    """How responses of teachers are stored, for transfers with views: stored."""
+
+    views: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=8, description="fixed views of every training image, used in turn"
+    )
+    folds: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0,
+        description="0, or k >= 2: train k teachers on k - 1 parts each, and store for every image "
+        "the responses of the one that has not seen it",
+    )
+
+    @field_validator("folds")
+    @classmethod
+    def _none_or_some(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves nothing to train on; 0 for none, or at least 2")
+        return folds
+
+
+class Sweep(Strict):
+    """Variants of the last transfer of a chain, one for every combination of values."""
+
+    chain: str = Field(description="lineage whose last transfer is varied")
+    over: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        min_length=1,
+        description="key of the transfer (dots go deeper, e.g. hint.weight) to a list of values; "
+        "a list inside a weighting rule's parameter is expanded as well",
+    )
+
+
+class Resources(Strict):
+    """What one training asks of Snakemake; profiles and command line override it."""
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpu: Annotated[int, Field(ge=0, le=1)] = Field(
+        default=1, description="GPUs, if there are any; without one trainings run on the processor"
+    )
+    mem_mb: Annotated[int, Field(ge=1)] = Field(default=3000, description="grows with every retry")
+    runtime: Annotated[int, Field(ge=1)] = Field(
+        default=240, description="minutes; grows with every retry"
+    )
+
+
+class Experiment(Strict):
+    """One experiment: data, models, how they are switched, and how often."""
+
+    name: Name = Field(description="results go to results/<name>/")
+    data: DataSpec
+    models: dict[Name, ModelSpec] = Field(min_length=1)
+    transfers: dict[Name, Transfer] = {}
+    chains: dict[Name, str] = Field(
+        default={}, description="label to lineage, e.g. direct: teacher/student@kd"
+    )
+    sweeps: dict[Name, Sweep] = Field(default={}, description="variants, expanded by the workflow")
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = [0, 1, 2]
+    training: Training = Training()
+    model_training: dict[Name, TrainingChange] = Field(
+        default={}, description="changes to `training` for single models"
+    )
+    responses: Responses = Responses()
+    resources: Resources = Resources()
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name == "reference":
+            raise ValueError("'reference' is kept for committed results")
+        return name
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError(f"seeds repeat: {seeds}")
+        return seeds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        for name in self.datasets:
+            if name in RESERVED_NAMES:
+                raise ValueError(f"data.name: {name!r} is kept for other files")
+        if not self.chains and not self.sweeps:
+            raise ValueError("chains: none given; at least one chain or sweep is needed")
+        for name in self.model_training:
+            _known("model_training", name, self.models, "model")
+        for label, lineage in self.lineages.items():
+            self._check_chain(label, lineage)
+        for name, change in self.model_training.items():
+            _valid_training(f"model_training.{name}", self.training, change)
+        return self
+
+    def _check_chain(self, label: str, lineage: Lineage) -> None:
+        for step in lineage.steps:
+            _known(f"chains.{label}", step.model, self.models, "model")
+            if step.transfer is None:
+                continue
+            _known(f"chains.{label}", step.transfer, self.all_transfers, "transfer")
+            weighting = self.all_transfers[step.transfer].weighting
+            if isinstance(weighting, MatchedWeighting):
+                where = f"transfers.{step.transfer}.weighting.to"
+                _known(where, weighting.to, self.all_transfers, "transfer")
+                rule = self.all_transfers[weighting.to].weighting.rule
+                if rule not in ("correctness", "hard_switch", "confidence", "wsl", "shuffled"):
+                    raise ValueError(
+                        f"{where}: the rule {rule!r} of {weighting.to!r} does not weight samples; "
+                        "allowed: correctness, hard_switch, confidence, wsl, shuffled"
+                    )
+            self.training_of(step)
+
+    @property
+    def datasets(self) -> list[str]:
+        """The folder names of the data sets; several modalities have one each."""
+        return [self.data.name or self.data.source]
+
+    @functools.cached_property
+    def all_transfers(self) -> dict[str, Transfer]:
+        """Those given and those that sweeps add."""
+        return self.transfers | {name: transfer for _, name, transfer, _ in self._swept()}
+
+    @functools.cached_property
+    def lineages(self) -> dict[str, Lineage]:
+        """Label to lineage, of chains and sweeps."""
+        given = {}
+        for label, chain in self.chains.items():
+            try:
+                given[label] = Lineage.parse(chain)
+            except UserError as error:
+                raise ValueError(f"chains.{label}: {error}") from error
+        return given | {label: lineage for label, _, _, lineage in self._swept()}
+
+    def _swept(self) -> Iterator[tuple[str, str, Transfer, Lineage]]:
+        """Label, transfer name, transfer and lineage of every variant of every sweep."""
+        for sweep_name, sweep in self.sweeps.items():
+            where = f"sweeps.{sweep_name}"
+            try:
+                lineage = Lineage.parse(sweep.chain)
+            except UserError as error:
+                raise ValueError(f"{where}.chain: {error}") from error
+            base = lineage.last.transfer
+            if base is None:
+                raise ValueError(f"{where}.chain: {sweep.chain!r} has no transfer to vary")
+            _known(f"{where}.chain", base, self.transfers, "transfer")
+            for suffix, changes in _combinations(sweep.over):
+                values = self.transfers[base].model_dump(mode="json")
+                for key, value in changes.items():
+                    _set(values, key, value, where)
+                try:
+                    transfer = Transfer.model_validate(values)
+                except ValidationError as error:
+                    raise ValueError(f"{where}, {suffix}: {describe(error)}") from error
+                name = f"{base}-{suffix}"
+                step = Step(lineage.last.model, name)
+                yield f"{sweep_name}-{suffix}", name, transfer, Lineage((*lineage.steps[:-1], step))
+
+    def training_of(self, step: Step) -> Training:
+        """The training settings of a step: the experiment's, the model's, the transfer's."""
+        changes = [self.model_training.get(step.model)]
+        if step.transfer is not None:
+            changes.append(self.all_transfers[step.transfer].training)
+        return _valid_training(f"training of {step}", self.training, *changes)
+
+    def hint_training_of(self, step: Step) -> Training:
+        hint = self.all_transfers[step.transfer].hint
+        return _valid_training(f"hint training of {step}", self.training_of(step), hint.training)
+
+
+def _valid_training(where: str, base: Training, *changes: TrainingChange | None) -> Training:
+    try:
+        return merged(base, *changes)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {describe(error)}") from error
+
+
+def _known(where: str, name: str, allowed: dict[str, Any], kind: str) -> None:
+    if name not in allowed:
+        names = ", ".join(allowed) or "none is defined"
+        raise ValueError(f"{where}: unknown {kind} {name!r}; allowed: {names}")
+
+
+def _combinations(over: dict[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every combination of values with a name for it."""
+    expanded = [
+        [(key, label, value) for entry in values for label, value in _labelled(key, entry)]
+        for key, values in over.items()
+    ]
+    for combination in itertools.product(*expanded):
+        yield "-".join(c[1] for c in combination), {c[0]: c[2] for c in combination}
+
+
+def _labelled(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        short = key.rsplit(".", 1)[-1]
+        yield (str(value) if key == "weighting" else f"{short}{value}"), value
+        return
+    lists = {k: v if isinstance(v, list) else [v] for k, v in value.items() if k != "rule"}
+    rule = str(value.get("rule", key))
+    for choice in itertools.product(*lists.values()):
+        chosen = dict(zip(lists, choice, strict=True))
+        yield "-".join([rule, *(f"{k}{v}" for k, v in chosen.items())]), {"rule": rule} | chosen
+
+
+def _set(values: dict[str, Any], key: str, value: Any, where: str) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        if not isinstance(values.get(part), dict):
+            raise ValueError(f"{where}.over: {key!r} is no key of the transfer")
+        values = values[part]
+    values[last] = value
+
+
+# --- reading --------------------------------------------------------------------------------
+
+_EXPERIMENT = TypeAdapter(Experiment)
+
+
+def describe(error: ValidationError) -> str:
+    """The first problem of a validation as one line: key, what was found, what is allowed."""
+    problem = error.errors(include_url=False)[0]
+    tags = {"plain", "resnet", "timm", "torchvision", "import"}
+    location = [str(part) for part in problem["loc"]]
+    # Tags of discriminated unions are in pydantic's locations but not in the YAML.
+    kept = [p for i, p in enumerate(location) if not (i and p in tags | _UNION_TAGS)]
+    where = ".".join(kept)
+    message = problem["msg"].removeprefix("Value error, ")
+    found = problem.get("input")
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    if problem["type"] == "value_error":
+        return f"{where}: {message}" if where else message
+    return f"{where}: found {_shown(found)}; {message[0].lower()}{message[1:]}"
+
+
+_UNION_TAGS = {
+    *("digits", "npz", "folder", "fixed", "correctness", "hard_switch", "confidence", "wsl"),
+    *("adjusted", "dkd", "standardised", "shuffled", "matched", "[key]"),
+}
+
+
+def _shown(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def load(values: dict[str, Any], source: str = "configuration") -> Experiment:
+    """The experiment that ``values`` (parsed YAML) describes; raises `UserError`.
+
+    Args:
+        source: file name for messages.
+    """
+    try:
+        return _EXPERIMENT.validate_python(values)
+    except ValidationError as error:
+        raise UserError(f"{source}: {describe(error)}") from error

@@ -1,0 +1,164 @@
+"""From an experiment to jobs: what each training depends on, and which trainings there are."""
+
+import functools
+from collections.abc import Iterator
+
+from modelswitch.config import Experiment
+from modelswitch.lineage import Branch, Lineage, Place
+from modelswitch.specs import Hint, Job, MatchedWeighting, Teacher, Transfer
+
+
+class Graph:
+    """The jobs of an experiment. Each is built once: Snakemake asks for it several times."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.train_job = functools.cache(self._train_job)
+        self.hint_job = functools.cache(self._hint_job)
+        self.respond_job = functools.cache(self._respond_job)
+        self.place = functools.cache(self._place)
+
+    def _place(self, dataset: str, branch: str, lineage: str) -> Place:
+        return Place(self.experiment.name, dataset, Branch.parse(branch), Lineage.parse(lineage))
+
+    def places(self) -> Iterator[Place]:
+        """The ends of all chains, for every data set and seed; each once."""
+        for dataset in self.experiment.datasets:
+            for seed in self.experiment.seeds:
+                for lineage in dict.fromkeys(self.experiment.lineages.values()):
+                    yield Place(self.experiment.name, dataset, Branch(seed), lineage)
+
+    def all_places(self) -> list[Place]:
+        """All models that are trained: ends of chains, what lies above them, fold teachers."""
+        found: dict[Place, None] = {}
+
+        def visit(place: Place) -> None:
+            if place in found:
+                return
+            found[place] = None
+            for teacher in self.teachers(place):
+                visit(teacher)
+                for fold in self.fold_teachers(teacher) if self.stores(place) else ():
+                    visit(fold)
+            matched = self.matched(place)
+            if matched is not None:
+                visit(matched)
+
+        for place in self.places():
+            visit(place)
+        return list(found)
+
+    def transfer(self, place: Place) -> Transfer | None:
+        name = place.lineage.last.transfer
+        return None if name is None else self.experiment.all_transfers[name]
+
+    def _at(self, place: Place, lineage: Lineage) -> Place:
+        return Place(place.experiment, place.dataset, place.branch, lineage)
+
+    def parent(self, place: Place) -> Place:
+        return self._at(place, place.lineage.parent)
+
+    def teachers(self, place: Place) -> list[Place]:
+        """Who guides a place, nearest first."""
+        transfer = self.transfer(place)
+        if transfer is None:
+            return []
+        above = [self._at(place, lineage) for lineage in place.lineage.ancestors()]
+        return above if transfer.guides == "ancestors" else above[:1]
+
+    def stores(self, place: Place) -> bool:
+        """Whether the teachers' responses come from files."""
+        transfer = self.transfer(place)
+        return transfer is not None and transfer.views == "stored"
+
+    def folds(self, branch: Branch) -> int:
+        """Folds of the responses in a branch: a fold's own teachers answer as they are."""
+        return self.experiment.responses.folds if branch.fold is None else 0
+
+    def fold_teachers(self, teacher: Place) -> list[Place]:
+        folds = self.folds(teacher.branch)
+        return [
+            Place(
+                teacher.experiment,
+                teacher.dataset,
+                Branch(teacher.branch.seed, fold, folds),
+                teacher.lineage,
+            )
+            for fold in range(folds)
+        ]
+
+    def responders(self, teacher: Place) -> list[Place]:
+        """The models whose responses are stored for a teacher."""
+        return self.fold_teachers(teacher) or [teacher]
+
+    def hint(self, place: Place) -> Hint | None:
+        transfer = self.transfer(place)
+        return None if transfer is None else transfer.hint
+
+    def pretrains(self, place: Place) -> bool:
+        hint = self.hint(place)
+        return hint is not None and hint.mode == "pretrain"
+
+    def needs_live_teachers(self, place: Place) -> bool:
+        """Whether the teachers' weights are read: not if all that is needed of them is stored."""
+        hint = self.hint(place)
+        return not self.stores(place) or (hint is not None and hint.mode == "joint")
+
+    def matched(self, place: Place) -> Place | None:
+        """The training whose mean weights this one takes."""
+        transfer = self.transfer(place)
+        if transfer is None or not isinstance(transfer.weighting, MatchedWeighting):
+            return None
+        return self._at(place, place.lineage.sibling(transfer.weighting.to))
+
+    def _base(self, place: Place) -> dict:
+        data = self.experiment.data
+        return {
+            "dataset": place.dataset,
+            "branch": str(place.branch),
+            "lineage": str(place.lineage),
+            "model": self.experiment.models[place.lineage.last.model],
+            "augmentation": data.augment,
+            "validation": data.validation,
+        }
+
+    def _teacher(self, place: Place, stored: bool) -> Teacher:
+        return Teacher(
+            lineage=str(place.lineage),
+            model=self.experiment.models[place.lineage.last.model],
+            digest=self.train_job(place).digest,
+            responses=self.respond_job(place).digest if stored else "",
+        )
+
+    def _train_job(self, place: Place) -> Job:
+        """The job of a first model or of a switch."""
+        stored, matched = self.stores(place), self.matched(place)
+        return Job(
+            **self._base(place),
+            training=self.experiment.training_of(place.lineage.last),
+            transfer=self.transfer(place),
+            teachers=[self._teacher(teacher, stored) for teacher in self.teachers(place)],
+            hint=self.hint_job(place).digest if self.pretrains(place) else "",
+            matched="" if matched is None else self.train_job(matched).digest,
+            stored_views=self.experiment.responses.views if stored else 0,
+            folds=self.folds(place.branch) if stored else 0,
+        )
+
+    def _hint_job(self, place: Place) -> Job:
+        """The pre-training of a student's front; of the transfer it depends on the hint alone."""
+        return Job(
+            **self._base(place),
+            training=self.experiment.hint_training_of(place.lineage.last),
+            transfer=Transfer(hint=self.hint(place)),
+            teachers=[self._teacher(self.parent(place), stored=False)],
+        )
+
+    def _respond_job(self, place: Place) -> Job:
+        """The storing of a teacher's responses."""
+        return Job(
+            **self._base(place),
+            training=self.experiment.training_of(place.lineage.last),
+            teachers=[self._teacher(model, stored=False) for model in self.responders(place)],
+            stored_views=self.experiment.responses.views,
+            folds=self.folds(place.branch),
+        )

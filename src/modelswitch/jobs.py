@@ -1,0 +1,233 @@
+"""What every training job does around the loop: read and check inputs, train, answer, write."""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modelswitch import artifacts, evaluation, precision
+from modelswitch.datasets import ImageArrays, fold_of, split
+from modelswitch.digests import code_digest
+from modelswitch.errors import UserError
+from modelswitch.lineage import Branch, derive_seed
+from modelswitch.models import build
+from modelswitch.resume import ResumeFiles
+from modelswitch.specs import Job, ModelSpec, Teacher, Training, digest
+from modelswitch.training import Interrupted, train
+from modelswitch.views import Normaliser, Views
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The arguments that all training scripts share."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument("--job", required=True, help="the job's configuration, as JSON")
+    result.add_argument("--data", required=True, help="prepared data set")
+    result.add_argument("--threads", type=int, default=1, help="processor threads")
+    result.add_argument("--resume", help="folder for resume files")
+    return result
+
+
+@contextlib.contextmanager
+def quiet_interruption() -> Iterator[None]:
+    """A training that was told to stop says so in a line and leaves with the signal's status."""
+    try:
+        yield
+    except Interrupted as stop:
+        print(stop, file=sys.stderr, flush=True)
+        raise SystemExit(stop.exit_status) from None
+
+
+def report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class Session:
+    """One job's data, device and random streams.
+
+    Args:
+        job: its configuration.
+        data: path of the prepared data set.
+        threads: processor threads for torch.
+    """
+
+    def __init__(self, job: Job, data: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        precision.make_deterministic()
+        self.job = job
+        self.device = precision.pick_device()
+        self.data = ImageArrays.load(data)
+        self.branch = Branch.parse(job.branch)
+        self.normalise = Normaliser(self.data.mean, self.data.std, self.device)
+        self.train_index, self.validation_index = split(
+            self.data.train_labels, job.validation, self.branch.seed
+        )
+        if self.branch.fold is not None:
+            folds = fold_of(
+                self.data.train_labels[self.train_index], self.branch.folds, self.branch.seed
+            )
+            self.train_index = self.train_index[folds != self.branch.fold]
+
+    def seed(self, *purpose: object) -> int:
+        """The seed of a random stream of this job, from (seed, lineage, purpose)."""
+        return derive_seed(self.branch.seed, self.job.lineage, *purpose)
+
+    def new_model(self, spec: ModelSpec | None = None) -> nn.Module:
+        """A model with fresh weights that depend on (seed, lineage) alone, channels_last."""
+        torch.manual_seed(self.seed("weights"))
+        height_width_channels = self.data.image_shape
+        model = build(spec or self.job.model, height_width_channels[2], self.data.num_classes)
+        return model.to(self.device).to(memory_format=torch.channels_last)
+
+    def teacher(self, teacher: Teacher, path: str) -> nn.Module:
+        """A trained model, refused if the file is not the one that the configuration means."""
+        model = self.new_model(teacher.model)
+        self.load_weights(model, path, kind="model", job_digest=teacher.digest)
+        return model.eval().requires_grad_(False)
+
+    def load_weights(self, model: nn.Module, path: str, **expected: Any) -> None:
+        tensors, passport = artifacts.load(path, data=self.data.checksum, **expected)
+        if passport["classes"] != self.data.class_names:
+            raise UserError(
+                f"{path}: was trained for {len(passport['classes'])} classes, "
+                f"the data has {self.data.num_classes} or other names for them"
+            )
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(f"{path}: does not fit its model ({reason})") from error
+
+    def views(self, stage: str, training: Training) -> Views:
+        augmentation = self.job.augmentation
+        return Views(
+            self.data.train_images[self.train_index],
+            self.data.train_labels[self.train_index],
+            self.normalise,
+            batch=training.batch,
+            padding=augmentation.crop,
+            flip=augmentation.flip,
+            order_seed=lambda epoch: self.seed(stage, "epoch", epoch),
+            bank_seed=derive_seed(self.branch.seed, "views"),
+            bank=self.job.stored_views,
+            device=self.device,
+        )
+
+    def example(self) -> torch.Tensor:
+        """One normalised image [1, C, H, W], to measure shapes with."""
+        return self.normalise(self.data.train_images[:1].to(self.device))
+
+    def fit(
+        self,
+        objective: nn.Module,
+        student: nn.Module,
+        stage: str,
+        training: Training,
+        resume_folder: str | None,
+        validates: bool = True,
+    ) -> list[dict[str, float]]:
+        """Run the training loop on ``objective`` and return the history."""
+        objective.to(self.device)
+        images = self.data.train_images[self.validation_index]
+        labels = self.data.train_labels[self.validation_index]
+        dtype = precision.resolve(training.precision, self.device)
+
+        def validate() -> dict[str, float]:
+            with precision.autocast(self.device, dtype):
+                logits = evaluation.answers(student, images, self.normalise, self.device)
+            return {
+                "validation_accuracy": evaluation.accuracy(logits, labels),
+                "validation_nll": evaluation.negative_log_likelihood(logits, labels),
+            }
+
+        resume = None
+        if resume_folder is not None:
+            code = code_digest(Path(sys.argv[0]).resolve())
+            key = digest(f"{self.job.digest} {stage} {code} {self.data.checksum}")
+            resume = ResumeFiles(resume_folder, key, report)
+        return train(
+            objective,
+            self.views(stage, training),
+            training,
+            device=self.device,
+            epoch_seed=lambda epoch: self.seed(stage, "epoch", epoch),
+            resume=resume,
+            validate=validate if validates and len(images) else None,
+            report=report,
+        )
+
+    def passport(self, kind: str, **entries: Any) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "job": self.job.model_dump(mode="json"),
+            "job_digest": self.job.digest,
+            "lineage": self.job.lineage,
+            "branch": self.job.branch,
+            "data": self.data.checksum,
+            "code": code_digest(Path(sys.argv[0]).resolve()),
+            "classes": self.data.class_names,
+            "versions": artifacts.package_versions(),
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),
+            **entries,
+        }
+
+    def outputs(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        """Logits on the validation and test images, in float32."""
+        result = {}
+        sets = {
+            "validation": (
+                self.data.train_images[self.validation_index],
+                self.data.train_labels[self.validation_index],
+            ),
+            "test": (self.data.test_images, self.data.test_labels),
+        }
+        for name, (images, labels) in sets.items():
+            if len(images):
+                result[f"{name}.logits"] = evaluation.answers(
+                    model, images, self.normalise, self.device
+                )
+                result[f"{name}.labels"] = labels
+        return result
+
+
+def write_history(path: str, history: list[dict[str, float]], stage: str) -> None:
+    """History rows as CSV; floats with all their digits, so that equal runs are equal files."""
+    columns = ["stage", *dict.fromkeys(key for row in history for key in row)]
+    with artifacts.replacing(path) as part:
+        lines = [",".join(columns)]
+        for row in history:
+            full = {"stage": stage} | row
+            lines.append(",".join(str(full.get(column, "")) for column in columns))
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_model(
+    session: Session,
+    model: nn.Module,
+    history: list[dict[str, float]],
+    args: argparse.Namespace,
+    extra_outputs: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """Outputs, history and, last, the weights; then the resume files are no longer needed."""
+    start = time.perf_counter()
+    seconds = sum(row["seconds"] for row in history)
+    dtype = precision.resolve(session.job.training.precision, session.device)
+    entries = {"epochs": len(history), "precision": str(dtype).removeprefix("torch.")}
+    outputs = session.outputs(model) | (extra_outputs or {})
+    measured = {"train_seconds": seconds, "evaluation_seconds": time.perf_counter() - start}
+    artifacts.save(args.outputs, outputs, session.passport("outputs", **entries, **measured))
+    write_history(args.history, history, "train")
+    # Nothing measured goes into the weight file: equal trainings give equal bytes.
+    artifacts.save(args.model, model.state_dict(), session.passport("model", **entries))
+    finish(args)
+
+
+def finish(args: argparse.Namespace) -> None:
+    if args.resume is not None:
+        ResumeFiles(args.resume, "").remove()

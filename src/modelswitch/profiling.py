@@ -1,0 +1,76 @@
+"""What a model costs: parameters, depth, multiply-accumulates, size on disk, latency."""
+
+import copy
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from modelswitch.errors import UserError
+from modelswitch.models import build, weighted_layers
+from modelswitch.specs import ModelSpec
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Trainable parameters, convolution and linear layers, multiply-accumulates for one image."""
+
+    parameters: int
+    depth: int
+    macs: int
+
+
+def cost(spec: ModelSpec, image_shape: tuple[int, int, int], num_classes: int) -> Cost:
+    """Cost of a model for images [H, W, C], on torch's meta device: nothing is computed.
+
+    Multiply-accumulates are half the floating-point operations of convolutions and matrix
+    products that torch counts.
+    """
+    height, width, channels = image_shape
+    with torch.device("meta"):
+        model = build(spec, channels, num_classes).eval()
+        example = torch.empty(1, channels, height, width)
+    counter = FlopCounterMode(display=False)
+    try:
+        with counter, torch.no_grad():
+            logits = model(example)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"cannot run on images of {height}x{width}x{channels} ({reason})"
+        ) from error
+    shape = tuple(getattr(logits, "shape", ()))
+    if shape != (1, num_classes):
+        raise UserError(
+            f"returns {shape or type(logits).__name__} for one image, the data's {num_classes} "
+            f"classes need (1, {num_classes})"
+        )
+    return Cost(
+        sum(p.numel() for p in model.parameters() if p.requires_grad),
+        len(weighted_layers(model)),
+        counter.get_total_flops() // 2,
+    )
+
+
+def latency(model: nn.Module, image_shape: tuple[int, int, int], runs: int = 50) -> float:
+    """Median time in milliseconds for one image on the CPU, float32, one thread."""
+    height, width, channels = image_shape
+    model = copy.deepcopy(model).cpu().eval().to(memory_format=torch.channels_last)
+    example = torch.rand(1, channels, height, width).to(memory_format=torch.channels_last)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for _ in range(5):
+                model(example)
+            times = []
+            for _ in range(runs):
+                start = time.perf_counter()
+                model(example)
+                times.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return 1000 * statistics.median(times)

@@ -1,0 +1,96 @@
+"""Switch models: train a student on the labels and on what its teachers answer."""
+
+import torch
+
+from modelswitch import artifacts, jobs
+from modelswitch.errors import run_script
+from modelswitch.hinting import hint_parts
+from modelswitch.layers import cut
+from modelswitch.objectives.distillation import (
+    Distillation,
+    LiveTeacher,
+    Responses,
+    StoredResponses,
+)
+from modelswitch.objectives.hints import JointTransfer
+from modelswitch.specs import Job
+from modelswitch.weighting import resolve
+
+
+def guides(session: jobs.Session, teachers: list[str], responses: list[str]) -> list[Responses]:
+    """What answers for each teacher: its stored responses, or the teacher itself."""
+    job = session.job
+    if responses:
+        return [
+            StoredResponses(
+                artifacts.MappedTensor(
+                    path,
+                    "logits",
+                    kind="responses",
+                    job_digest=teacher.responses,
+                    data=session.data.checksum,
+                ),
+                session.device,
+            )
+            for teacher, path in zip(job.teachers, responses, strict=True)
+        ]
+    return [
+        LiveTeacher(session.teacher(teacher, path))
+        for teacher, path in zip(job.teachers, teachers, strict=True)
+    ]
+
+
+def mean_weights(history: str | None) -> dict[str, float]:
+    """The mean weights that the training of ``history`` used, for the rule `matched`."""
+    if history is None:
+        return {}
+    with open(history, encoding="utf-8") as lines:
+        header, *rows = [line.rstrip("\n").split(",") for line in lines]
+    table = [dict(zip(header, row, strict=True)) for row in rows]
+    return {
+        f"{part}_weight": sum(float(row[f"weight_{part}"]) for row in table) / len(table)
+        for part in ("soft", "hard")
+    }
+
+
+def main() -> None:
+    parser = jobs.parser(__doc__)
+    for output in ("model", "history", "outputs"):
+        parser.add_argument(f"--{output}", required=True)
+    parser.add_argument("--teachers", nargs="*", default=[], help="weights, nearest teacher first")
+    parser.add_argument("--responses", nargs="*", default=[], help="stored responses, likewise")
+    parser.add_argument("--hint", help="student whose front was pre-trained")
+    parser.add_argument("--matched", help="history of the training whose weights are matched")
+    args = parser.parse_args()
+    job = Job.model_validate_json(args.job)
+    transfer = job.transfer
+    session = jobs.Session(job, args.data, args.threads)
+    student = session.new_model()
+    if args.hint is not None:
+        session.load_weights(student, args.hint, kind="hint", job_digest=job.hint)
+    distillation = objective = Distillation(
+        student,
+        guides(session, args.teachers, args.responses),
+        resolve(transfer.weighting, **mean_weights(args.matched)),
+        soft=transfer.soft,
+        temperature=transfer.temperature,
+        label_smoothing=job.training.label_smoothing,
+        drop=transfer.drop,
+    )
+    if transfer.hint is not None and transfer.hint.mode == "joint":
+        parent = job.teachers[0]
+        teacher = session.teacher(parent, args.teachers[0])
+        names = (job.lineage, parent.lineage)
+        torch.manual_seed(session.seed("regressor"))
+        parts = hint_parts(transfer.hint, student, teacher, session.example(), names)
+        tapped = cut(student, parts.student_layer.path, f"student {job.lineage}", with_logits=True)
+        objective = JointTransfer(
+            distillation, tapped, parts.teacher_front, parts.regressor, transfer.hint.weight
+        )
+    with jobs.quiet_interruption():
+        history = session.fit(objective, student, "train", job.training, args.resume)
+    jobs.write_model(session, student, history, args, {"weight_counts": distillation.weight_counts})
+
+
+if __name__ == "__main__":
+    run_script(main)
