@@ -60,6 +60,7 @@ def write(
         shared = np.random.default_rng(seed)
         common = shared.normal(0, 0.003)
         labels = shared.integers(0, classes, images)
+        difficulty = shared.permutation(images) / images  # the same image is hard for every model
         right: dict[str, np.ndarray] = {}
         for position, (lineage, labelled) in enumerate(lineages.items()):
             rng = np.random.default_rng([seed, position])
@@ -69,8 +70,8 @@ def write(
             level = LEVELS[model] + 0.006 * lineage.count("/") + common + rng.normal(0, 0.003)
             if "_0." in transfer:
                 delta = float(transfer.rpartition("_")[2])
-                level += 0.012 - 3 * (delta - 0.1) ** 2
-            correct = rng.random(images) < level
+                level += 0.012 - 0.4 * (delta - 0.1) ** 2
+            correct = difficulty + rng.normal(0, 0.02, images) < level
             right[lineage] = correct
             predicted = np.where(correct, labels, (labels + 1) % classes)
             confidence = np.clip(rng.beta(8, 1.2, images) - 0.25 * ~correct, 0.1, 1)
@@ -151,7 +152,7 @@ def transfers(chains: dict[str, str]) -> pd.DataFrame:
         hint = "pretrain" if "pretrain" in name else "joint" if "joint" in name else ""
         rows.append(
             {
-                "transfer": name, "rule": "fixed" if "kd" in name else rule,
+                "transfer": name, "rule": "fixed" if name.startswith("kd") else rule,
                 "delta": float(f"0.{delta}") if delta else None, "soft": 0.7,
                 "temperature": 4.0, "hint": hint,
             }

@@ -9,7 +9,6 @@ claims and figures all start from here, never from weights or outputs, so whoeve
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,44 +193,49 @@ SCHEMAS = {
 }
 
 
-@dataclass(frozen=True)
 class Tables:
-    """The tidy tables of one folder, each read when first asked for; `None` where it is missing."""
+    """The tidy tables of one folder, each read when first asked for; `None` where it is missing.
 
-    folder: Path
+    With `dataset`, only that data set's rows.
+    """
 
-    @functools.cached_property
+    def __init__(self, folder: Path, dataset: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.dataset = dataset
+        self._read: dict = {}
+
+    def of(self, dataset: str) -> Tables:
+        """The rows of one data set; what was read already is not read again."""
+        part = Tables(self.folder, dataset)
+        part._read = {name: self._one_dataset(table, dataset) for name, table in self._read.items()}
+        return part
+
+    @property
     def models(self):
-        table = read(self.folder, "models")
+        table = self._get("models")
         if table is None:
             raise UserError(
                 f"{self.folder}: no {SCHEMAS['models'].file} here; give the folder `tables` of a run"
             )
         return table
 
-    @functools.cached_property
-    def history(self):
-        return read(self.folder, "history")
+    history = property(lambda self: self._get("history"))
+    predictions = property(lambda self: self._get("predictions"))
+    weights = property(lambda self: self._get("weights"))
+    transfers = property(lambda self: self._get("transfers"))
+    selection = property(lambda self: self._get("selection"))
+    claims = property(lambda self: self._get("claims"))
 
-    @functools.cached_property
-    def predictions(self):
-        return read(self.folder, "predictions")
+    def _get(self, name: str):
+        if name not in self._read:
+            self._read[name] = self._one_dataset(read(self.folder, name), self.dataset)
+        return self._read[name]
 
-    @functools.cached_property
-    def weights(self):
-        return read(self.folder, "weights")
-
-    @functools.cached_property
-    def transfers(self):
-        return read(self.folder, "transfers")
-
-    @functools.cached_property
-    def selection(self):
-        return read(self.folder, "selection")
-
-    @functools.cached_property
-    def claims(self):
-        return read(self.folder, "claims")
+    @staticmethod
+    def _one_dataset(table, dataset: str | None):
+        if table is None or dataset is None or "dataset" not in table.columns:
+            return table
+        return table[table["dataset"] == dataset]
 
 
 def read(folder: Path, name: str):

@@ -1,0 +1,108 @@
+"""Which differences are worth a look without anybody having claimed them, and their statistics."""
+
+from __future__ import annotations
+
+import math
+
+from modelswitch import lineup, statistics
+from modelswitch.statistics import PairedDifference
+
+# Below this share of wrong answers by the teacher, rules that look at correctness all do the same.
+TOO_FEW_WRONG = 0.02
+SCRATCH, DIRECT = "over scratch", "over a direct switch"
+
+
+def of_chains(models, metric: str = "accuracy") -> list[dict]:
+    """Paired differences of chain ends: to the same model from scratch, and to a direct switch.
+
+    Rows with keys group, better, than (names), lineage, rival (lineages) and difference.
+    """
+    split = lineup.split_of(models)
+    nodes = {node.lineage: node for node in lineup.tree(models)}
+    rows = []
+    for node in lineup.ends(models):
+        if not node.parent:
+            continue
+        root = node.lineage.split("/")[0]
+        rivals = {SCRATCH: node.model}
+        if node.level > 1:
+            rivals[DIRECT] = f"{root}/{node.step}"
+        for group, rival in rivals.items():
+            if rival in nodes:
+                difference = _difference(models, node.lineage, rival, metric, split)
+                rows.append(
+                    {"group": group, "better": node.name, "than": nodes[rival].name,
+                     "lineage": node.lineage, "rival": rival, "difference": difference}
+                )  # fmt: skip
+    return sorted(rows, key=lambda row: row["group"] != SCRATCH)
+
+
+def of_rules(tables, metric: str = "accuracy") -> list[dict]:
+    """Weighting rules: every transfer beside the fixed one that switched the same pair of models.
+
+    Rows with keys node, rule, delta, baseline (lineage of the fixed one, '' if there is none),
+    difference (`None` for the baseline itself), and p_holm within one pair of models.
+    """
+    models, transfers = tables.models, tables.transfers
+    if transfers is None or transfers.empty:
+        return []
+    split = lineup.split_of(models)
+    settings = {row.transfer: row for row in transfers.itertuples() if row.rule}
+    pairs: dict[tuple[str, str], list[lineup.Node]] = {}
+    for node in lineup.tree(models):
+        if node.transfer in settings:
+            pairs.setdefault((node.parent, node.model), []).append(node)
+    rows = []
+    for group in pairs.values():
+        if len({settings[node.transfer].rule for node in group}) < 2:
+            continue
+        found = []
+        for node in group:
+            own = settings[node.transfer]
+            fixed = [
+                other
+                for other in group
+                if settings[other.transfer].rule == "fixed" and _same(settings[other.transfer], own)
+            ]
+            baseline = fixed[0].lineage if fixed else ""
+            difference = None
+            if baseline and baseline != node.lineage:
+                difference = _difference(models, node.lineage, baseline, metric, split)
+            found.append(
+                {"node": node, "rule": own.rule, "delta": own.delta, "baseline": baseline,
+                 "difference": difference}
+            )  # fmt: skip
+        corrected = statistics.holm(
+            [row["difference"].p if row["difference"] else math.nan for row in found]
+        )
+        for row, p in zip(found, corrected, strict=True):
+            row["p_holm"] = p
+        rows += found
+    return rows
+
+
+def teacher_wrong_share(history) -> float:
+    """Share of training views on which the teacher is wrong, over all trainings that say so."""
+    if history is None or history["teacher_wrong"].notna().sum() == 0:
+        return math.nan
+    return float(history["teacher_wrong"].mean())
+
+
+def _difference(models, better: str, than: str, metric: str, split: str) -> PairedDifference:
+    return statistics.paired_by_seed(
+        lineup.per_seed(models, better, metric, split),
+        lineup.per_seed(models, than, metric, split),
+    )
+
+
+def _same(first, second) -> bool:
+    """Whether two transfers agree in everything but the rule (as far as the table knows)."""
+
+    def key(row):
+        return (row.hint, _number(row.temperature))
+
+    return key(first) == key(second)
+
+
+def _number(value) -> float:
+    return -1.0 if value is None or math.isnan(value) else float(value)

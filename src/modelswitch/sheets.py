@@ -1,0 +1,133 @@
+"""A summary table in one form, from which CSV, Markdown, HTML and the terminal's table are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DASH = "–"  # what a cell with nothing to say shows
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A column as a reader sees it: text from a row, and what the column is sorted by."""
+
+    heading: str
+    text: Callable[[dict], str]
+    key: Callable[[dict], float | str]
+    numeric: bool = True
+    brief: bool = True  # also in the terminal, where there are 80 columns for all
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: `rows` hold the plain numbers (as in the CSV file), `columns` what is shown."""
+
+    name: str  # file name without suffix
+    title: str
+    system: str  # category on the results page
+    rows: list[dict]
+    columns: list[Shown]
+    note: str = ""  # how to read it
+    warnings: list[str] = field(default_factory=list)
+    in_brief: Callable[[dict], bool] = lambda row: True  # noqa: E731  rows for the terminal
+
+    def cells(self, brief: bool = False) -> list[list[str]]:
+        columns = self.visible(brief)
+        rows = [row for row in self.rows if self.in_brief(row)] if brief else self.rows
+        return [[column.text(row) or DASH for column in columns] for row in rows]
+
+    def visible(self, brief: bool = False) -> list[Shown]:
+        return [column for column in self.columns if column.brief or not brief]
+
+    def write_csv(self, folder: Path) -> None:
+        import pandas as pd
+
+        frame = pd.DataFrame(self.rows)
+        frame.to_csv(Path(folder) / f"{self.name}.csv", index=False, float_format="%.6g")
+
+    def markdown(self) -> str:
+        from tabulate import tabulate
+
+        return tabulate(
+            [[cell.replace("|", "\\|") for cell in row] for row in self.cells()],
+            [column.heading for column in self.columns],
+            tablefmt="github",
+            disable_numparse=True,
+            colalign=["right" if column.numeric else "left" for column in self.columns],
+        )
+
+    def terminal(self, width: int = 80):
+        """A `rich` table that fits `width` columns."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, width=None, padding=(0, 1), pad_edge=False)
+        for column in self.visible(brief=True):
+            if column.numeric:
+                table.add_column(column.heading, justify="right", no_wrap=True)
+            else:
+                table.add_column(column.heading, overflow="fold", max_width=width * 3 // 8)
+        for row in self.cells(brief=True):
+            table.add_row(*row)
+        return table
+
+
+def text(heading: str, key: str, **options) -> Shown:
+    return Shown(heading, lambda row: str(row[key] or ""), lambda row: str(row[key] or ""),
+                 numeric=False, **options)  # fmt: skip
+
+
+def number(heading: str, key: str, form: Callable[[float], str] | str = "{:.3g}", **options):
+    """A plain number; nothing where it is NaN."""
+    write = form.format if isinstance(form, str) else form
+    return Shown(
+        heading,
+        lambda row: "" if _nan(row[key]) else write(row[key]),
+        lambda row: _number(row[key]),
+        **options,
+    )
+
+
+def share(heading: str, key: str, digits: int = 1, signed: bool = False, **options) -> Shown:
+    """A share in percent: its mean and, where there is one, half of its interval.
+
+    Reads `<key>`, `<key>_low` and `<key>_high` of a row.
+    """
+
+    def write(row: dict) -> str:
+        mean = row[key]
+        if _nan(mean):
+            return ""
+        written = f"{100 * mean:{'+' if signed else ''}.{digits}f}"
+        low, high = row.get(f"{key}_low", math.nan), row.get(f"{key}_high", math.nan)
+        if _nan(low) or _nan(high):
+            return written
+        return f"{written} ± {50 * (high - low):.{digits}f}"
+
+    return Shown(heading, write, lambda row: _number(row[key]), **options)
+
+
+def probability(heading: str, key: str, **options) -> Shown:
+    return number(heading, key, p_text, **options)
+
+
+def p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def bounds(low: float, high: float, scale: float = 100, digits: int = 1) -> str:
+    """`[+0.2, +1.4]`, or nothing without an interval."""
+    if _nan(low) or _nan(high):
+        return ""
+    return f"[{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
+
+
+def _nan(value) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _number(value) -> float:
+    return math.nan if _nan(value) else float(value)

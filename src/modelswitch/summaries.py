@@ -1,0 +1,397 @@
+"""The summary tables: chains, weighting rules, ways to select, claims, run times."""
+
+from __future__ import annotations
+
+import math
+
+from modelswitch import comparisons, lineup, statistics
+from modelswitch.sheets import Sheet, Shown, bounds, number, probability, share, text
+from modelswitch.texts import amount, duration
+
+COMPRESSION, SELECTIVE = "Compression", "Selective transfer"
+SELECTOR, CLAIMS, RUN = "Modality selector", "Claims", "Run"
+NAN = math.nan
+
+
+def all_sheets(tables) -> list[Sheet]:
+    """Every summary that the tables have something for, claims first."""
+    makers = (claims, chains, rules, selection, run_times)
+    return [sheet for maker in makers if (sheet := maker(tables)) is not None]
+
+
+def datasets(tables) -> list[str]:
+    return list(dict.fromkeys(tables.models["dataset"]))
+
+
+def chains(tables) -> Sheet | None:
+    """Chains with mean and 95 % t interval over seeds, sizes, and the gain over scratch."""
+    several = len(datasets(tables)) > 1
+    rows: list[dict] = []
+    for dataset in datasets(tables):
+        part = tables.of(dataset)
+        models, split = part.models, lineup.split_of(part.models)
+        nodes = {node.lineage: node for node in lineup.tree(models)}
+        estimates = {
+            metric: lineup.over_seeds(models, metric, split)
+            for metric in ("accuracy", "nll", "ece", "agreement", "latency_ms", "macs",
+                           "file_bytes", "parent_accuracy")
+        }  # fmt: skip
+        gains = {
+            row["lineage"]: row["difference"]
+            for row in comparisons.of_chains(models)
+            if row["group"] == comparisons.SCRATCH
+        }
+        shown = lineup.ends(models)
+        named = {node.lineage for node in shown}
+        # The models on the way, teacher first, belong to the story even if no chain ends there.
+        shown = [node for node in nodes.values() if node.lineage not in named] + shown
+        for node in shown:
+            accuracy = estimates["accuracy"].get(node.lineage)
+            if accuracy is None:
+                continue
+            root = nodes.get(node.lineage.split("/")[0], node)
+            # A model that stands alone is measured against the experiment's largest first model.
+            largest = max(n.parameters for n in nodes.values() if not n.parent)
+            ratio = (largest if root.role == "alone" else root.parameters) / node.parameters
+            gain = gains.get(node.lineage)
+            rows.append(
+                {
+                    "chain": node.name if node.labels else "",
+                    "dataset": dataset,
+                    "lineage": node.lineage,
+                    "split": split,
+                    "seeds": accuracy.count,
+                    "switches": node.lineage.count("/"),
+                    "parameters": int(node.parameters),
+                    "times_smaller": ratio,
+                    "layers": node.depth,
+                    "accuracy": accuracy.mean,
+                    "accuracy_low": accuracy.low,
+                    "accuracy_high": accuracy.high,
+                    "gain": gain.estimate if gain else NAN,
+                    "gain_low": gain.low if gain else NAN,
+                    "gain_high": gain.high if gain else NAN,
+                    "teacher_accuracy": estimates["parent_accuracy"][node.lineage].mean,
+                    **{
+                        metric: estimates[metric][node.lineage].mean
+                        for metric in (
+                            "agreement",
+                            "nll",
+                            "ece",
+                            "macs",
+                            "file_bytes",
+                            "latency_ms",
+                        )
+                    },
+                }
+            )
+    if not rows:
+        return None
+    split = rows[0]["split"]
+    columns = [
+        *([text("data set", "dataset")] if several else []),
+        Shown("chain", lambda r: r["chain"] or r["lineage"], lambda r: r["chain"] or r["lineage"],
+              numeric=False),
+        text("lineage", "lineage", brief=False),
+        number("parameters", "parameters", amount),
+        number("times smaller", "times_smaller", "{:.1f}", brief=False),
+        number("layers", "layers", "{:.0f}", brief=False),
+        share(f"{split} accuracy %", "accuracy"),
+        share("gain over scratch", "gain", signed=True),
+        share("its teacher %", "teacher_accuracy", brief=False),
+        share("agrees with it %", "agreement", brief=False),
+        number("NLL", "nll", "{:.3f}", brief=False),
+        share("ECE %", "ece", brief=False),
+        number("MACs", "macs", amount, brief=False),
+        number("latency ms", "latency_ms", "{:.2f}", brief=False),
+        number("seeds", "seeds", "{:.0f}"),
+    ]  # fmt: skip
+    return Sheet(
+        "chains", "Chains", COMPRESSION, rows, columns,
+        note="Mean over seeds ± half of the 95 % t interval. Gain: difference, paired by seed, to "
+        "the same model trained from scratch, in percentage points. Latency: one image, one CPU "
+        "thread, median.",
+        warnings=_one_seed(rows),
+        in_brief=lambda row: bool(row["chain"]) or row["switches"] == 0,
+    )  # fmt: skip
+
+
+def rules(tables) -> Sheet | None:
+    """Weighting rules beside the fixed weight, with Holm's correction over the rules."""
+    rows: list[dict] = []
+    warnings: list[str] = []
+    for dataset in datasets(tables):
+        part = tables.of(dataset)
+        compared = comparisons.of_rules(part)
+        if not compared:
+            continue
+        models, history = part.models, part.history
+        split = lineup.split_of(models)
+        estimates = {
+            metric: lineup.over_seeds(models, metric, split)
+            for metric in ("accuracy", "accuracy_teacher_right", "accuracy_teacher_wrong")
+        }
+        for item in compared:
+            node, difference = item["node"], item["difference"]
+            lineage = node.lineage
+            own = None if history is None else history[history["lineage"] == lineage]
+            accuracy = estimates["accuracy"][lineage]
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "transfer": node.transfer,
+                    "rule": item["rule"],
+                    "delta": item["delta"],
+                    "lineage": lineage,
+                    "split": split,
+                    "seeds": accuracy.count,
+                    "accuracy": accuracy.mean,
+                    "accuracy_low": accuracy.low,
+                    "accuracy_high": accuracy.high,
+                    "difference": difference.estimate if difference else NAN,
+                    "difference_low": difference.low if difference else NAN,
+                    "difference_high": difference.high if difference else NAN,
+                    "p": difference.p if difference else NAN,
+                    "p_holm": item["p_holm"],
+                    "seeds_needed": statistics.seeds_needed(difference.estimate, difference.spread)
+                    if difference
+                    else NAN,
+                    "accuracy_teacher_right": estimates["accuracy_teacher_right"][lineage].mean,
+                    "accuracy_teacher_wrong": estimates["accuracy_teacher_wrong"][lineage].mean,
+                    "teacher_wrong_first": _at_epoch(own, "teacher_wrong", first=True),
+                    "teacher_wrong": comparisons.teacher_wrong_share(own),
+                    "weight_soft": _mean(own, "weight_soft"),
+                    "weight_hard": _mean(own, "weight_hard"),
+                }
+            )
+        wrong = [row["teacher_wrong"] for row in rows if row["dataset"] == dataset]
+        wrong = [value for value in wrong if not math.isnan(value)]
+        if wrong and sum(wrong) / len(wrong) < comparisons.TOO_FEW_WRONG:
+            warnings.append(
+                f"The teacher is wrong on {100 * sum(wrong) / len(wrong):.1f} % of the training "
+                f"views of {dataset}, fewer than {100 * comparisons.TOO_FEW_WRONG:.0f} %: this "
+                "comparison cannot tell the rules apart."
+            )
+    if not rows:
+        return None
+    split = rows[0]["split"]
+    columns = [
+        text("transfer", "transfer"),
+        text("rule", "rule", brief=False),
+        number("δ", "delta", "{:g}", brief=False),
+        share(f"{split} accuracy %", "accuracy"),
+        share("difference to fixed", "difference", signed=True),
+        probability("p (Holm)", "p_holm"),
+        number("seeds needed", "seeds_needed", "{:.0f}", brief=False),
+        share("teacher right %", "accuracy_teacher_right", brief=False),
+        share("teacher wrong %", "accuracy_teacher_wrong", brief=False),
+        share("views wrong, first epoch %", "teacher_wrong_first", brief=False),
+        share("views wrong, all epochs %", "teacher_wrong", brief=False),
+        number("soft weight", "weight_soft", "{:.3f}", brief=False),
+        number("hard weight", "weight_hard", "{:.3f}", brief=False),
+        number("seeds", "seeds", "{:.0f}", brief=False),
+    ]
+    return Sheet(
+        "rules", "Weighting rules", SELECTIVE, rows, columns,
+        note="Difference to the fixed weight, paired by seed, in percentage points ± half of the "
+        "95 % t interval; p-values Holm-corrected over the rules. Teacher right, teacher wrong: "
+        "accuracy on the images that the teacher gets right or wrong. Views wrong: share of "
+        "training views on which the teacher is wrong. Seeds needed: to find a difference of this "
+        "size with 80 % power.",
+        warnings=warnings + _one_seed(rows),
+    )  # fmt: skip
+
+
+def selection(tables) -> Sheet | None:
+    """Ways to select a modality, averaged over the degraded levels, and the selector's lead."""
+    table = tables.selection
+    if table is None or table.empty:
+        return None
+    names = set(table["selector"]) | {"selector"}
+    table = table[table["level"] > 0]
+    rows = []
+    for (degradation, both, seen), group in table.assign(both=table["side"] == "both").groupby(
+        ["degradation", "both", "seen"], sort=False
+    ):
+        own = next((m for m in dict.fromkeys(group["method"]) if m in names), None)
+        for method, part in group.groupby("method", sort=False):
+            row = {
+                "degradation": degradation,
+                "sides": "both" if both else "one",
+                "seen": seen.lower() in ("true", "1", "yes"),
+                "method": method,
+                "seeds": part["seed"].nunique(),
+            }
+            for metric in ("selection_accuracy", "accuracy"):
+                per_seed = part.groupby("seed")[metric].mean()
+                estimate = statistics.mean_interval(per_seed)
+                row |= {metric: estimate.mean, f"{metric}_low": estimate.low,
+                        f"{metric}_high": estimate.high}  # fmt: skip
+            lead = None
+            if own is not None and method != own:
+                lead = statistics.paired_by_seed(
+                    group[group["method"] == own].groupby("seed")["accuracy"].mean().to_dict(),
+                    part.groupby("seed")["accuracy"].mean().to_dict(),
+                )
+            row |= {
+                "lead": lead.estimate if lead else NAN,
+                "lead_low": lead.low if lead else NAN,
+                "lead_high": lead.high if lead else NAN,
+                "p": lead.p if lead else NAN,
+            }
+            rows.append(row)
+    for row, p in zip(rows, statistics.holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
+    columns = [
+        text("degradation", "degradation"),
+        text("sides", "sides"),
+        Shown("seen", lambda r: "yes" if r["seen"] else "no", lambda r: float(r["seen"]),
+              numeric=False, brief=False),
+        Shown("method", lambda r: r["method"].replace("_", " "), lambda r: r["method"],
+              numeric=False),
+        share("picked right %", "selection_accuracy"),
+        share("accuracy %", "accuracy"),
+        share("selector's lead", "lead", signed=True, brief=False),
+        probability("p (Holm)", "p_holm", brief=False),
+        number("seeds", "seeds", "{:.0f}", brief=False),
+    ]  # fmt: skip
+    return Sheet(
+        "selectors", "Ways to select a modality", SELECTOR, rows, columns,
+        note="Mean over all degraded levels and over seeds ± half of the 95 % t interval. Sides: "
+        "whether one modality was degraded or both. Seen: whether the selector was trained on this "
+        "degradation. Lead: the selector's accuracy minus the method's, paired by seed, in "
+        "percentage points.",
+        warnings=_one_seed(rows),
+        in_brief=lambda row: row["sides"] == "one",
+    )  # fmt: skip
+
+
+def claims(tables) -> Sheet | None:
+    """What was claimed beforehand, and the verdicts."""
+    table = tables.claims
+    if table is None or table.empty:
+        return None
+    rows = table.to_dict("records")
+    in_percent = ("accuracy", "top5", "ece", "agreement")
+
+    def scale(row) -> tuple[float, int, str]:
+        percent = any(row["metric"].startswith(name) for name in in_percent)
+        percent = percent or row["metric"] == "selection_accuracy"
+        return (100.0, 1, "") if percent else (1.0, 3, "")
+
+    def about(row) -> str:
+        sides = (
+            f"{row['better']} rises with {row['rises_with']}"
+            if row["rises_with"]
+            else f"{row['better']} over {row['than']}"
+        )
+        split = "" if row["metric"] == "selection_accuracy" else f", {row['split']}"
+        return f"{sides}: {row['metric'].replace('_', ' ')}{split}"
+
+    def estimate(row) -> str:
+        if math.isnan(row["estimate"]):
+            return ""
+        factor, digits, _ = scale(row)
+        return f"{factor * row['estimate']:+.{digits}f}"
+
+    def interval(row) -> str:
+        factor, digits, _ = scale(row)
+        return bounds(row["low"], row["high"], factor, digits)
+
+    columns = [
+        Shown("claim", lambda r: r["claim"].replace("_", " "), lambda r: r["claim"],
+              numeric=False),
+        text("verdict", "verdict"),
+        Shown("what is compared", about, about, numeric=False, brief=False),
+        Shown("estimate", estimate, lambda r: r["estimate"]),
+        Shown("95 % interval", interval, lambda r: r["low"]),
+        Shown("smallest of interest", lambda r: f"{scale(r)[0] * r['smallest']:g}",
+              lambda r: r["smallest"], brief=False),
+        number("seeds", "seeds", "{:.0f}"),
+        probability("p (Holm)", "p_holm", brief=False),
+        probability("p (sign flips)", "permutation_p", brief=False),
+        probability("p (McNemar)", "mcnemar_p", brief=False),
+        number("seeds needed", "seeds_needed", "{:.0f}", brief=False),
+        text("note", "note", brief=False),
+    ]  # fmt: skip
+    return Sheet(
+        "claims", "Claims", CLAIMS, rows, columns,
+        note="Stated in the configuration before anything was trained; the verdicts are computed. "
+        "Estimates of accuracies are in percentage points, above zero where the claim points the "
+        "right way. Supported: the 95 % interval lies above zero and the estimate reaches the "
+        "smallest difference of interest. Contradicted: the interval rules such a difference out. "
+        "Not supported: anything else.",
+    )  # fmt: skip
+
+
+def run_times(tables) -> Sheet | None:
+    """Time that the trainings took, from the tables themselves."""
+    models = tables.models
+    unique = models.drop_duplicates(["dataset", "lineage", "seed"])
+    if unique["train_seconds"].notna().sum() == 0:
+        return None
+    rows = []
+    for (dataset, lineage), group in unique.groupby(["dataset", "lineage"], sort=False):
+        seconds = group["train_seconds"]
+        rows.append(
+            {
+                "dataset": dataset,
+                "lineage": lineage,
+                "trainings": int(seconds.notna().sum()),
+                "epochs": group["epochs"].iloc[0],
+                "seconds_each": seconds.mean(),
+                "seconds_per_epoch": (seconds / group["epochs"]).mean(),
+                "seconds": seconds.sum(),
+                "precision": group["precision"].iloc[0],
+            }
+        )
+    total = sum(row["seconds"] for row in rows)
+    columns = [
+        *([text("data set", "dataset")] if len(datasets(tables)) > 1 else []),
+        text("lineage", "lineage"),
+        number("trainings", "trainings", "{:.0f}"),
+        number("epochs", "epochs", "{:.0f}"),
+        number("s an epoch", "seconds_per_epoch", "{:.1f}"),
+        number("one training", "seconds_each", duration),
+        number("all", "seconds", duration),
+        text("precision", "precision", brief=False),
+    ]
+    return Sheet(
+        "run_times", "Run times", RUN, rows, columns,
+        note=f"Wall-clock time of the trainings: {duration(total)} in all for "
+        f"{sum(row['trainings'] for row in rows)} trainings, each counted once however many chains "
+        "share it.",
+    )  # fmt: skip
+
+
+def missing(tables, chains: dict[str, str], seeds: list[int]) -> list[str]:
+    """Which chains of the configuration have no results, or not for every seed."""
+    models = tables.models
+    lines = []
+    for label, lineage in chains.items():
+        found = set(models[models["lineage"] == lineage]["seed"])
+        absent = [str(seed) for seed in seeds if seed not in found]
+        if absent:
+            which = "no results" if len(absent) == len(seeds) else f"no seed {', '.join(absent)}"
+            lines.append(f"Chain {label} ({lineage}): {which}.")
+    return lines
+
+
+def _one_seed(rows: list[dict]) -> list[str]:
+    if rows and max(row["seeds"] for row in rows) == 1:
+        return ["One seed: there are no intervals, and no difference here means anything yet."]
+    return []
+
+
+def _mean(table, column: str) -> float:
+    if table is None or table[column].notna().sum() == 0:
+        return NAN
+    return float(table[column].mean())
+
+
+def _at_epoch(table, column: str, first: bool) -> float:
+    if table is None or table[column].notna().sum() == 0:
+        return NAN
+    known = table[table[column].notna()]
+    epoch = known["epoch"].min() if first else known["epoch"].max()
+    return float(known[known["epoch"] == epoch][column].mean())
