@@ -30,6 +30,7 @@ from modelswitch.eye_looks import (
     Look,
     draw_look,
 )
+from modelswitch.paired import PairedArrays
 
 MODALITIES = ("periocular", "iris")
 VIEW_WIDTH = 3.1  # of the picture, in the eye's unit
@@ -65,18 +66,9 @@ class EyeSettings:
             raise UserError(f"eyes.variation is {self.variation}; 0 to 3 is allowed")
 
 
-@dataclass(frozen=True)
-class EyeSet:
-    """Paired arrays: row i of every modality shows the same capture of the same eye.
-
-    `train_images` and `test_images` hold, per modality, uint8 [N, rows, columns, channels].
-    """
-
-    train_images: dict[str, torch.Tensor]
-    train_labels: torch.Tensor
-    test_images: dict[str, torch.Tensor]
-    test_labels: torch.Tensor
-    class_names: list[str]
+def _largest_blur(settings: EyeSettings) -> float:
+    """Largest sigma of a capture's blur, in the eye's unit."""
+    return 0.016 + 0.02 * settings.variation
 
 
 def _captures(settings: EyeSettings, identity: int, captures: list[int]) -> dict[str, torch.Tensor]:
@@ -109,7 +101,7 @@ def _captures(settings: EyeSettings, identity: int, captures: list[int]) -> dict
                 "glint_v": -0.12 + 0.08 * np.clip(normal(), -1.5, 1.5),
                 "glint_size": uniform(0.05, 0.09),
                 "glint_shape": uniform(0.7, 1.5),
-                "blur": uniform(0.01, 0.016 + 0.02 * amount),
+                "blur": uniform(0.01, _largest_blur(settings)),
                 "noise": uniform(0.006, 0.01 + 0.03 * amount),
                 "iris_u": 0.022 * amount * normal(),
                 "iris_v": 0.022 * amount * normal(),
@@ -203,7 +195,10 @@ def _eyeball(
 
 
 def _render(
-    look: dict[str, torch.Tensor], capture: dict[str, torch.Tensor], size: tuple[int, int]
+    look: dict[str, torch.Tensor],
+    capture: dict[str, torch.Tensor],
+    size: tuple[int, int],
+    largest_blur: float,
 ) -> torch.Tensor:
     """Pictures [B, 3, rows, columns] in [0, 1] of one capture per look."""
     rows, columns = size
@@ -256,7 +251,8 @@ def _render(
     picture = picture.clamp(0) ** capture["gamma"][:, None, None, None]
     # a camera's shoulder: bright skin is compressed, not cut off
     picture = torch.where(picture > 0.75, 0.75 + 0.25 * torch.tanh((picture - 0.75) * 3), picture)
-    return _blur(picture, capture["blur"] * columns / VIEW_WIDTH)
+    unit = columns / VIEW_WIDTH
+    return _blur(picture, capture["blur"] * unit, largest_blur * unit)
 
 
 def _pixel_grid(rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -280,9 +276,12 @@ def _to_eye(
     return (x * cos + y * sin) / scale, (y * cos - x * sin) / scale
 
 
-def _blur(pictures: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    """Gaussian blur with one sigma (in pixels) per picture."""
-    reach = max(1, int(np.ceil(2.5 * float(sigma.max()))))
+def _blur(pictures: torch.Tensor, sigma: torch.Tensor, largest: float) -> torch.Tensor:
+    """Gaussian blur with one sigma (in pixels) per picture, none above `largest`.
+
+    The kernel's size comes from `largest`, so that a picture does not depend on its batch.
+    """
+    reach = int(np.ceil(2.5 * largest))
     place = torch.arange(-reach, reach + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (place[None] / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)
@@ -352,7 +351,7 @@ def render_captures(
         part = captures[begin : begin + BATCH]
         look = _repeat(drawn, len(part))
         capture = _captures(settings, identity, part)
-        pictures = _render(look, capture, (rows * FINER, columns * FINER))
+        pictures = _render(look, capture, (rows * FINER, columns * FINER), _largest_blur(settings))
         streams = [np.random.default_rng([settings.seed, 3, identity, n]) for n in part]
         small = F.avg_pool2d(pictures, FINER)
         ring = _unroll(pictures, look, capture, settings.iris)
@@ -363,7 +362,7 @@ def render_captures(
         )
 
 
-def generate(settings: EyeSettings) -> EyeSet:
+def generate(settings: EyeSettings) -> PairedArrays:
     """Generate a paired set. Captures 0 to train_captures - 1 of an identity are its training
     samples, those after them its test samples; rows are ordered by identity, then capture."""
     total = settings.train_captures + settings.test_captures
@@ -381,7 +380,7 @@ def generate(settings: EyeSettings) -> EyeSet:
     labels = torch.arange(settings.identities)[:, None].expand(-1, total)
     train, test = slice(0, settings.train_captures), slice(settings.train_captures, total)
     digits = len(str(settings.identities - 1))
-    return EyeSet(
+    return PairedArrays(
         train_images={name: value[:, train].flatten(0, 1) for name, value in images.items()},
         train_labels=labels[:, train].flatten(),
         test_images={name: value[:, test].flatten(0, 1) for name, value in images.items()},
