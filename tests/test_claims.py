@@ -10,7 +10,7 @@ import tidy_examples
 from pydantic import ValidationError
 
 from modelswitch import statistics, tidy
-from modelswitch.claims import Claim, assess, verdict
+from modelswitch.claims import Claim, assess, check_sides, verdict
 
 
 def models(values: dict[str, list[float]], metric: str = "accuracy") -> pd.DataFrame:
@@ -135,13 +135,22 @@ def test_mcnemar_is_pooled_over_seeds(tmp_path):
         ({"better": "a", "than": "a"}, "two different sides"),
         ({"better": "a", "than": "b", "metric": "beauty"}, "Input should be 'accuracy'"),
         ({"better": "a", "than": "b", "smallest": -1}, "greater than or equal to 0"),
-        ({"better": "a", "than": "b", "bigger": 1}, "Extra inputs"),
+        ({"better": "a", "than": "b", "bigger": 1}, "unknown key 'bigger'"),
         ({"better": "a", "than": "b", "where": {"colour": "x"}}, "allowed are selector"),
     ],
 )
 def test_a_claim_that_makes_no_sense_is_refused(wrong, message):
     with pytest.raises(ValidationError, match=message):
         Claim(**wrong)
+
+
+def test_a_claim_about_an_unknown_chain_is_refused_with_what_is_allowed():
+    claims = {"c": Claim(better="chian", than="direct")}
+    with pytest.raises(
+        ValueError, match=r"claims\.c: 'chian'.*did you mean 'chain'\?.*chain, direct"
+    ):
+        check_sides(claims, ["chain", "direct"])
+    check_sides(claims, ["chain", "direct"], methods=True)
 
 
 def test_a_training_job_that_reads_claims_does_not_pay_for_pandas():

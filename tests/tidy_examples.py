@@ -94,6 +94,7 @@ def write(
                         "depth": SIZES[model][1], "file_bytes": SIZES[model][0] * 4,
                         "latency_ms": SIZES[model][1] * 0.2, "epochs": epochs,
                         "train_seconds": 30.0 * epochs, "precision": "float32",
+                        **settings(transfer),
                     }
                 )  # fmt: skip
             predictions.append(
@@ -140,24 +141,23 @@ def write(
     pd.concat(predictions).to_parquet(folder / "predictions.parquet", index=False)
     if weights:
         pd.concat(weights).to_csv(folder / "weights.csv", index=False)
-    transfers(chains).to_csv(folder / "transfers.csv", index=False)
     return folder
 
 
-def transfers(chains: dict[str, str]) -> pd.DataFrame:
-    names = sorted({s.partition("@")[2] for c in chains.values() for s in c.split("/")} - {""})
-    rows = []
-    for name in names:
-        rule, _, delta = name.partition("_0.")
-        hint = "pretrain" if "pretrain" in name else "joint" if "joint" in name else ""
-        rows.append(
-            {
-                "transfer": name, "rule": "fixed" if name.startswith("kd") else rule,
-                "delta": float(f"0.{delta}") if delta else None, "soft": 0.7,
-                "temperature": 4.0, "hint": hint,
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+def settings(transfer: str) -> dict:
+    """The columns of models.csv that say what a transfer does."""
+    if not transfer:
+        return {}
+    rule, _, delta = transfer.partition("_0.")
+    hint = "pretrain" if "pretrain" in transfer else "joint" if "joint" in transfer else ""
+    return {
+        "rule": "fixed" if transfer.startswith("kd") else rule,
+        "delta": float(f"0.{delta}") if delta else None,
+        "soft": 0.7,
+        "temperature": 4.0,
+        "hint": hint,
+        "views": "live",
+    }
 
 
 def write_selection(folder: Path, seeds=(0, 1, 2)) -> Path:

@@ -7,10 +7,14 @@ imports `Claim`, so pandas and scipy are imported inside the functions.
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from modelswitch.specs import Strict
 
 SELECTION_METRICS = ("selection_accuracy",)
 SELECTION_COLUMNS = ("selector", "degradation", "side", "level", "seen")
@@ -31,10 +35,8 @@ Metric = Literal[METRICS]
 Scalar = str | float | bool
 
 
-class Claim(BaseModel):
+class Claim(Strict):
     """What an experiment expects to find, stated before it runs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     better: str = Field(
         description="The side that is claimed to be better: a chain's label, a lineage, or, for "
@@ -93,6 +95,25 @@ class Claim(BaseModel):
     def sides(self) -> tuple[str, ...]:
         """Every chain, lineage or method that the claim names."""
         return (self.better, *self.others)
+
+
+def check_sides(claims: dict[str, Claim], known: Collection[str], methods: bool = False) -> None:
+    """Raise ValueError for a claim about a chain or lineage that is not among `known`.
+
+    With `methods` the experiment has a selector, whose methods are sides too and are not known
+    beforehand.
+    """
+    for name, claim in claims.items():
+        if methods or claim.metric in SELECTION_METRICS or claim.where:
+            continue
+        for side in claim.sides:
+            if side not in known:
+                near = difflib.get_close_matches(side, known, n=1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                raise ValueError(
+                    f"claims.{name}: {side!r} is no chain and no lineage of one{hint}; "
+                    f"allowed: {', '.join(known)}"
+                )
 
 
 def verdict(estimate: float, low: float, high: float, smallest: float) -> str:

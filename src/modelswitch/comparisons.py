@@ -40,31 +40,32 @@ def of_chains(models, metric: str = "accuracy") -> list[dict]:
 def of_rules(tables, metric: str = "accuracy") -> list[dict]:
     """Weighting rules: every transfer beside the fixed one that switched the same pair of models.
 
-    Rows with keys node, rule, delta, baseline (lineage of the fixed one, '' if there is none),
-    difference (`None` for the baseline itself), and p_holm within one pair of models.
+    Rows with keys node, name, rule, delta, baseline (lineage of the fixed one, '' if there is
+    none), difference (`None` for the baseline itself), and p_holm within one pair of models.
     """
-    models, transfers = tables.models, tables.transfers
-    if transfers is None or transfers.empty:
-        return []
+    models = tables.models
     split = lineup.split_of(models)
-    settings = {row.transfer: row for row in transfers.itertuples() if row.rule}
+    settings = {row.lineage: row for row in models.itertuples() if row.rule}
     pairs: dict[tuple[str, str], list[lineup.Node]] = {}
     for node in lineup.tree(models):
-        if node.transfer in settings:
+        if node.lineage in settings:
             pairs.setdefault((node.parent, node.model), []).append(node)
     rows = []
     for group in pairs.values():
-        if len({settings[node.transfer].rule for node in group}) < 2:
+        if len({settings[node.lineage].rule for node in group}) < 2:
             continue
         found = []
         for node in group:
-            own = settings[node.transfer]
-            fixed = [
-                other
-                for other in group
-                if settings[other.transfer].rule == "fixed" and _same(settings[other.transfer], own)
-            ]
-            baseline = fixed[0].lineage if fixed else ""
+            own = settings[node.lineage]
+            baseline = next(
+                (
+                    other.lineage
+                    for other in group
+                    if settings[other.lineage].rule == "fixed"
+                    and _same_but_rule(settings[other.lineage], own)
+                ),
+                "",
+            )
             difference = None
             if baseline and baseline != node.lineage:
                 difference = _difference(models, node.lineage, baseline, metric, split)
@@ -78,7 +79,16 @@ def of_rules(tables, metric: str = "accuracy") -> list[dict]:
         for row, p in zip(found, corrected, strict=True):
             row["p_holm"] = p
         rows += found
+    short = [_rule_name(row) for row in rows]
+    for row, name in zip(rows, short, strict=True):
+        # The rule says it best, unless transfers with one rule differ in something else.
+        row["name"] = name if short.count(name) == 1 else row["node"].name
     return rows
+
+
+def _rule_name(row: dict) -> str:
+    name = row["rule"].replace("_", " ")
+    return name if math.isnan(row["delta"]) else f"{name} ±{row['delta']:g}"
 
 
 def teacher_wrong_share(history) -> float:
@@ -95,14 +105,11 @@ def _difference(models, better: str, than: str, metric: str, split: str) -> Pair
     )
 
 
-def _same(first, second) -> bool:
-    """Whether two transfers agree in everything but the rule (as far as the table knows)."""
+def _same_but_rule(first, second) -> bool:
+    """Whether two transfers agree in everything but the rule, as far as the table knows."""
 
     def key(row):
-        return (row.hint, _number(row.temperature))
+        numbers = (row.soft, row.temperature)
+        return (row.hint, row.views, *(None if math.isnan(n) else n for n in numbers))
 
     return key(first) == key(second)
-
-
-def _number(value) -> float:
-    return -1.0 if value is None or math.isnan(value) else float(value)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from modelswitch.claims import Claim, check_sides
 from modelswitch.errors import UserError
 from modelswitch.lineage import Lineage, Step
 from modelswitch.specs import (
@@ -166,6 +167,9 @@ class Experiment(Strict):
     )
     responses: Responses = Responses()
     resources: Resources = Resources()
+    claims: dict[Name, Claim] = Field(
+        default={}, description="what the experiment expects to find; tested on the results page"
+    )
 
     @field_validator("name")
     @classmethod
@@ -194,6 +198,12 @@ class Experiment(Strict):
             self._check_chain(label, lineage)
         for name, change in self.model_training.items():
             _valid_training(f"model_training.{name}", self.training, change)
+        trained = [str(part) for end in self.lineages.values() for part in (*end.ancestors(), end)]
+        check_sides(
+            self.claims,
+            list(dict.fromkeys([*self.lineages, *trained])),
+            methods=getattr(self, "selector", None) is not None,
+        )
         return self
 
     def _check_chain(self, label: str, lineage: Lineage) -> None:

@@ -32,7 +32,7 @@ class Sheet:
     columns: list[Shown]
     note: str = ""  # how to read it
     warnings: list[str] = field(default_factory=list)
-    in_brief: Callable[[dict], bool] = lambda row: True  # noqa: E731  rows for the terminal
+    in_brief: Callable[[dict], bool] = lambda row: True
 
     def cells(self, brief: bool = False) -> list[list[str]]:
         columns = self.visible(brief)

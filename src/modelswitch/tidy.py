@@ -71,6 +71,12 @@ SCHEMAS = {
             epochs? | integer | epochs of the last training
             train_seconds? | number | wall-clock time of its training, seconds
             precision? | text | `float32` or `bfloat16`
+            rule? | text | rule that weights soft against hard loss for each sample; empty for a first model
+            delta? | number | shift of the soft loss's weight, for rules that have one
+            soft? | number | λ of its transfer, the weight of the soft loss, 0 to 1
+            temperature? | number | T of the soft loss
+            hint? | text | `pretrain`, `joint`, or empty without hints
+            views? | text | `live` or `stored`
             """
         ),
     ),
@@ -128,17 +134,18 @@ SCHEMAS = {
             """
         ),
     ),
-    "transfers": Schema(
-        "transfers.csv",
-        "one transfer of the configuration, sweeps expanded",
+    "responses": Schema(
+        "responses.csv",
+        "one teacher whose responses to fixed views of the training images are stored",
         _columns(
             """
-            transfer | text | name of the transfer, as in models.csv
-            rule? | text | rule that weights soft against hard loss for each sample
-            delta? | number | shift of the weight of the soft loss by the rule `correctness`
-            soft? | number | λ, the weight of the soft loss, 0 to 1
-            temperature? | number | T of the soft loss
-            hint? | text | `pretrain`, `joint`, or empty without hints
+            experiment? | text | the configuration's name
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | the teacher
+            views? | integer | fixed views of every training image
+            folds? | integer | parts for out-of-fold responses; 0 for none
+            teacher_wrong? | number | share of the stored views on which the teacher is wrong, 0 to 1
             """
         ),
     ),
@@ -222,7 +229,7 @@ class Tables:
     history = property(lambda self: self._get("history"))
     predictions = property(lambda self: self._get("predictions"))
     weights = property(lambda self: self._get("weights"))
-    transfers = property(lambda self: self._get("transfers"))
+    responses = property(lambda self: self._get("responses"))
     selection = property(lambda self: self._get("selection"))
     claims = property(lambda self: self._get("claims"))
 
@@ -256,10 +263,14 @@ def read(folder: Path, name: str):
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
+        elif not path.read_text(encoding="utf-8").strip():
+            return None  # a table without a single row has not even a header
         else:
-            table = pd.read_csv(path, dtype=text, keep_default_na=True)
+            table = pd.read_csv(path, dtype=text)
     except Exception as error:
         raise UserError(f"{path}: not a readable table ({error})") from error
+    if table.empty:
+        return None
     missing = [c.name for c in schema.columns if c.required and c.name not in table.columns]
     if missing:
         raise UserError(

@@ -40,7 +40,7 @@ def forest(tables) -> Figure:
 def rules_forest(tables) -> Figure:
     """Paired difference of every weighting rule to the fixed weight."""
     rows = [row for row in comparisons.of_rules(tables) if row["difference"] is not None]
-    return draw({"over a fixed weight": [_row(r["node"].name, r["difference"]) for r in rows]})
+    return draw({"over a fixed weight": [_row(r["name"], r["difference"]) for r in rows]})
 
 
 def _row(name: str, difference) -> dict:

@@ -90,7 +90,7 @@ def teacher_right_wrong(tables) -> Figure:
         axes.margins(x=0.1)
         low, high = axes.get_xlim()  # an interval may leave what an accuracy can be
         axes.set_xlim(max(low, -1.0), min(high, 101.0))
-    panels[0].set_yticks(range(len(rows)), [style.short(row["node"].name, 22) for row in rows])
+    panels[0].set_yticks(range(len(rows)), [style.short(row["name"], 22) for row in rows])
     return figure
 
 
@@ -103,7 +103,7 @@ def weight_histograms(tables) -> Figure:
     if weights is None or weights.empty:
         return style.message("No weights of single samples are stored.")
     nodes = {node.lineage: node for node in lineup.tree(tables.models)}
-    compared = [row["node"].lineage for row in comparisons.of_rules(tables)]
+    compared = {row["node"].lineage: row["name"] for row in comparisons.of_rules(tables)}
     known = set(weights["lineage"])
     shown = [lineage for lineage in compared if lineage in known]
     shown = shown or [lineage for lineage in nodes if lineage in known]
@@ -132,7 +132,8 @@ def weight_histograms(tables) -> Figure:
         wrong = bins["count_wrong"].sum() / total if total else math.nan
         panel.text(0.04, 0.9, f"{100 * wrong:.1f} % wrong", transform=panel.transAxes, va="top",
                    fontsize=5.8, color="#555555")  # fmt: skip
-        panel.set_title(style.short(nodes[lineage].name if lineage in nodes else lineage, 19),
+        name = compared.get(lineage) or (nodes[lineage].name if lineage in nodes else lineage)
+        panel.set_title(style.short(name, 19),
                         pad=2, fontsize=6.3)  # fmt: skip
     axes[0].set_ylim(0, 1.25 * max(heights, default=1))
     axes[0].yaxis.set_major_locator(MaxNLocator(3))
