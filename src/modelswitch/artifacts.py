@@ -38,7 +38,7 @@ def package_versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to; it takes the name of ``path`` only when all is written."""
+    """A file beside ``path`` to write to; it takes the name of ``path`` when all is written."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

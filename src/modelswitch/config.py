@@ -19,7 +19,6 @@ from modelswitch.specs import (
     MatchedWeighting,
     ModelSpec,
     Name,
-    Share,
     Strict,
     Training,
     TrainingChange,

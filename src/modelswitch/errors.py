@@ -20,7 +20,7 @@ def fail(message: object) -> NoReturn:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Call a script's ``main``; a `UserError` or a failing disk becomes one line, not a traceback."""
+    """Call a script's ``main``; a `UserError` or a failing disk becomes one line of text."""
     try:
         main()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""The parts of a hint transfer for two given models: cut teacher, cut or tapped student, regressor."""
+"""The parts of a hint transfer for two given models: layers, cut teacher, regressor."""
 
 from dataclasses import dataclass
 

@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -132,9 +132,8 @@ def read_npz(path: str, required: tuple[str, ...]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             missing = [key for key in required if key not in archive]
             if missing:
-                raise UserError(
-                    f"{path}: lacks {', '.join(missing)}; it has {', '.join(archive.files) or 'none'}"
-                )
+                there = ", ".join(archive.files) or "none"
+                raise UserError(f"{path}: lacks {', '.join(missing)}; it has {there}")
             return {key: archive[key] for key in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -318,14 +317,25 @@ def peek(spec: DataSpec) -> tuple[tuple[int, int, int], int] | None:
     return None
 
 
+def _stored_shape(member: IO[bytes]) -> tuple[int, ...]:
+    """The shape in the header of a .npy; raises ValueError for what is none."""
+    version = np.lib.format.read_magic(member)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"format version {version} is unknown")
+    return read(member)[0]
+
+
 def _peek_npz(path: str) -> tuple[tuple[int, int, int], int]:
     shapes = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for split in ("train", "test"):
                 with archive.open(f"x_{split}.npy") as member:
-                    version = np.lib.format.read_magic(member)
-                    shapes[split] = np.lib.format._read_array_header(member, version)[0]
+                    shapes[split] = _stored_shape(member)
         with np.load(path, allow_pickle=False) as arrays:
             highest = max(int(arrays["y_train"].max()), int(arrays["y_test"].max()))
             classes = len(arrays["class_names"]) if "class_names" in arrays else highest + 1

@@ -312,7 +312,7 @@ class Transfer(Strict):
     hint: Hint | None = Field(default=None, description="transfer of an inner layer")
     views: Literal["live", "stored"] = Field(
         default="live",
-        description="live: fresh views, teacher run beside; stored: fixed views, responses stored once",
+        description="live: fresh views, teacher beside; stored: fixed views, stored responses",
     )
     guides: Literal["parent", "ancestors"] = Field(
         default="parent", description="ancestors: densely guided (DGKD, Son et al. 2021)"

@@ -1,5 +1,8 @@
 """Switch models: train a student on the labels and on what its teachers answer."""
 
+import csv
+from pathlib import Path
+
 import torch
 
 from modelswitch import artifacts, jobs
@@ -44,9 +47,8 @@ def mean_weights(history: str | None) -> dict[str, float]:
     """The mean weights that the training of ``history`` used, for the rule `matched`."""
     if history is None:
         return {}
-    with open(history, encoding="utf-8") as lines:
-        header, *rows = [line.rstrip("\n").split(",") for line in lines]
-    table = [dict(zip(header, row, strict=True)) for row in rows]
+    with Path(history).open(newline="", encoding="utf-8") as lines:
+        table = list(csv.DictReader(lines))
     return {
         f"{part}_weight": sum(float(row[f"weight_{part}"]) for row in table) / len(table)
         for part in ("soft", "hard")
