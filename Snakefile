@@ -14,6 +14,11 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
+if EXPERIMENT.selector:
+
+    include: "rules/selector.smk"
+
+
 localrules:
     all,
     models,
@@ -24,3 +29,4 @@ rule all:
     input:
         rules.models.input,
         rules.report_tables.output,
+        rules.selector.input if EXPERIMENT.selector else [],

@@ -1,18 +1,22 @@
+# Several modalities are several data sets that one job prepares, so that their rows are paired.
+PREPARE = "prepare.py" if len(EXPERIMENT.datasets) == 1 else "prepare_modalities.py"
+
+
 rule prepare_data:
     input:
         input_files(EXPERIMENT.data),
     output:
-        "results/{experiment}/{dataset}/data.safetensors",
+        [f"results/{EXPERIMENT.name}/{d}/data.safetensors" for d in EXPERIMENT.datasets],
     log:
-        "results/{experiment}/{dataset}/data.log",
+        f"results/{EXPERIMENT.name}/{EXPERIMENT.datasets[0]}/data.log",
     benchmark:
-        "results/{experiment}/{dataset}/data.benchmark.tsv"
-    params:
-        spec=EXPERIMENT.data.canonical(),
-        code=code("prepare.py"),
+        f"results/{EXPERIMENT.name}/{EXPERIMENT.datasets[0]}/data.benchmark.tsv"
     threads: 1
     resources:
         mem_mb=more_memory,
         runtime=more_time,
+    params:
+        spec=EXPERIMENT.data.canonical(),
+        code=code(PREPARE),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/prepare.py --spec {params.spec:q} --data {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} {SCRIPTS:q}/{PREPARE} --spec {params.spec:q} --data {output:q} > {log:q} 2>&1"

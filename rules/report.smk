@@ -17,7 +17,7 @@ rule measure_models:
     threads: workflow.cores or 1
     shell:
         "{PYTHON:q} {SCRIPTS:q}/measure.py --experiment {params.experiment:q} "
-        "--costs {output:q} > {log:q} 2>&1"
+        "--dataset {wildcards.dataset:q} --costs {output:q} > {log:q} 2>&1"
 
 
 rule report_tables:

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 from modelswitch.claims import Claim, check_sides
 from modelswitch.errors import UserError
 from modelswitch.lineage import Lineage, Step
+from modelswitch.selector_specs import Selectors
 from modelswitch.specs import (
     Augmentation,
     MatchedWeighting,
@@ -32,6 +33,9 @@ RESERVED_NAMES = {"tables", "figures", "claims", "selector", "reference", "logs"
 # --- data -----------------------------------------------------------------------------------
 
 
+EyeSide = Annotated[int, Field(ge=8, le=512)]
+
+
 class DataBase(Strict):
     name: Name | None = Field(
         default=None, description="folder name in results; by default that of the source"
@@ -40,6 +44,11 @@ class DataBase(Strict):
         default=0.1, description="share of the training images held back, stratified, by seed"
     )
     augment: Augmentation = Field(default=Augmentation(), description="random views")
+
+    @property
+    def datasets(self) -> list[str]:
+        """The folder names of the data sets; several modalities have one each."""
+        return list(getattr(self, "modalities", ())) or [self.name or self.source]
 
 
 class DigitsData(DataBase):
@@ -83,14 +92,78 @@ class TorchvisionData(DataBase):
     ) = Field(default=None, description="height and width to resize to; needed if they differ")
 
 
+class EyesData(DataBase):
+    """Synthetic eyes, drawn at random: a periocular image and an iris pattern of each capture."""
+
+    source: Literal["eyes"]
+    validation: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.25, description="share of the captures held back, on which selectors are trained"
+    )
+    augment: Augmentation = Field(
+        default=Augmentation(flip=False), description="random views; a left eye is no right eye"
+    )
+    identities: Annotated[int, Field(ge=2, le=100_000)] = Field(
+        default=64, description="people, the classes"
+    )
+    train: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        default=24, description="captures of each for training"
+    )
+    test: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=10, description="captures of each for testing"
+    )
+    periocular: tuple[EyeSide, EyeSide] = Field(
+        default=(48, 64), description="height and width of the periocular image, colour"
+    )
+    iris: tuple[EyeSide, EyeSide] = Field(
+        default=(32, 96), description="height and width of the unrolled iris pattern, grey"
+    )
+    variation: Annotated[float, Field(ge=0, le=3)] = Field(
+        default=1.0, description="how much captures of the same eye differ, 1 as published"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        default=0, description="draws the people; the experiment's seeds share them"
+    )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return ("periocular", "iris")
+
+
+class PairedData(DataBase):
+    """The same samples through several modalities: a folder <modality>/<class>/<sample>.<ext>
+    (or that inside train/ and test/), or a .npz with <modality>_train, <modality>_test, y_train,
+    y_test (or <modality> and y)."""
+
+    source: Literal["paired"]
+    path: str = Field(description="folder or file, relative to the working directory")
+    modalities: Annotated[tuple[Name, ...], Field(min_length=2)] = Field(
+        description="names of the modalities, two or more"
+    )
+    test: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.25, description="share for testing where the data comes without a split"
+    )
+
+    @field_validator("modalities")
+    @classmethod
+    def _distinct(cls, modalities: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(modalities)) != len(modalities):
+            raise ValueError(f"modalities repeat: {', '.join(modalities)}")
+        taken = {"none", "both", "all"} & set(modalities)
+        if taken:
+            raise ValueError(f"{', '.join(sorted(taken))}: kept as names of degraded sides")
+        return modalities
+
+
 DataSpec = Annotated[
-    DigitsData | NpzData | FolderData | TorchvisionData, Field(discriminator="source")
+    DigitsData | NpzData | FolderData | TorchvisionData | EyesData | PairedData,
+    Field(discriminator="source"),
 ]
 
 
 def input_files(spec: DataSpec) -> list[str]:
     """Files that a data set is made from, for Snakemake to track."""
-    return [spec.path] if isinstance(spec, NpzData) else []
+    single = isinstance(spec, NpzData | PairedData) and not Path(spec.path).is_dir()
+    return [spec.path] if single else []
 
 
 def check_present(spec: DataSpec) -> None:
@@ -99,6 +172,8 @@ def check_present(spec: DataSpec) -> None:
         raise UserError(f"data.path: {spec.path}: no such file")
     if isinstance(spec, FolderData) and not Path(spec.path).is_dir():
         raise UserError(f"data.path: {spec.path}: no such folder")
+    if isinstance(spec, PairedData) and not Path(spec.path).exists():
+        raise UserError(f"data.path: {spec.path}: no such folder or .npz file")
 
 
 # --- experiment -----------------------------------------------------------------------------
@@ -165,6 +240,9 @@ class Experiment(Strict):
         default={}, description="changes to `training` for single models"
     )
     responses: Responses = Responses()
+    selector: Selectors | None = Field(
+        default=None, description="selecting between modalities; needs data that has several"
+    )
     resources: Resources = Resources()
     claims: dict[Name, Claim] = Field(
         default={}, description="what the experiment expects to find; tested on the results page"
@@ -197,6 +275,7 @@ class Experiment(Strict):
             self._check_chain(label, lineage)
         for name, change in self.model_training.items():
             _valid_training(f"model_training.{name}", self.training, change)
+        self._check_selectors()
         trained = [str(part) for end in self.lineages.values() for part in (*end.ancestors(), end)]
         check_sides(
             self.claims,
@@ -223,10 +302,46 @@ class Experiment(Strict):
                     )
             self.training_of(step)
 
+    def _check_selectors(self) -> None:
+        if self.selector is None:
+            return
+        if len(self.datasets) < 2:
+            raise ValueError(
+                f"selector: the data source {self.data.source!r} has one modality; "
+                "allowed: eyes, paired"
+            )
+        if self.data.validation == 0:
+            raise ValueError(
+                "data.validation: found 0; selectors are trained on samples that are held back"
+            )
+        for name in self.selector.selectors:
+            self.recognisers(name)
+
+    def recognisers(self, selector: str) -> dict[str, Lineage]:
+        """Modality to lineage of a selector's recognisers, in the order of the modalities."""
+        where = f"selector.selectors.{selector}.recognisers"
+        given = self.selector.selectors[selector].recognisers
+        if isinstance(given, str):
+            given = dict.fromkeys(self.datasets, given)
+        for modality in given:
+            if modality not in self.datasets:
+                raise ValueError(
+                    f"{where}: unknown modality {modality!r}; allowed: {', '.join(self.datasets)}"
+                )
+        missing = [modality for modality in self.datasets if modality not in given]
+        if missing:
+            raise ValueError(f"{where}: no recogniser for {', '.join(missing)}")
+        ends = self.lineages.values()
+        trained = {str(above): above for end in ends for above in (end, *end.ancestors())}
+        known = trained | self.lineages
+        for label in given.values():
+            _known(where, label, known, "chain or lineage")
+        return {modality: known[given[modality]] for modality in self.datasets}
+
     @property
     def datasets(self) -> list[str]:
         """The folder names of the data sets; several modalities have one each."""
-        return [self.data.name or self.data.source]
+        return self.data.datasets
 
     @functools.cached_property
     def all_transfers(self) -> dict[str, Transfer]:
@@ -347,7 +462,18 @@ def describe(error: ValidationError) -> str:
 
 
 _UNION_TAGS = {
-    *("digits", "npz", "folder", "fixed", "correctness", "hard_switch", "confidence", "wsl"),
+    *(
+        "digits",
+        "npz",
+        "folder",
+        "eyes",
+        "paired",
+        "fixed",
+        "correctness",
+        "hard_switch",
+        "confidence",
+        "wsl",
+    ),
     *("adjusted", "dkd", "standardised", "shuffled", "matched", "[key]"),
 }
 

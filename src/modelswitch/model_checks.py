@@ -3,11 +3,12 @@
 import torch
 
 from modelswitch import sources
-from modelswitch.config import DataSpec, Experiment, TorchvisionData
+from modelswitch.config import DataSpec, Experiment, EyesData, PairedData, TorchvisionData
 from modelswitch.errors import UserError
 from modelswitch.hinting import hint_parts
 from modelswitch.layers import cut
 from modelswitch.lineage import Lineage
+from modelswitch.modalities import peek_modalities
 from modelswitch.models import build
 from modelswitch.profiling import Cost, cost
 from modelswitch.specs import ImportedWeighting
@@ -17,16 +18,26 @@ from modelswitch.weighting import resolve
 _UNKNOWN = ((32, 32, 3), 10)
 
 
-def shape_of(spec: DataSpec) -> tuple[tuple[int, int, int], int]:
-    """Image shape (H, W, C) and number of classes, or a stand-in where they are unknown."""
+def shapes_of(spec: DataSpec) -> dict[str, tuple[tuple[int, int, int], int]]:
+    """Image shape (H, W, C) and number of classes of every data set, or a stand-in where they are
+    unknown; several modalities are a data set each."""
+    if isinstance(spec, EyesData | PairedData):
+        return peek_modalities(spec)
     if isinstance(spec, TorchvisionData):
         sources.torchvision_dataset(spec.dataset)
-    return sources.peek(spec) or _UNKNOWN
+    return dict.fromkeys(spec.datasets, sources.peek(spec) or _UNKNOWN)
 
 
-def model_costs(experiment: Experiment) -> dict[str, Cost]:
-    """The cost of every model that a chain uses; raises `UserError` for one that cannot run."""
-    shape, classes = shape_of(experiment.data)
+def shape_of(spec: DataSpec, dataset: str | None = None) -> tuple[tuple[int, int, int], int]:
+    """Image shape and number of classes of one data set, the first if none is named."""
+    shapes = shapes_of(spec)
+    return shapes[dataset or next(iter(shapes))]
+
+
+def model_costs(experiment: Experiment, dataset: str | None = None) -> dict[str, Cost]:
+    """The cost of every model that a chain uses, on the images of one data set (the first if none
+    is named); raises `UserError` for one that cannot run."""
+    shape, classes = shape_of(experiment.data, dataset)
     used = {step.model for lineage in experiment.lineages.values() for step in lineage.steps}
     result = {}
     for name in sorted(used):
@@ -39,14 +50,18 @@ def model_costs(experiment: Experiment) -> dict[str, Cost]:
 
 def check_models(experiment: Experiment) -> None:
     """Raise `UserError` for the first model, weighting rule or hint layer that does not work."""
-    model_costs(experiment)
     for name, transfer in experiment.all_transfers.items():
         if isinstance(transfer.weighting, ImportedWeighting):
             try:
                 resolve(transfer.weighting)
             except UserError as error:
                 raise UserError(f"transfers.{name}.weighting: {error}") from error
-    shape, classes = shape_of(experiment.data)
+    for dataset, (shape, classes) in shapes_of(experiment.data).items():
+        model_costs(experiment, dataset)
+        _check_hints(experiment, shape, classes)
+
+
+def _check_hints(experiment: Experiment, shape: tuple[int, int, int], classes: int) -> None:
     example = torch.zeros(1, shape[2], shape[0], shape[1])
     seen = set()
     for lineage in experiment.lineages.values():

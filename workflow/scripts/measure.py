@@ -15,12 +15,13 @@ from modelswitch.profiling import latency
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", required=True, help="the configuration, as JSON")
+    parser.add_argument("--dataset", required=True, help="data set whose images are the inputs")
     parser.add_argument("--costs", required=True, help="JSON file to write")
     args = parser.parse_args()
     experiment = load(json.loads(args.experiment))
-    shape, classes = shape_of(experiment.data)
+    shape, classes = shape_of(experiment.data, args.dataset)
     result = {}
-    for name, cost in model_costs(experiment).items():
+    for name, cost in model_costs(experiment, args.dataset).items():
         model = build(experiment.models[name], shape[2], classes)
         result[name] = dataclasses.asdict(cost) | {"latency_ms": latency(model, shape)}
     with artifacts.replacing(args.costs) as part:

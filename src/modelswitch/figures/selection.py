@@ -21,7 +21,31 @@ def by_degradation(tables) -> Figure:
     table = tables.selection
     if table is None or table.empty:
         return style.message("No selector is in this experiment.")
-    table = table.assign(both=table["side"] == "both")
+    return _draw(table)
+
+
+# What a figure for one side shows: the selector, what it chooses from, its strongest rivals.
+RIVALS = (
+    "selector",
+    "largest_probability",
+    "calibrated_probability",
+    "sum_rule",
+    "calibrated_product",
+    "logistic_fusion",
+    "oracle",
+)
+
+
+def of_selector(table, selector: str, side: str) -> Figure:
+    """The same for one selector and one degraded side, so that nothing is averaged but seeds."""
+    rows = table[(table["selector"] == selector) & (table["side"] == side)]
+    shown = rows["method"].isin(RIVALS) | rows["method"].str.startswith("always")
+    return _draw(rows[shown])
+
+
+def _draw(table) -> Figure:
+    table = table.assign(both=table["side"].isin(("both", "all")))
+    metrics = {m: label for m, label in METRICS.items() if table[m].notna().any()}
     columns = list(dict.fromkeys(zip(table["degradation"], table["both"], strict=True)))
     columns.sort(key=lambda column: column[1])
     methods = list(dict.fromkeys(table["method"]))
@@ -29,11 +53,13 @@ def by_degradation(tables) -> Figure:
     width = style.COLUMN if len(columns) <= 2 else style.PAGE
     across = len(columns) if len(columns) <= 4 else -(-len(columns) // 2)
     blocks = -(-len(columns) // across)
-    figure = style.new(1.35 * 2 * blocks + 0.25 + 0.14 * -(-len(methods) // (width // 1.2)), width)
-    axes = figure.subplots(2 * blocks, across, sharex=True, sharey="row", squeeze=False)
+    figure = style.new(
+        1.35 * len(metrics) * blocks + 0.25 + 0.14 * -(-len(methods) // (width // 1.2)), width
+    )
+    axes = figure.subplots(len(metrics) * blocks, across, sharex=True, sharey="row", squeeze=False)
     for position in range(blocks * across):
         block, column = divmod(position, across)
-        pair = axes[2 * block : 2 * block + 2, column]
+        pair = axes[len(metrics) * block : len(metrics) * (block + 1), column]
         if position >= len(columns):
             for panel in pair:
                 panel.set_visible(False)
@@ -41,17 +67,17 @@ def by_degradation(tables) -> Figure:
         degradation, both = columns[position]
         rows = table[(table["degradation"] == degradation) & (table["both"] == both)]
         unseen = set(rows["seen"].str.lower()) == {"false"}
-        for panel, (metric, label) in zip(pair, METRICS.items(), strict=True):
+        for panel, (metric, label) in zip(pair, metrics.items(), strict=True):
             for method in methods:
                 _curve(panel, rows[rows["method"] == method], metric, method, looks[method])
             panel.yaxis.set_major_locator(MaxNLocator(5))
             if column == 0:
                 panel.set_ylabel(label)
-        name = f"{degradation}, both sides" if both else degradation
+        name = degradation.replace("_", " ") + (", both sides" if both else "")
         pair[0].set_title(name + (" (not seen in training)" if unseen else ""))
-        pair[1].tick_params(axis="x", labelbottom=True)
-        pair[1].set_xlabel("strength of the degradation")
-    handles, names = axes[0, 0].get_legend_handles_labels()
+        pair[-1].tick_params(axis="x", labelbottom=True)
+        pair[-1].set_xlabel("strength of the degradation")
+    handles, names = axes[len(metrics) - 1, 0].get_legend_handles_labels()
     figure.legend(handles, [name.replace("_", " ") for name in names], loc="outside lower center",
                   ncols=int(width // 1.2), handlelength=1.8)  # fmt: skip
     return figure
@@ -65,9 +91,10 @@ def _curve(panel, rows, metric: str, method: str, look: dict) -> None:
     estimates = [statistics.mean_interval(per_seed.loc[level]) for level in levels]
     panel.plot(levels, [100 * e.mean for e in estimates], label=method, **look)
     if look["zorder"] > 4:
-        panel.fill_between(levels, [100 * e.low for e in estimates],
-                           [100 * e.high for e in estimates], color=look["color"], alpha=0.25,
-                           linewidth=0)  # fmt: skip
+        # with few seeds a t interval may leave what a share can be
+        low, high = (np.clip([100 * getattr(e, end) for e in estimates], 0, 100)
+                     for end in ("low", "high"))  # fmt: skip
+        panel.fill_between(levels, low, high, color=look["color"], alpha=0.25, linewidth=0)
 
 
 def _looks(methods: list[str], selectors: set[str]) -> dict[str, dict]:
