@@ -359,3 +359,19 @@ def _peek_folder(spec: FolderData) -> tuple[tuple[int, int, int], int]:
         raise UserError(f"{holder}: no <class>/<image> below it")
     pixels = read_image(first, "RGB" if spec.colour == "rgb" else "L", spec.size)
     return tuple(pixels.shape), len(classes)
+
+
+def training_images(spec: DataSpec) -> int | None:
+    """How many training images there are, without reading them; None before a download."""
+    if isinstance(spec, DigitsData):
+        return round(1797 * (1 - spec.test))
+    if isinstance(spec, NpzData):
+        with zipfile.ZipFile(spec.path) as archive, archive.open("x_train.npy") as member:
+            return _stored_shape(member)[0]
+    if isinstance(spec, FolderData):
+        root = Path(spec.path)
+        parts = {p.name for p in _subfolders(root, root)}
+        if {"train", "test"} <= parts:
+            return len(image_files(root / "train", root))
+        return round(len(image_files(root, root)) * (1 - spec.test))
+    return None

@@ -1,1 +1,31 @@
-print("todo")
+"""Print what an experiment would train, how large it is and how long it takes."""
+
+import argparse
+import json
+
+from rich.console import Console
+
+from modelswitch.calibration import calibrate
+from modelswitch.config import load
+from modelswitch.errors import run_script
+from modelswitch.model_checks import model_costs, shape_of
+from modelswitch.plan import Size, show
+from modelswitch.sources import training_images
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiment", required=True, help="the configuration, as JSON")
+    parser.add_argument("--cores", type=int, required=True)
+    args = parser.parse_args()
+    experiment = load(json.loads(args.experiment))
+    costs = model_costs(experiment)
+    shape, classes = shape_of(experiment.data)
+    count = training_images(experiment.data)
+    size = None if count is None else Size(count, shape, classes)
+    rates = {} if size is None else calibrate(experiment, list(costs), shape, classes)
+    show(experiment, costs, rates, size, args.cores, Console())
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,56 @@
+# Everything runs in one virtual environment, made on the first call.
+
+PYTHON ?= python3
+CORES ?= 2
+CONFIG ?= config/digits.yaml
+VENV := .venv
+BIN := $(VENV)/bin
+SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
+QUIET := --quiet rules host reason
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check plan run report bench docs format clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo
+	@echo "CONFIG=config/<experiment>.yaml and CORES=<n> change what plan, run and report use."
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV): a few minutes the first time"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/run.stamp ## all three systems on data that is here already, with a table at the end
+	@PATH="$(CURDIR)/$(BIN):$$PATH" CORES=$(CORES) sh workflow/demo.sh
+
+test: $(VENV)/test.stamp ## every check: formatters, linters, snakemake --lint, pytest
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory check
+
+check: # what `test` runs, in an environment that is there
+	ruff format --check .
+	ruff check .
+	snakefmt --check --quiet Snakefile rules
+	snakemake --lint --configfile config/digits.yaml
+	python -m pytest
+
+plan: $(VENV)/run.stamp ## the models that CONFIG would train, their cost and the time it takes
+	@$(SNAKEMAKE) plan --quiet all --configfile $(CONFIG)
+
+run: $(VENV)/run.stamp ## train and report what CONFIG describes; goes on where it was stopped
+	@$(SNAKEMAKE) $(QUIET) --configfile $(CONFIG)
+
+format: $(VENV)/test.stamp ## put the code into its standard form
+	@$(BIN)/ruff check --fix -q . && $(BIN)/ruff format -q . && $(BIN)/snakefmt --quiet Snakefile rules
+
+docs: $(VENV)/run.stamp ## regenerate config/README.md from the configuration's models
+	@$(BIN)/python -m modelswitch.config_docs > config/README.md
+
+clean: ## remove results and caches, keep the environment and results/reference
+	@find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null; \
+	rm -rf .snakemake .pytest_cache .ruff_cache .hypothesis
