@@ -14,10 +14,6 @@ rule train:
         "results/{experiment}/{dataset}/{branch}/{lineage}/train.log",
     benchmark:
         "results/{experiment}/{dataset}/{branch}/{lineage}/train.benchmark.tsv"
-    params:
-        job=lambda w: GRAPH.train_job(place(w)).canonical(),
-        resume=lambda w: place(w).resume_folder("train"),
-        code=code("train.py"),
     wildcard_constraints:
         lineage=ONE_STEP,
     threads: RESOURCES.threads
@@ -25,10 +21,15 @@ rule train:
         gpu=RESOURCES.gpu,
         mem_mb=more_memory,
         runtime=more_time,
+    params:
+        job=lambda w: GRAPH.train_job(place(w)).canonical(),
+        resume=lambda w: place(w).resume_folder("train"),
+        code=code("train.py"),
     shell:
         "{PYTHON:q} {SCRIPTS:q}/train.py --job {params.job:q} --data {input.data:q} "
-        "--threads {threads} --resume {params.resume:q} --model {output.model:q} "
-        "--history {output.history:q} --outputs {output.outputs:q} > {log:q} 2>&1"
+        "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
+        "> {log:q} 2>&1"
 
 
 rule hint:
@@ -42,10 +43,6 @@ rule hint:
         "results/{experiment}/{dataset}/{branch}/{lineage}/hint.log",
     benchmark:
         "results/{experiment}/{dataset}/{branch}/{lineage}/hint.benchmark.tsv"
-    params:
-        job=lambda w: GRAPH.hint_job(place(w)).canonical(),
-        resume=lambda w: place(w).resume_folder("hint"),
-        code=code("hint.py"),
     wildcard_constraints:
         lineage=SEVERAL_STEPS,
     threads: RESOURCES.threads
@@ -53,10 +50,15 @@ rule hint:
         gpu=RESOURCES.gpu,
         mem_mb=more_memory,
         runtime=more_time,
+    params:
+        job=lambda w: GRAPH.hint_job(place(w)).canonical(),
+        resume=lambda w: place(w).resume_folder("hint"),
+        code=code("hint.py"),
     shell:
         "{PYTHON:q} {SCRIPTS:q}/hint.py --job {params.job:q} --data {input.data:q} "
-        "--threads {threads} --resume {params.resume:q} --teacher {input.teacher:q} "
-        "--hint {output.hint:q} --history {output.history:q} > {log:q} 2>&1"
+        "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "--teacher {input.teacher:q} --hint {output.hint:q} --history {output.history:q} "
+        "> {log:q} 2>&1"
 
 
 rule distil:
@@ -74,6 +76,13 @@ rule distil:
         "results/{experiment}/{dataset}/{branch}/{lineage}/train.log",
     benchmark:
         "results/{experiment}/{dataset}/{branch}/{lineage}/train.benchmark.tsv"
+    wildcard_constraints:
+        lineage=SEVERAL_STEPS,
+    threads: RESOURCES.threads
+    resources:
+        gpu=RESOURCES.gpu,
+        mem_mb=more_memory,
+        runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
         resume=lambda w: place(w).resume_folder("train"),
@@ -82,18 +91,12 @@ rule distil:
         hint=lambda w, input: option("--hint", input.hint),
         matched=lambda w, input: option("--matched", input.matched),
         code=code("distil.py"),
-    wildcard_constraints:
-        lineage=SEVERAL_STEPS,
-    threads: RESOURCES.threads
-    resources:
-        gpu=RESOURCES.gpu,
-        mem_mb=more_memory,
-        runtime=more_time,
     shell:
         "{PYTHON:q} {SCRIPTS:q}/distil.py --job {params.job:q} --data {input.data:q} "
-        "--threads {threads} --resume {params.resume:q} {params.teachers:q} {params.responses:q} "
-        "{params.hint:q} {params.matched:q} --model {output.model:q} --history {output.history:q} "
-        "--outputs {output.outputs:q} > {log:q} 2>&1"
+        "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "{params.teachers:q} {params.responses:q} {params.hint:q} {params.matched:q} "
+        "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
+        "> {log:q} 2>&1"
 
 
 # All trainings, without tables or figures.

@@ -11,14 +11,15 @@ rule respond:
         "results/{experiment}/{dataset}/{branch}/{lineage}/responses.log",
     benchmark:
         "results/{experiment}/{dataset}/{branch}/{lineage}/responses.benchmark.tsv"
-    params:
-        job=lambda w: GRAPH.respond_job(place(w)).canonical(),
-        code=code("respond.py"),
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
         mem_mb=more_memory,
         runtime=more_time,
+    params:
+        job=lambda w: GRAPH.respond_job(place(w)).canonical(),
+        code=code("respond.py"),
     shell:
         "{PYTHON:q} {SCRIPTS:q}/respond.py --job {params.job:q} --data {input.data:q} "
-        "--threads {threads} --teachers {input.teachers:q} --responses {output:q} > {log:q} 2>&1"
+        "--threads {threads} --gpus {resources.gpu} --teachers {input.teachers:q} "
+        "--responses {output:q} > {log:q} 2>&1"

@@ -157,20 +157,20 @@ def step_with_room_for(room):
 
 def test_out_of_memory_names_the_batch_that_fits():
     step, tried = step_with_room_for(100)
-    with pytest.raises(UserError, match=r"training\.batch_size: 512 images .* 64 do"):
-        devices.run_within_memory(lambda: step(512), step, 512)
-    assert tried == [512, 256, 128, 64]
+    with pytest.raises(UserError, match=r"training\.batch: 512 images .* 64 do"):
+        devices.run_within_memory(lambda: step(512), step, 512, "training.batch")
+    assert tried == [512, 512, 256, 128, 64]
 
 
 def test_out_of_memory_for_a_single_image_says_so():
     step, _ = step_with_room_for(0)
     with pytest.raises(UserError, match="not even one"):
-        devices.run_within_memory(lambda: step(8), step, 8)
+        devices.run_within_memory(lambda: step(8), step, 8, "training.batch")
 
 
 def test_what_fits_just_runs():
     step, tried = step_with_room_for(100)
-    assert devices.run_within_memory(lambda: "done", step, 100) == "done"
+    assert devices.run_within_memory(lambda: "done", step, 100, "training.batch") == "done"
     assert tried == []
 
 
@@ -179,7 +179,7 @@ def test_other_errors_stay_what_they_are():
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        devices.run_within_memory(run, print, 8)
+        devices.run_within_memory(run, print, 8, "training.batch")
 
 
 def test_the_failed_step_s_tensors_are_free_before_the_search():
@@ -196,6 +196,16 @@ def test_the_failed_step_s_tensors_are_free_before_the_search():
 
     def attempt(images):
         assert not alive
+        if images > 4:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(UserError, match="4 do"):
-        devices.run_within_memory(run, attempt, 8)
+        devices.run_within_memory(run, attempt, 8, "training.batch")
+
+
+def test_memory_that_something_else_fills_is_not_the_batch_s_fault():
+    def run():
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(UserError, match="does something else compute on it"):
+        devices.run_within_memory(run, lambda images: None, 8, "training.batch")

@@ -6,6 +6,8 @@ belongs elsewhere is refused by name.
 """
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -16,9 +18,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from modelswitch.errors import UserError
 
@@ -38,18 +41,33 @@ def package_versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to; it takes the name of ``path`` when all is written."""
+    """A file beside ``path`` to write to; it takes the name of ``path`` when all is written.
+
+    All of it is on the disk by then, so that a loss of power leaves the old file or the new one.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_parts_of_the_dead(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
     part = Path(name)
     try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield part
         part.chmod(0o644)
+        os.fsync(handle)
         part.replace(path)
     finally:
+        os.close(handle)
         part.unlink(missing_ok=True)
+
+
+def _remove_parts_of_the_dead(path: Path) -> None:
+    """Remove what writers of ``path`` left that were killed: nobody holds its lock."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError), part.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def checksum(tensors: dict[str, torch.Tensor]) -> str:
@@ -58,16 +76,29 @@ def checksum(tensors: dict[str, torch.Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        total.update(_bytes(tensor))
     return total.hexdigest()
+
+
+def _bytes(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.reshape(-1).view(torch.uint8).numpy()
 
 
 def save(path: str | Path, tensors: dict[str, torch.Tensor], passport: dict[str, Any]) -> None:
     """Write ``tensors`` and their ``passport`` (any JSON) atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = json.dumps(passport | {"checksum": checksum(plain)}, sort_keys=True)
+    sealed = passport | {"checksum": checksum(plain)}
+    header = json.dumps(sealed | {"seal": _seal(sealed)}, sort_keys=True)
+    # Not save_file: it writes a file of its own beside the part, which a kill would leave.
+    stored = safetensors.torch.save(plain, metadata={_KEY: header})
     with replacing(path) as part:
-        save_file(plain, part, metadata={_KEY: header})
+        part.write_bytes(stored)
+
+
+def _seal(passport: dict[str, Any]) -> str:
+    """SHA-256 over all else in a passport."""
+    rest = {key: value for key, value in passport.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -88,9 +119,12 @@ def read_passport(path: str | Path) -> dict[str, Any]:
     if header is None:
         raise UserError(f"{path}: carries no modelswitch header, so its origin is unknown")
     try:
-        return json.loads(header)
+        passport = json.loads(header)
     except ValueError as error:
         raise UserError(f"{path}: its header is not JSON ({error})") from error
+    if not isinstance(passport, dict) or passport.get("seal") != _seal(passport):
+        raise UserError(f"{path}: altered since it was written (its header does not match)")
+    return passport
 
 
 def check_passport(path: str | Path, passport: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -114,16 +148,25 @@ def load(path: str | Path, **expected: Any) -> tuple[dict[str, torch.Tensor], di
 
 
 class MappedTensor:
-    """One tensor of a file, read a slice at a time from the mapped file.
+    """The only tensor of a file, read a slice at a time from the mapped file.
 
-    The checksum is not computed: that would read what mapping is there to leave on disk.
+    Checked like any other file, also slice by slice: it never is in memory as a whole.
     """
 
     def __init__(self, path: str | Path, name: str, **expected: Any) -> None:
-        check_passport(path, read_passport(path), expected)
+        passport = read_passport(path)
+        check_passport(path, passport, expected)
+        self.checksum: str = passport["checksum"]
         self._file = safe_open(path, framework="pt")
         self._slice = self._file.get_slice(name)
         self.shape = tuple(self._slice.get_shape())
+        total = hashlib.sha256()
+        for index in range(self.shape[0]):
+            if index == 0:
+                total.update(f"{name} {self[0].dtype} {self.shape}".encode())
+            total.update(_bytes(self[index]))
+        if total.hexdigest() != self.checksum:
+            raise UserError(f"{path}: altered since it was written (its checksum does not match)")
 
     def __getitem__(self, index: int) -> torch.Tensor:
         return self._slice[index]

@@ -149,28 +149,26 @@ def _try_lock(folder: Path, device: Device) -> int | None:
     return descriptor
 
 
-def batch_that_fits(attempt: Callable[[int], object], too_large: int) -> int:
-    """The largest of ``too_large``/2, /4, ... images for which ``attempt`` has memory; 0 if none.
+def batch_that_fits(attempt: Callable[[int], object], largest: int) -> int:
+    """The largest of ``largest``, ``largest``/2, /4, ... images for which ``attempt`` has memory;
+    0 if none.
 
     ``attempt(images)`` runs one training step. Whatever it changes is lost with the run that ends
     here, so it may work on the model itself.
     """
-    images = too_large // 2
+    images = largest
     while images and not _has_memory(attempt, images):
         images //= 2
     return images
 
 
 def run_within_memory(
-    run: Callable[[], Result],
-    attempt: Callable[[int], object],
-    batch_size: int,
-    key: str = "training.batch_size",
+    run: Callable[[], Result], attempt: Callable[[int], object], batch: int, key: str
 ) -> Result:
     """``run()``; when the GPU's memory is too small, say which batch size is not.
 
     Raises:
-        UserError: names ``key``, the size that was tried and the one that fits.
+        UserError: names ``key``, the size ``batch`` that was tried and the one that fits.
     """
     try:
         return run()
@@ -178,14 +176,18 @@ def run_within_memory(
         if not _is_out_of_memory(error):
             raise
     # Outside the handler: inside it the error still holds the tensors of the step that failed.
-    fits = batch_that_fits(attempt, batch_size)
-    if fits:
+    fits = batch_that_fits(attempt, batch)
+    full = f"{key}: {batch} images at a time do not fit into the GPU's memory"
+    if fits == batch:
         raise UserError(
-            f"{key}: {batch_size} images at a time do not fit into the GPU's memory; {fits} do"
+            f"the GPU's memory is full, although {key} of {batch} images fits: does something else "
+            "compute on it, or is the validation set too large for it?"
         )
+    if fits:
+        raise UserError(f"{full}; {fits} do")
     raise UserError(
-        f"{key}: {batch_size} images at a time do not fit into the GPU's memory, and not even one "
-        "does; take a smaller model or another GPU, or the CPU with --resources gpu=0"
+        f"{full}, and not even one does; take a smaller model or another GPU, or the processor "
+        "with --resources gpu=0"
     )
 
 

@@ -20,11 +20,13 @@ def fail(message: object) -> NoReturn:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Call a script's ``main``; a `UserError` or a failing disk becomes one line of text."""
+    """Call a script's ``main``; a `UserError`, full memory or a failing disk becomes one line."""
     try:
         main()
     except UserError as error:
         fail(error)
+    except MemoryError as error:
+        fail(f"not enough memory ({error or 'the system gave no more'})")
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from modelswitch import artifacts, evaluation, precision
+from modelswitch import artifacts, devices, evaluation, locks, precision
 from modelswitch.datasets import ImageArrays, fold_of, split
 from modelswitch.digests import code_digest
 from modelswitch.errors import UserError
@@ -29,22 +30,46 @@ def parser(description: str) -> argparse.ArgumentParser:
     result.add_argument("--job", required=True, help="the job's configuration, as JSON")
     result.add_argument("--data", required=True, help="prepared data set")
     result.add_argument("--threads", type=int, default=1, help="processor threads")
+    result.add_argument("--gpus", type=int, default=1, help="0 to compute on the processor")
     result.add_argument("--resume", help="folder for resume files")
     return result
 
 
-@contextlib.contextmanager
-def quiet_interruption() -> Iterator[None]:
-    """A training that was told to stop says so in a line and leaves with the signal's status."""
-    try:
-        yield
-    except Interrupted as stop:
-        print(stop, file=sys.stderr, flush=True)
-        raise SystemExit(stop.exit_status) from None
-
-
 def report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def undisturbed(resume: str | None) -> Iterator[Path | None]:
+    """Where the resume files of a training lie, while no other process does the same training.
+
+    MODELSWITCH_RESUME moves them to where they outlive the job's own disk, for instance a volume
+    that all pods of a cluster mount. A training that was told to stop says so in a line and leaves
+    with the signal's status.
+    """
+    with contextlib.ExitStack() as held:
+        folder = None
+        if resume is not None:
+            folder = Path(os.environ.get("MODELSWITCH_RESUME", ""), resume)
+            held.enter_context(locks.alone(folder / "lock", report))
+        try:
+            yield folder
+        except Interrupted as stop:
+            report(str(stop))
+            raise SystemExit(stop.exit_status) from None
+        if folder is not None:
+            # All is written: what the training could go on from is no longer needed.
+            ResumeFiles(folder, "").remove()
+
+
+@contextlib.contextmanager
+def session(args: argparse.Namespace) -> Iterator["Session"]:
+    """The `Session` of a script's arguments, undisturbed and with a GPU of its own if any."""
+    with undisturbed(args.resume) as resume, devices.lease(args.gpus) as device:
+        if device != devices.CPU:
+            report(f"computes on {device.name}")
+        job = Job.model_validate_json(args.job)
+        yield Session(job, args.data, args.threads, device.torch, resume)
 
 
 class Session:
@@ -54,13 +79,25 @@ class Session:
         job: its configuration.
         data: path of the prepared data set.
         threads: processor threads for torch.
+        device: what to compute on, as `torch.device` takes it.
+        resume: folder for resume files.
     """
 
-    def __init__(self, job: Job, data: str, threads: int) -> None:
+    def __init__(
+        self,
+        job: Job,
+        data: str,
+        threads: int,
+        device: str = "cpu",
+        resume: Path | None = None,
+    ) -> None:
         torch.set_num_threads(threads)
         precision.make_deterministic()
         self.job = job
-        self.device = precision.pick_device()
+        self.device = torch.device(device)
+        self.resume = resume
+        # Checksums of what the training starts from besides the data: teachers, hints, responses.
+        self.inputs: list[str] = []
         self.data = ImageArrays.load(data)
         self.branch = Branch.parse(job.branch)
         self.normalise = Normaliser(self.data.mean, self.data.std, self.device)
@@ -92,6 +129,7 @@ class Session:
 
     def load_weights(self, model: nn.Module, path: str, **expected: Any) -> None:
         tensors, passport = artifacts.load(path, data=self.data.checksum, **expected)
+        self.inputs.append(passport["checksum"])
         if passport["classes"] != self.data.class_names:
             raise UserError(
                 f"{path}: was trained for {len(passport['classes'])} classes, "
@@ -128,7 +166,6 @@ class Session:
         student: nn.Module,
         stage: str,
         training: Training,
-        resume_folder: str | None,
         validates: bool = True,
     ) -> list[dict[str, float]]:
         """Run the training loop on ``objective`` and return the history."""
@@ -146,20 +183,32 @@ class Session:
             }
 
         resume = None
-        if resume_folder is not None:
+        if self.resume is not None:
             code = code_digest(Path(sys.argv[0]).resolve())
-            key = digest(f"{self.job.digest} {stage} {code} {self.data.checksum}")
-            resume = ResumeFiles(resume_folder, key, report)
-        return train(
-            objective,
-            self.views(stage, training),
-            training,
-            device=self.device,
-            epoch_seed=lambda epoch: self.seed(stage, "epoch", epoch),
-            resume=resume,
-            validate=validate if validates and len(images) else None,
-            report=report,
-        )
+            # A teacher that was trained again, by other code say, has the digest it had before.
+            parts = (self.job.digest, stage, code, self.data.checksum, *self.inputs)
+            resume = ResumeFiles(self.resume, digest(" ".join(parts)), report)
+
+        def run() -> list[dict[str, float]]:
+            return train(
+                objective,
+                self.views(stage, training),
+                training,
+                device=self.device,
+                epoch_seed=lambda epoch: self.seed(stage, "epoch", epoch),
+                resume=resume,
+                validate=validate if validates and len(images) else None,
+                report=report,
+            )
+
+        def attempt(size: int) -> None:
+            views = self.views(stage, training.model_copy(update={"batch": size}))
+            with precision.autocast(self.device, dtype):
+                loss = objective(next(views.epoch(0)))["loss"]
+            loss.backward()
+
+        batch = min(training.batch, len(self.train_index))
+        return devices.run_within_memory(run, attempt, batch, "training.batch")
 
     def passport(self, kind: str, **entries: Any) -> dict[str, Any]:
         return {
@@ -214,7 +263,7 @@ def write_model(
     args: argparse.Namespace,
     extra_outputs: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """Outputs, history and, last, the weights; then the resume files are no longer needed."""
+    """Outputs, history and, last, the weights."""
     start = time.perf_counter()
     seconds = sum(row["seconds"] for row in history)
     dtype = precision.resolve(session.job.training.precision, session.device)
@@ -225,9 +274,3 @@ def write_model(
     write_history(args.history, history, "train")
     # Nothing measured goes into the weight file: equal trainings give equal bytes.
     artifacts.save(args.model, model.state_dict(), session.passport("model", **entries))
-    finish(args)
-
-
-def finish(args: argparse.Namespace) -> None:
-    if args.resume is not None:
-        ResumeFiles(args.resume, "").remove()

@@ -124,9 +124,8 @@ class Place:
 
     def resume_folder(self, stage: str) -> str:
         """Where a training keeps its resume files: outside the folder of its outputs."""
-        lineage = str(self.lineage).replace("/", "~")
-        parts = f"{self.dataset}~{self.branch}~{lineage}~{stage}"
-        return f"results/{self.experiment}/.resume/{parts}"
+        place = f"{self.dataset}/{self.branch}/{self.lineage}"
+        return f"results/{self.experiment}/.resume/{place}/{stage}"
 
 
 def derive_seed(*parts: object) -> int:

@@ -26,7 +26,7 @@ def alone(path: str | Path, report: Callable[[str], None] = print) -> Iterator[N
 
     A process of this machine that holds it is asked to stop, once, with SIGTERM: a training then
     saves its state, and the one that waits goes on from there. A process of another machine is
-    waited for. The file is removed at the end, and its folder if nothing else is in it.
+    waited for. The file is removed at the end, and with it the folders above that are empty then.
     """
     path = Path(path)
     descriptor = _acquire(path, report)
@@ -36,7 +36,8 @@ def alone(path: str | Path, report: Callable[[str], None] = print) -> Iterator[N
         # Removed while it is held: whoever waits sees that the file is no longer this one.
         path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            path.parent.rmdir()
+            for folder in path.parents:
+                folder.rmdir()
         os.close(descriptor)
 
 

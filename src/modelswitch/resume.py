@@ -33,9 +33,14 @@ class ResumeFiles:
         return self.folder / f"resume{turn}.safetensors"
 
     def save(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
-        artifacts.save(
-            self._path(self._turn), tensors, {"kind": "resume", "key": self.key, "state": state}
-        )
+        """Write the state over the older file. A disk that is full costs only what would be lost
+        by a kill, so the training goes on."""
+        path = self._path(self._turn)
+        try:
+            artifacts.save(path, tensors, {"kind": "resume", "key": self.key, "state": state})
+        except OSError as error:
+            self._report(f"resume file {path} not written ({error.strerror}); going on without")
+            return
         self._turn = 1 - self._turn
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
@@ -61,8 +66,10 @@ class ResumeFiles:
         return tensors, state
 
     def remove(self) -> None:
-        """Both files, what a killed writer left beside them, and the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Both files and what a killed writer left of them."""
+        for leftover in self.folder.glob("*"):
+            if leftover.name.startswith(("resume", ".resume")):
+                leftover.unlink(missing_ok=True)
 
 
 def flatten(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -24,19 +24,18 @@ def guides(session: jobs.Session, teachers: list[str], responses: list[str]) -> 
     """What answers for each teacher: its stored responses, or the teacher itself."""
     job = session.job
     if responses:
-        return [
-            StoredResponses(
-                artifacts.MappedTensor(
-                    path,
-                    "logits",
-                    kind="responses",
-                    job_digest=teacher.responses,
-                    data=session.data.checksum,
-                ),
-                session.device,
+        stored = [
+            artifacts.MappedTensor(
+                path,
+                "logits",
+                kind="responses",
+                job_digest=teacher.responses,
+                data=session.data.checksum,
             )
             for teacher, path in zip(job.teachers, responses, strict=True)
         ]
+        session.inputs += [each.checksum for each in stored]
+        return [StoredResponses(each, session.device) for each in stored]
     return [
         LiveTeacher(session.teacher(teacher, path))
         for teacher, path in zip(job.teachers, teachers, strict=True)
@@ -66,32 +65,37 @@ def main() -> None:
     args = parser.parse_args()
     job = Job.model_validate_json(args.job)
     transfer = job.transfer
-    session = jobs.Session(job, args.data, args.threads)
-    student = session.new_model()
-    if args.hint is not None:
-        session.load_weights(student, args.hint, kind="hint", job_digest=job.hint)
-    distillation = objective = Distillation(
-        student,
-        guides(session, args.teachers, args.responses),
-        resolve(transfer.weighting, **mean_weights(args.matched)),
-        soft=transfer.soft,
-        temperature=transfer.temperature,
-        label_smoothing=job.training.label_smoothing,
-        drop=transfer.drop,
-    )
-    if transfer.hint is not None and transfer.hint.mode == "joint":
-        parent = job.teachers[0]
-        teacher = session.teacher(parent, args.teachers[0])
-        names = (job.lineage, parent.lineage)
-        torch.manual_seed(session.seed("regressor"))
-        parts = hint_parts(transfer.hint, student, teacher, session.example(), names)
-        tapped = cut(student, parts.student_layer.path, f"student {job.lineage}", with_logits=True)
-        objective = JointTransfer(
-            distillation, tapped, parts.teacher_front, parts.regressor, transfer.hint.weight
+    with jobs.session(args) as session:
+        student = session.new_model()
+        if args.hint is not None:
+            session.load_weights(student, args.hint, kind="hint", job_digest=job.hint)
+        matched = mean_weights(args.matched)
+        session.inputs += map(str, matched.values())
+        distillation = objective = Distillation(
+            student,
+            guides(session, args.teachers, args.responses),
+            resolve(transfer.weighting, **matched),
+            soft=transfer.soft,
+            temperature=transfer.temperature,
+            label_smoothing=job.training.label_smoothing,
+            drop=transfer.drop,
         )
-    with jobs.quiet_interruption():
-        history = session.fit(objective, student, "train", job.training, args.resume)
-    jobs.write_model(session, student, history, args, {"weight_counts": distillation.weight_counts})
+        if transfer.hint is not None and transfer.hint.mode == "joint":
+            parent = job.teachers[0]
+            teacher = session.teacher(parent, args.teachers[0])
+            names = (job.lineage, parent.lineage)
+            torch.manual_seed(session.seed("regressor"))
+            parts = hint_parts(transfer.hint, student, teacher, session.example(), names)
+            tapped = cut(
+                student, parts.student_layer.path, f"student {job.lineage}", with_logits=True
+            )
+            objective = JointTransfer(
+                distillation, tapped, parts.teacher_front, parts.regressor, transfer.hint.weight
+            )
+        history = session.fit(objective, student, "train", job.training)
+        jobs.write_model(
+            session, student, history, args, {"weight_counts": distillation.weight_counts}
+        )
 
 
 if __name__ == "__main__":

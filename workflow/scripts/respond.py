@@ -18,36 +18,40 @@ def main() -> None:
     parser.add_argument("--responses", required=True)
     args: argparse.Namespace = parser.parse_args()
     job = Job.model_validate_json(args.job)
-    session = jobs.Session(job, args.data, args.threads)
-    views = session.views("responses", job.training)
-    dtype = precision.resolve(job.training.precision, session.device)
-    models = [
-        session.teacher(teacher, path)
-        for teacher, path in zip(job.teachers, args.teachers, strict=True)
-    ]
-    labels = session.data.train_labels[session.train_index]
-    part = (
-        fold_of(labels, job.folds, session.branch.seed) if job.folds else torch.zeros_like(labels)
-    )
-    logits = torch.empty(
-        job.stored_views, len(labels), session.data.num_classes, dtype=torch.float16
-    )
-    for view in range(job.stored_views):
-        done = 0
-        for images in views.bank_view(view, _BATCH):
-            here = slice(done, done + len(images))
-            for fold, model in enumerate(models):
-                chosen = torch.nonzero(part[here] == fold).squeeze(1)
-                if not len(chosen):
-                    continue
-                picked = images if len(models) == 1 else images[chosen.to(session.device)]
-                with torch.inference_mode(), precision.autocast(session.device, dtype):
-                    answered = model(picked)
-                logits[view, chosen + done] = answered.cpu().half()
-            done += len(images)
-        jobs.report(f"view {view + 1}/{job.stored_views}")
-    wrong = (logits.argmax(2) != labels).double().mean().item()
-    artifacts.save(args.responses, {"logits": logits}, session.passport("responses", wrong=wrong))
+    with jobs.session(args) as session:
+        views = session.views("responses", job.training)
+        dtype = precision.resolve(job.training.precision, session.device)
+        models = [
+            session.teacher(teacher, path)
+            for teacher, path in zip(job.teachers, args.teachers, strict=True)
+        ]
+        labels = session.data.train_labels[session.train_index]
+        part = (
+            fold_of(labels, job.folds, session.branch.seed)
+            if job.folds
+            else torch.zeros_like(labels)
+        )
+        logits = torch.empty(
+            job.stored_views, len(labels), session.data.num_classes, dtype=torch.float16
+        )
+        for view in range(job.stored_views):
+            done = 0
+            for images in views.bank_view(view, _BATCH):
+                here = slice(done, done + len(images))
+                for fold, model in enumerate(models):
+                    chosen = torch.nonzero(part[here] == fold).squeeze(1)
+                    if not len(chosen):
+                        continue
+                    picked = images if len(models) == 1 else images[chosen.to(session.device)]
+                    with torch.inference_mode(), precision.autocast(session.device, dtype):
+                        answered = model(picked)
+                    logits[view, chosen + done] = answered.cpu().half()
+                done += len(images)
+            jobs.report(f"view {view + 1}/{job.stored_views}")
+        wrong = (logits.argmax(2) != labels).double().mean().item()
+        artifacts.save(
+            args.responses, {"logits": logits}, session.passport("responses", wrong=wrong)
+        )
 
 
 if __name__ == "__main__":

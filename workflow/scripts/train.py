@@ -3,7 +3,6 @@
 from modelswitch import jobs
 from modelswitch.errors import run_script
 from modelswitch.objectives.labels import Labels
-from modelswitch.specs import Job
 
 
 def main() -> None:
@@ -11,13 +10,11 @@ def main() -> None:
     for output in ("model", "history", "outputs"):
         parser.add_argument(f"--{output}", required=True)
     args = parser.parse_args()
-    job = Job.model_validate_json(args.job)
-    session = jobs.Session(job, args.data, args.threads)
-    model = session.new_model()
-    objective = Labels(model, job.training.label_smoothing)
-    with jobs.quiet_interruption():
-        history = session.fit(objective, model, "train", job.training, args.resume)
-    jobs.write_model(session, model, history, args)
+    with jobs.session(args) as session:
+        training = session.job.training
+        model = session.new_model()
+        history = session.fit(Labels(model, training.label_smoothing), model, "train", training)
+        jobs.write_model(session, model, history, args)
 
 
 if __name__ == "__main__":

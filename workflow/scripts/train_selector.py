@@ -56,21 +56,24 @@ def main() -> None:
     selector.standardise(inputs)
     code = code_digest(Path(sys.argv[0]).resolve())
     key = digest(f"{job.canonical()} {code} {artifacts.checksum({'inputs': inputs})}")
-    with jobs.quiet_interruption():
+    with jobs.undisturbed(args.resume) as resume:
         history = train(
             Selection(selector),
             SelectionBatches(inputs, targets, job.training.batch, lambda e: seed("epoch", e)),
             job.training,
             device=torch.device("cpu"),
             epoch_seed=lambda epoch: seed("epoch", epoch),
-            resume=ResumeFiles(args.resume, key, jobs.report) if args.resume else None,
+            resume=ResumeFiles(resume, key, jobs.report) if resume else None,
             report=jobs.report,
         )
-    jobs.write_history(args.history, history, "train")
-    passport = {"kind": "selector", "job": job.model_dump(mode="json"), "inputs": inputs.shape[1]}
-    passport |= {"job_digest": digest(job.canonical()), "code": code}
-    artifacts.save(args.model, selector.state_dict(), passport)
-    jobs.finish(args)
+        jobs.write_history(args.history, history, "train")
+        passport = {
+            "kind": "selector",
+            "job": job.model_dump(mode="json"),
+            "inputs": inputs.shape[1],
+        }
+        passport |= {"job_digest": digest(job.canonical()), "code": code}
+        artifacts.save(args.model, selector.state_dict(), passport)
 
 
 if __name__ == "__main__":
