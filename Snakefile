@@ -28,5 +28,5 @@ rule all:
     default_target: True
     input:
         rules.models.input,
-        rules.report_tables.output,
+        rules.results.output,
         rules.selector.input if EXPERIMENT.selector else [],

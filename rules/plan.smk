@@ -3,8 +3,8 @@
 
 rule plan:
     localrule: True
+    threads: workflow.cores or 1
     params:
         experiment=EXPERIMENT.model_dump_json(),
-    threads: workflow.cores or 1
     shell:
         "{PYTHON:q} {SCRIPTS:q}/plan.py --experiment {params.experiment:q} --cores {threads}"

@@ -1,6 +1,31 @@
-# Tables and figures from stored results. Nothing here trains.
+# Tables, claims, figures and pages from stored results. Nothing here trains.
 
+import os
+
+from modelswitch import catalogue
+from modelswitch.specs import digest
+
+RESULTS = f"results/{EXPERIMENT.name}"
+CAPTIONS = Path(workflow.basedir) / "workflow" / "report"
+FACTS = catalogue.facts_of(EXPERIMENT)
+FIGURES = catalogue.figures(FACTS)
+FROM_SELECTOR = [item for item in catalogue.all_figures(FACTS) if item not in FIGURES]
 CONFIGURATION = EXPERIMENT.model_dump_json()
+TIDY = ["models.csv", "history.csv", "predictions.parquet", "weights.csv", "responses.csv"]
+COMMAND = " ".join(
+    ["snakemake --configfile", *(os.path.relpath(path) for path in workflow.configfiles)]
+)
+
+
+report: "../workflow/report/workflow.rst"
+
+
+def measured(wildcards):
+    """Of the configuration, what sizes and latency depend on, so that nothing else measures anew."""
+    used = sorted({step.model for end in EXPERIMENT.lineages.values() for step in end.steps})
+    alone = {"chains": {name: name for name in used}, "seeds": [0]}
+    kept = EXPERIMENT.model_dump(mode="json", include={"name", "data", "models"})
+    return load(kept | alone).model_dump_json()
 
 
 # Sizes and latency of all models in one job that has the machine to itself.
@@ -11,30 +36,82 @@ rule measure_models:
         "results/{experiment}/{dataset}/models.json",
     log:
         "results/{experiment}/{dataset}/models.log",
-    params:
-        experiment=CONFIGURATION,
-        code=code("measure.py"),
+    benchmark:
+        "results/{experiment}/{dataset}/models.benchmark.tsv"
     threads: workflow.cores or 1
+    params:
+        experiment=measured,
+        code=code("measure.py"),
     shell:
         "{PYTHON:q} {SCRIPTS:q}/measure.py --experiment {params.experiment:q} "
         "--dataset {wildcards.dataset:q} --costs {output:q} > {log:q} 2>&1"
 
 
-rule report_tables:
+# One job for all of it: each part takes seconds, most of them spent on starting Python.
+rule results:
     input:
         rules.models.input,
-        expand(
-            "results/{experiment}/{dataset}/models.json",
-            experiment=EXPERIMENT.name,
-            dataset=EXPERIMENT.datasets,
-        ),
+        expand(f"{RESULTS}/{{dataset}}/models.json", dataset=EXPERIMENT.datasets),
+        [f"{RESULTS}/tables/selection.csv"] if FACTS.selectors else [],
+        [f"{RESULTS}/figures/{item.file}.png" for item in FROM_SELECTOR],
     output:
-        f"results/{EXPERIMENT.name}/tables/models.csv",
+        tidy=expand(f"{RESULTS}/tables/{{table}}", table=TIDY),
+        page=report(
+            f"{RESULTS}/results.html",
+            caption="../workflow/report/page.rst",
+            category="All on one page",
+            labels={"page": "Claims, tables, figures, configuration"},
+        ),
+        summary=f"{RESULTS}/summary.md",
+        tables=[
+            report(
+                f"{RESULTS}/pages/{item.name}.html",
+                caption="../workflow/report/table.rst",
+                category=item.system,
+                labels={"result": item.title, "kind": "table"},
+            )
+            for item in catalogue.tables(FACTS)
+        ],
+        figures=[
+            report(
+                f"{RESULTS}/figures/{item.file}.svg",
+                caption=f"../workflow/report/{item.name}.rst",
+                category=item.system,
+                labels={"result": item.heading, "kind": "figure"},
+            )
+            for item in FIGURES
+        ],
+        pictures=[f"{RESULTS}/figures/{item.file}.png" for item in FIGURES],
     log:
-        f"results/{EXPERIMENT.name}/tables/tables.log",
+        f"{RESULTS}/tables/report.log",
+    benchmark:
+        f"{RESULTS}/tables/report.benchmark.tsv"
+    resources:
+        mem_mb=more_memory,
+        runtime=more_time,
     params:
         experiment=CONFIGURATION,
-        code=code("tables.py"),
+        command=COMMAND,
+        code=code("report.py"),
+        templates=digest("".join(path.read_text() for path in sorted(CAPTIONS.iterdir()))),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/tables.py --experiment {params.experiment:q} "
-        "--tables $(dirname {output:q}) > {log:q} 2>&1"
+        "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} "
+        "--command {params.command:q} > {log:q} 2>&1"
+
+
+# The next two take whatever is stored and ask for no file, so they train nothing, not even in a
+# clone to which only the results were copied.
+rule tables:
+    localrule: True
+    params:
+        experiment=CONFIGURATION,
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} --only tables"
+
+
+rule figures:
+    localrule: True
+    params:
+        experiment=CONFIGURATION,
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} --only figures"

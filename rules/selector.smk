@@ -1,5 +1,6 @@
-# Selecting between modalities (included where the configuration has selectors): every recogniser's outputs on every degraded set, selectors trained
-# on the held-back part of them, and tables and figures from the test part.
+# Selecting between modalities (included where the configuration has selectors): every recogniser's
+# outputs on every degraded set, selectors trained on the held-back part of them, and tables and
+# figures from the test part.
 
 from modelswitch.selection_graph import SelectionGraph
 
@@ -64,12 +65,7 @@ rule selection_tables:
     output:
         selection=f"results/{EXPERIMENT.name}/tables/selection.csv",
         confusion=f"results/{EXPERIMENT.name}/tables/confusion.csv",
-        csv=report(
-            f"results/{EXPERIMENT.name}/tables/selection_summary.csv",
-            caption="../workflow/report/selection_summary.rst",
-            category="Multimodal selector",
-            labels={"what": "summary", "form": "CSV"},
-        ),
+        csv=f"results/{EXPERIMENT.name}/tables/selection_summary.csv",
         markdown=f"results/{EXPERIMENT.name}/tables/selection_summary.md",
     log:
         f"results/{EXPERIMENT.name}/tables/selection.log",
@@ -91,17 +87,16 @@ rule selection_figures:
     input:
         f"results/{EXPERIMENT.name}/tables/selection.csv",
     output:
-        report(
-            expand(
-                "results/{experiment}/figures/selection-{selector}-{side}.{form}",
-                experiment=EXPERIMENT.name,
-                selector=SELECTION.names,
-                side=SELECTION.sides,
-                form=["png", "svg"],
-            ),
-            caption="../workflow/report/selection.rst",
-            category="Multimodal selector",
-        ),
+        [
+            report(
+                f"{RESULTS}/figures/{item.file}.svg",
+                caption="../workflow/report/selection.rst",
+                category=item.system,
+                labels={"result": item.heading, "kind": "figure"},
+            )
+            for item in catalogue.selection_figures(FACTS)
+        ],
+        [f"{RESULTS}/figures/{item.file}.png" for item in catalogue.selection_figures(FACTS)],
     log:
         f"results/{EXPERIMENT.name}/figures/selection.log",
     params:
@@ -125,7 +120,8 @@ rule contact_sheet:
         report(
             f"results/{EXPERIMENT.name}/figures/contact_sheet.png",
             caption="../workflow/report/contact_sheet.rst",
-            category="Multimodal selector",
+            category=catalogue.SELECTOR,
+            labels={"result": catalogue.CONTACT_SHEET.heading, "kind": "figure"},
         ),
     log:
         f"results/{EXPERIMENT.name}/figures/contact_sheet.log",

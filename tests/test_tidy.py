@@ -32,7 +32,7 @@ def test_a_missing_column_is_named(tmp_path):
 
 
 def test_a_folder_without_tables_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"no models\.csv"):
+    with pytest.raises(UserError, match=r"no models\.csv with results"):
         _ = tidy.Tables(tmp_path).models
 
 

@@ -109,9 +109,7 @@ def duration(seconds: float) -> str:
 def tree(experiment: Experiment, costs: dict[str, Cost]) -> Table:
     """All lineages as an indented tree, with the cost of every model and its ratios."""
     ends = {
-        end
-        for lineage in experiment.lineages.values()
-        for end in (lineage, *lineage.ancestors())
+        end for lineage in experiment.lineages.values() for end in (lineage, *lineage.ancestors())
     }
     labels: dict[Lineage, list[str]] = {}
     for label, lineage in experiment.lineages.items():

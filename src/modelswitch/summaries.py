@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from modelswitch import comparisons, lineup, statistics
+from modelswitch.catalogue import CLAIMS, COMPRESSION, RUN, SELECTIVE, SELECTOR
+from modelswitch.selection_summary import SITUATIONS, summarise
 from modelswitch.sheets import Sheet, Shown, bounds, number, probability, share, text
 from modelswitch.texts import amount, duration
 
-COMPRESSION, SELECTIVE = "Compression", "Selective transfer"
-SELECTOR, CLAIMS, RUN = "Modality selector", "Claims", "Run"
 NAN = math.nan
 
 
@@ -203,66 +203,32 @@ def rules(tables) -> Sheet | None:
 
 
 def selection(tables) -> Sheet | None:
-    """Ways to select a modality, averaged over the degraded levels, and the selector's lead."""
+    """Ways to select a modality in each situation, beside the best baseline of it."""
     table = tables.selection
-    if table is None or table.empty:
+    if table is None:
         return None
-    names = set(table["selector"]) | {"selector"}
-    table = table[table["level"] > 0]
-    rows = []
-    for (degradation, both, seen), group in table.assign(both=table["side"] == "both").groupby(
-        ["degradation", "both", "seen"], sort=False
-    ):
-        own = next((m for m in dict.fromkeys(group["method"]) if m in names), None)
-        for method, part in group.groupby("method", sort=False):
-            row = {
-                "degradation": degradation,
-                "sides": "both" if both else "one",
-                "seen": seen.lower() in ("true", "1", "yes"),
-                "method": method,
-                "seeds": part["seed"].nunique(),
-            }
-            for metric in ("selection_accuracy", "accuracy"):
-                per_seed = part.groupby("seed")[metric].mean()
-                estimate = statistics.mean_interval(per_seed)
-                row |= {metric: estimate.mean, f"{metric}_low": estimate.low,
-                        f"{metric}_high": estimate.high}  # fmt: skip
-            lead = None
-            if own is not None and method != own:
-                lead = statistics.paired_by_seed(
-                    group[group["method"] == own].groupby("seed")["accuracy"].mean().to_dict(),
-                    part.groupby("seed")["accuracy"].mean().to_dict(),
-                )
-            row |= {
-                "lead": lead.estimate if lead else NAN,
-                "lead_low": lead.low if lead else NAN,
-                "lead_high": lead.high if lead else NAN,
-                "p": lead.p if lead else NAN,
-            }
-            rows.append(row)
-    for row, p in zip(rows, statistics.holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = p
+    rows = summarise(table)
     columns = [
-        text("degradation", "degradation"),
-        text("sides", "sides"),
-        Shown("seen", lambda r: "yes" if r["seen"] else "no", lambda r: float(r["seen"]),
-              numeric=False, brief=False),
+        text("selector", "selector", brief=False),
+        text("degraded", "situation"),
         Shown("method", lambda r: r["method"].replace("_", " "), lambda r: r["method"],
               numeric=False),
         share("picked right %", "selection_accuracy"),
         share("accuracy %", "accuracy"),
-        share("selector's lead", "lead", signed=True, brief=False),
-        probability("p (Holm)", "p_holm", brief=False),
+        share("over best baseline", "difference", signed=True),
+        probability("p", "p", brief=False),
+        Shown("best baseline", lambda r: "yes" if r["best_baseline"] else "",
+              lambda r: float(r["best_baseline"]), numeric=False, brief=False),
         number("seeds", "seeds", "{:.0f}", brief=False),
     ]  # fmt: skip
+    explained = "; ".join(f"{name}: {meaning}" for name, meaning in SITUATIONS.items())
     return Sheet(
         "selectors", "Ways to select a modality", SELECTOR, rows, columns,
-        note="Mean over all degraded levels and over seeds ± half of the 95 % t interval. Sides: "
-        "whether one modality was degraded or both. Seen: whether the selector was trained on this "
-        "degradation. Lead: the selector's accuracy minus the method's, paired by seed, in "
-        "percentage points.",
+        note=f"Means over levels, degraded sides and seeds ± half of the 95 % t interval ({explained}). "
+        "Over best baseline: difference in accuracy, paired by seed, in percentage points; the best "
+        "baseline is chosen on these results, which favours it.",
         warnings=_one_seed(rows),
-        in_brief=lambda row: row["sides"] == "one",
+        in_brief=lambda row: row["situation"] in ("seen", "unseen"),
     )  # fmt: skip
 
 

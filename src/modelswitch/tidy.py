@@ -222,7 +222,8 @@ class Tables:
         table = self._get("models")
         if table is None:
             raise UserError(
-                f"{self.folder}: no {SCHEMAS['models'].file} here; give the folder `tables` of a run"
+                f"{self.folder}: no {SCHEMAS['models'].file} with results here; "
+                "give the folder `tables` of a run in which a training has finished"
             )
         return table
 

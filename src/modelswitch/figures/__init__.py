@@ -1,0 +1,36 @@
+"""Figures from tidy tables. One function each, `Tables -> Figure`, listed in `catalogue`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelswitch.catalogue import Item
+
+FORMATS = ("png", "svg")
+
+
+def draw_all(
+    tables, items: Sequence[Item], folder: str | Path, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Draw `items` into `folder` and return what was written.
+
+    An item that the tables have nothing for becomes a figure that says so, so that every declared
+    file exists.
+    """
+    # Imported by name, so that the digest of the code covers them.
+    from modelswitch.figures import chains, differences, learning, selection, style, weighting
+
+    modules = {
+        module.__name__.rpartition(".")[2]: module
+        for module in (chains, differences, learning, selection, weighting)
+    }
+    written = []
+    with style.look():
+        for item in items:
+            module, function = item.draw.split(":")
+            draw = getattr(modules[module], function)
+            figure = draw(tables.of(item.dataset) if item.dataset else tables, *item.arguments)
+            style.save(figure, Path(folder), item.file, formats)
+            written += [Path(folder) / f"{item.file}.{kind}" for kind in formats]
+    return written

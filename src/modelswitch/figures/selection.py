@@ -12,18 +12,6 @@ from modelswitch.figures import style
 METRICS = {"selection_accuracy": "right modality picked (%)", "accuracy": "accuracy (%)"}
 
 
-def by_degradation(tables) -> Figure:
-    """Selection accuracy and accuracy of the whole system against the strength of the degradation.
-
-    One column for each kind of degradation, averaged over the modality that is degraded; a column
-    of its own where both are. Bands: 95 % t interval over seeds, for the selector only.
-    """
-    table = tables.selection
-    if table is None or table.empty:
-        return style.message("No selector is in this experiment.")
-    return _draw(table)
-
-
 # What a figure for one side shows: the selector, what it chooses from, its strongest rivals.
 RIVALS = (
     "selector",
@@ -36,8 +24,19 @@ RIVALS = (
 )
 
 
+def for_selector(tables, selector: str, side: str) -> Figure:
+    """`of_selector` from tidy tables."""
+    if tables.selection is None:
+        return style.message("No selector is in this experiment.")
+    return of_selector(tables.selection, selector, side)
+
+
 def of_selector(table, selector: str, side: str) -> Figure:
-    """The same for one selector and one degraded side, so that nothing is averaged but seeds."""
+    """Selection accuracy and accuracy of the whole system against the strength of the degradation.
+
+    One column for each kind of degradation, for one selector and one degraded side, so that
+    nothing is averaged but seeds. Band: 95 % t interval over seeds, for the selector only.
+    """
     rows = table[(table["selector"] == selector) & (table["side"] == side)]
     shown = rows["method"].isin(RIVALS) | rows["method"].str.startswith("always")
     return _draw(rows[shown])

@@ -1,0 +1,159 @@
+"""What a results page consists of: which figures and tables an experiment has, without data.
+
+The workflow asks for it while it is parsed, to declare output files, so nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelswitch.config import Experiment
+
+CLAIMS, COMPRESSION = "Claims", "Compression"
+SELECTIVE, SELECTOR, RUN = "Selective transfer", "Multimodal selector", "Run"
+SYSTEMS = (CLAIMS, COMPRESSION, SELECTIVE, SELECTOR, RUN)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What decides about figures and tables."""
+
+    datasets: tuple[str, ...]
+    rules: frozenset[str] = frozenset()  # weighting rules of all transfers that are used
+    deltas: int = 0  # transfers with the rule `correctness`
+    claims: bool = False
+    selectors: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ()  # modalities that are degraded, for the selectors
+    contact_sheet: bool = False
+
+    @property
+    def compares_rules(self) -> bool:
+        return len(self.rules) > 1
+
+
+@dataclass(frozen=True)
+class Item:
+    """A figure or a table of the page; `name` is its file name and that of its caption."""
+
+    name: str
+    system: str
+    title: str
+    draw: str = ""  # module:function in modelswitch.figures
+    applies: Callable[[Facts], bool] = lambda facts: True
+    dataset: str = ""
+    arguments: tuple[str, ...] = ()  # passed on to `draw`
+
+    @property
+    def file(self) -> str:
+        return "-".join(part for part in (self.name, self.dataset, *self.arguments) if part)
+
+    @property
+    def heading(self) -> str:
+        return ", ".join(part for part in (self.title, self.dataset, *self.arguments) if part)
+
+
+FIGURES = (
+    Item("chains", COMPRESSION, "The models and their switches", "chains:diagram"),
+    Item("size", COMPRESSION, "Accuracy against size", "chains:accuracy_by_size"),
+    Item("differences", COMPRESSION, "Paired differences", "differences:forest"),
+    Item("learning", COMPRESSION, "Learning curves", "learning:curves"),
+    Item("calibration", COMPRESSION, "Calibration", "learning:calibration"),
+    Item("rules", SELECTIVE, "Rules against a fixed weight", "differences:rules_forest",
+         lambda facts: facts.compares_rules),
+    Item("delta", SELECTIVE, "Accuracy against δ", "weighting:delta_curve",
+         lambda facts: facts.deltas > 1 and facts.compares_rules),
+    Item("where", SELECTIVE, "Where each rule helps", "weighting:teacher_right_wrong",
+         lambda facts: facts.compares_rules),
+    Item("weights", SELECTIVE, "Weights of single samples", "weighting:weight_histograms",
+         lambda facts: facts.compares_rules),
+)  # fmt: skip
+# Of these there is one for every selector and side; rules/selector.smk draws them in a run.
+SELECTION = Item("selection", SELECTOR, "Selecting a modality", "selection:for_selector")
+CONTACT_SHEET = Item("contact_sheet", SELECTOR, "Degraded images")
+
+# One name each in summaries.py.
+TABLES = (
+    Item("claims", CLAIMS, "Claims", applies=lambda facts: facts.claims),
+    Item("chains", COMPRESSION, "Chains"),
+    Item("rules", SELECTIVE, "Weighting rules", applies=lambda facts: facts.compares_rules),
+    Item(
+        "selectors",
+        SELECTOR,
+        "Ways to select a modality",
+        applies=lambda facts: bool(facts.selectors),
+    ),
+    Item("run_times", RUN, "Run times"),
+)
+
+
+def figures(facts: Facts) -> list[Item]:
+    """Figures made from models.csv and its like; one of each kind for every data set."""
+    datasets = facts.datasets if len(facts.datasets) > 1 else ("",)
+    return [
+        dataclasses.replace(item, dataset=dataset)
+        for item in FIGURES
+        if item.applies(facts)
+        for dataset in datasets
+    ]
+
+
+def selection_figures(facts: Facts) -> list[Item]:
+    """Figures made from selection.csv."""
+    return [
+        dataclasses.replace(SELECTION, arguments=(selector, side))
+        for selector in facts.selectors
+        for side in facts.sides
+    ]
+
+
+def all_figures(facts: Facts) -> list[Item]:
+    """Every picture of the page, in its order."""
+    sheet = [CONTACT_SHEET] if facts.contact_sheet else []
+    return [*figures(facts), *selection_figures(facts), *sheet]
+
+
+def tables(facts: Facts) -> list[Item]:
+    return [item for item in TABLES if item.applies(facts)]
+
+
+def facts_of(experiment: Experiment) -> Facts:
+    """What a configuration will have on its page."""
+    used = {step.transfer for lineage in experiment.lineages.values() for step in lineage.steps} - {
+        None
+    }
+    rules = [experiment.all_transfers[name].weighting.rule for name in used]
+    selector = experiment.selector
+    return Facts(
+        datasets=tuple(experiment.datasets),
+        rules=frozenset(rules),
+        deltas=rules.count("correctness"),
+        claims=bool(experiment.claims),
+        selectors=() if selector is None else tuple(selector.selectors),
+        sides=() if selector is None else _sides(experiment.datasets),
+        contact_sheet=selector is not None,
+    )
+
+
+def facts_in(tables) -> Facts:
+    """What tidy tables (a `tidy.Tables`) have something for."""
+    models = tables.models
+    used = models[models["rule"] != ""].drop_duplicates("transfer")
+    selection = tables.selection
+    return Facts(
+        datasets=tuple(dict.fromkeys(models["dataset"])),
+        rules=frozenset(used["rule"]),
+        deltas=int((used["rule"] == "correctness").sum()),
+        claims=tables.claims is not None,
+        selectors=() if selection is None else tuple(dict.fromkeys(selection["selector"])),
+        sides=() if selection is None else tuple(dict.fromkeys(selection["side"])),
+    )
+
+
+def _sides(modalities: Sequence[str]) -> tuple[str, ...]:
+    from modelswitch.selector_specs import side_name, sides
+
+    return tuple(side_name(chosen, modalities) for chosen in sides(modalities))

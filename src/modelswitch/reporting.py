@@ -1,0 +1,131 @@
+"""From stored results to tables, claims, figures, summary and page, in one process."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelswitch import catalogue, claims, figures, page, provenance, summaries, tidy
+from modelswitch.config import Experiment
+from modelswitch.sheets import Sheet
+
+
+class Report:
+    """What the page of an experiment is made of, under results/<experiment>/.
+
+    Args:
+        experiment: its configuration.
+        templates: folder with templates and captions.
+        command: what made the results, to be shown.
+        source: folder whose git commit is shown.
+    """
+
+    def __init__(
+        self, experiment: Experiment, templates: Path, command: str = "", source: Path | None = None
+    ) -> None:
+        self.experiment = experiment
+        self.facts = catalogue.facts_of(experiment)
+        self.folder = Path("results") / experiment.name
+        self.tables = self.folder / "tables"
+        self.figures = self.folder / "figures"
+        self._templates = templates
+        self._command, self._source = command, source
+
+    def write_tables(self) -> None:
+        """Tidy tables, then claims and summaries made from them."""
+        from modelswitch import tables
+
+        tables.write(tables.Stored(self.experiment), self.tables)
+        write_claims(self.experiment.claims, self.tables)
+        write_sheets(self._sheets, self.tables)
+
+    def write_figures(self) -> None:
+        figures.draw_all(self._tidy, catalogue.figures(self.facts), self.figures)
+
+    def write_page(self) -> None:
+        """Single tables as HTML, the page and the summary."""
+        templates = page.Templates(self._templates)
+        items = catalogue.all_figures(self.facts)
+        made = {sheet.name: sheet for sheet in self._sheets}
+        for item in catalogue.tables(self.facts):
+            sheet = made.get(item.name) or Sheet(
+                item.name, item.title, item.system, [], [], "The results have nothing for this."
+            )
+            path = self.folder / "pages" / f"{item.name}.html"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(page.table_page(templates, sheet), encoding="utf-8")
+        shown = {
+            "name": self.experiment.name,
+            "sheets": self._sheets,
+            "items": items,
+            "missing": self._missing,
+            "provenance": self._provenance,
+        }
+        html = page.results_page(
+            templates, figures=self.figures, configuration=self._configuration, **shown
+        )
+        (self.folder / "results.html").write_text(html, encoding="utf-8")
+        (self.folder / "summary.md").write_text(page.summary(**shown), encoding="utf-8")
+
+    @functools.cached_property
+    def _tidy(self) -> tidy.Tables:
+        return tidy.Tables(self.tables)
+
+    @functools.cached_property
+    def _sheets(self) -> list[Sheet]:
+        return summaries.all_sheets(self._tidy)
+
+    @property
+    def _missing(self) -> list[str]:
+        chains = {label: str(lineage) for label, lineage in self.experiment.lineages.items()}
+        return summaries.missing(self._tidy, chains, self.experiment.seeds)
+
+    @property
+    def _configuration(self) -> str:
+        import yaml
+
+        values = self.experiment.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=96)
+
+    @property
+    def _provenance(self) -> dict[str, str]:
+        shown = {
+            "command": self._command,
+            "commit": provenance.commit(self._source) if self._source else "",
+            "machine": provenance.machine(),
+        }
+        return {key: value for key, value in shown.items() if value}
+
+
+def write_claims(stated: dict[str, claims.Claim], folder: Path) -> None:
+    """claims.csv from the tidy tables in `folder`; no such file if nothing was claimed."""
+    if not stated:
+        for old in ("claims.csv", "claims.md", "verdicts.csv"):
+            (folder / old).unlink(missing_ok=True)
+        return
+    import pandas as pd
+
+    rows = claims.assess(stated, tidy.Tables(folder))
+    pd.DataFrame(rows).to_csv(folder / "claims.csv", index=False, float_format="%.8g")
+
+
+def write_sheets(sheets: Sequence[Sheet], folder: Path) -> None:
+    """Summary tables as CSV and Markdown; claims.csv has been written with all its columns."""
+    for sheet in sheets:
+        if sheet.name != "claims":
+            sheet.write_csv(folder)
+        else:
+            write_verdicts(sheet, folder)
+        text = "\n\n".join([sheet.markdown(), *sheet.warnings, sheet.note])
+        (folder / f"{sheet.name}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def write_verdicts(sheet: Sheet, folder: Path) -> None:
+    """verdicts.csv, the claims as a reader sees them: what Snakemake's report opens with."""
+    import csv
+
+    with (folder / "verdicts.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([column.heading for column in sheet.visible(brief=True)])
+        writer.writerows(sheet.cells(brief=True))

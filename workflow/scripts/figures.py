@@ -1,0 +1,38 @@
+"""Draw the figures of a study from its tidy tables; needs nothing but the folder with them."""
+
+import argparse
+from pathlib import Path
+
+from modelswitch import catalogue, figures, tidy
+from modelswitch.errors import UserError, run_script
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", required=True, help="folder with models.csv and the others")
+    parser.add_argument("--output", required=True, help="folder to write to")
+    parser.add_argument(
+        "--formats", nargs="+", choices=FORMATS, default=list(figures.FORMATS), metavar="FORMAT",
+        help=f"of {', '.join(FORMATS)}; default: {' '.join(figures.FORMATS)}",
+    )  # fmt: skip
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these figures")
+    args = parser.parse_args()
+    if not Path(args.tables).is_dir():
+        raise UserError(f"--tables: {args.tables}: no such folder")
+    tables = tidy.Tables(args.tables)
+    facts = catalogue.facts_in(tables)
+    items = catalogue.figures(facts) + catalogue.selection_figures(facts)
+    if args.only:
+        known = [item.file for item in items]
+        for name in args.only:
+            if name not in known:
+                raise UserError(f"--only: unknown figure {name!r}; allowed: {', '.join(known)}")
+        items = [item for item in items if item.file in args.only]
+    for path in figures.draw_all(tables, items, args.output, args.formats):
+        print(path)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,40 @@
+"""Make tables, claims, figures, summary and page of an experiment from what is stored.
+
+Nothing here trains. One process does it all, because starting Python and importing the libraries
+takes longer than most of the steps.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from modelswitch import reporting
+from modelswitch.config import load
+from modelswitch.errors import run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiment", required=True, help="the configuration, as JSON")
+    parser.add_argument("--command", default="", help="the command that made the results")
+    parser.add_argument(
+        "--only", choices=("tables", "figures"), help="only these, of whatever results there are"
+    )
+    args = parser.parse_args()
+    experiment = load(json.loads(args.experiment))
+    root = Path(__file__).parents[2]
+    report = reporting.Report(experiment, root / "workflow" / "report", args.command, root)
+    if args.only == "tables":
+        report.write_tables()
+    elif args.only == "figures":
+        if not (report.tables / "models.csv").exists():
+            report.write_tables()
+        report.write_figures()
+    else:
+        report.write_tables()
+        report.write_figures()
+        report.write_page()
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,39 @@
+"""Print an experiment's results on the terminal: claims, tables, and where the figures are."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from modelswitch import summaries, tidy
+from modelswitch.errors import UserError, run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", help="results/<experiment>")
+    args = parser.parse_args()
+    folder = Path(args.folder)
+    if not (folder / "tables").is_dir():
+        raise UserError(f"{folder}: no tables here; give the folder results/<experiment> of a run")
+    # Log files and pipes get the same 80 columns.
+    console = Console(width=80, highlight=False)
+    for sheet in summaries.all_sheets(tidy.Tables(folder / "tables")):
+        if sheet.system == summaries.RUN:
+            continue
+        console.print(f"\n[bold]{sheet.title}[/bold]")
+        console.print(sheet.terminal())
+        for warning in sheet.warnings:
+            console.print(f"[yellow]{warning}[/yellow]", soft_wrap=False)
+    console.print("± half of the 95 % t interval over seeds; gains paired by seed\n", style="dim")
+    for title, pattern in (("Figures", "figures/*.png"), ("Page", "results.html"),
+                           ("Summary", "summary.md")):  # fmt: skip
+        found = sorted(folder.glob(pattern))
+        if found:
+            console.print(f"[bold]{title}[/bold]")
+        for path in found:
+            console.print(f"  {path}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    run_script(main)
