@@ -23,6 +23,9 @@ except UserError as error:
 
 GRAPH = Graph(EXPERIMENT)
 RESOURCES = EXPERIMENT.resources
+# For a job that has the machine to itself. Not workflow.cores, which is an error where nobody said
+# how many, as with --unlock or a cluster's --jobs.
+ALL_CORES = workflow.resource_settings.cores or 1
 
 
 wildcard_constraints:

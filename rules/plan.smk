@@ -3,7 +3,7 @@
 
 rule plan:
     localrule: True
-    threads: workflow.cores or 1
+    threads: ALL_CORES
     params:
         experiment=EXPERIMENT.model_dump_json(),
     shell:

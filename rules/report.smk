@@ -38,7 +38,7 @@ rule measure_models:
         "results/{experiment}/{dataset}/models.log",
     benchmark:
         "results/{experiment}/{dataset}/models.benchmark.tsv"
-    threads: workflow.cores or 1
+    threads: ALL_CORES
     params:
         experiment=measured,
         code=code("measure.py"),
