@@ -1,0 +1,283 @@
+"""The selector's data, features, objective and judgement, with two and with three modalities."""
+
+import dataclasses
+import itertools
+
+import pandas as pd
+import pytest
+import torch
+
+from modelswitch import artifacts
+from modelswitch.degradations import DEGRADATIONS
+from modelswitch.errors import UserError
+from modelswitch.lineage import derive_seed
+from modelswitch.multimodal import (
+    CLEAN,
+    Condition,
+    PairedOutputs,
+    load_outputs,
+    mix,
+    selector_conditions,
+    training_conditions,
+)
+from modelswitch.objectives.selection import (
+    Selection,
+    SelectionBatch,
+    SelectionBatches,
+    Selector,
+    features,
+    trusted,
+)
+from modelswitch.resume import ResumeFiles
+from modelswitch.selection import Contest, fit_baselines
+from modelswitch.selection_summary import markdown, summarise
+from modelswitch.selector_specs import (
+    DEGRADATION_NAMES,
+    Degradations,
+    Recogniser,
+    SelectorSpec,
+    side_name,
+    sides,
+)
+from modelswitch.specs import Training
+from modelswitch.training import train
+
+CLASSES = 6
+SETTINGS = Degradations(seen=["lid", "jpeg"], unseen=["rectangle"], levels=[0.5, 1.0])
+TRAINING = Training(
+    epochs=6, batch=64, optimizer="adamw", learning_rate=0.01, precision="float32", warmup=0.5
+)
+
+
+def outputs(modalities=("face", "iris"), samples: int = 90, seed: int = 0) -> PairedOutputs:
+    """Recognisers that get weaker, and flatter, as their input gets worse."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(samples) % CLASSES
+    sets = (CLEAN, *SETTINGS.sets)
+    logits = torch.randn(len(modalities), len(sets), samples, CLASSES, generator=generator)
+    for (_, level), at in zip(sets, itertools.count()):
+        logits[:, at, torch.arange(samples), labels] += 5 * (1 - level)
+    return PairedOutputs(tuple(modalities), sets, logits, labels)
+
+
+def fitted(held_back: PairedOutputs, spec: SelectorSpec, resume=None, epochs: int = 6) -> Selector:
+    conditions = selector_conditions(held_back.modalities, SETTINGS, spec.target)
+    mixture = mix(held_back, conditions)
+    targets, rows = trusted(mixture, spec.target)
+    inputs = features(mixture.logits[:, rows], spec)
+    torch.manual_seed(0)
+    selector = Selector(inputs.shape[1], len(held_back.modalities), [16])
+    selector.standardise(inputs)
+    train(
+        Selection(selector),
+        SelectionBatches(inputs, targets, 64, lambda epoch: derive_seed(0, epoch)),
+        TRAINING.model_copy(update={"epochs": epochs}),
+        device=torch.device("cpu"),
+        epoch_seed=lambda epoch: epoch,
+        resume=resume,
+    )
+    return selector
+
+
+def test_names_in_the_configuration_are_the_degradations_there_are():
+    assert set(DEGRADATION_NAMES) == set(DEGRADATIONS)
+
+
+def test_sides():
+    assert [side_name(s, ("a", "b")) for s in ((), *sides(("a", "b")))] == [
+        "none",
+        "a",
+        "b",
+        "both",
+    ]
+    assert [side_name(s, "abc") for s in sides("abc")] == [
+        *("a", "b", "c", "a+b", "a+c", "b+c", "all")
+    ]
+
+
+def test_only_the_degraded_side_is_replaced():
+    stored = outputs()
+    at = stored.at(Condition("jpeg", 1.0, ("iris",)))
+    assert torch.equal(at[0], stored.logits[0, 0])
+    assert torch.equal(at[1], stored.logits[1, stored.sets.index(("jpeg", 1.0))])
+
+
+@pytest.mark.parametrize(("modalities", "conditions"), [("ab", 2), ("abc", 6)])
+def test_the_mixture_names_what_is_clean(modalities, conditions):
+    chosen = training_conditions(modalities, ["lid"], [1.0])
+    assert len(chosen) == conditions
+    mixture = mix(outputs(modalities, 12), chosen)
+    assert mixture.logits.shape == (len(modalities), 12 * conditions, CLASSES)
+    assert (mixture.clean.any(1) & ~mixture.clean.all(1)).all()
+    assert mixture.samples.max() == 11
+
+
+def test_features():
+    logits = outputs().logits[:, 0]
+    whole = features(logits, SelectorSpec(recognisers="x", parts="whole", values="probabilities"))
+    assert whole.shape == (90, 2 * CLASSES)
+    assert torch.allclose(whole[:, :CLASSES].sum(1), torch.ones(90))
+    ordered = features(logits, SelectorSpec(recognisers="x", parts="sorted", top=3))
+    assert ordered.shape == (90, 6)
+    assert (ordered[:, 0] >= ordered[:, 1]).all()
+    matched = features(logits, SelectorSpec(recognisers="x", parts="matched", top=2))
+    assert matched.shape == (90, 8)
+    # the second recogniser's output at the class that the first finds likeliest
+    at = logits[1].log_softmax(1).gather(1, logits[0].argmax(1, keepdim=True))[:, 0]
+    assert torch.equal(matched.reshape(90, 2, 2, 2)[:, 0, 1, 0], at)
+    # a top beyond the number of classes is the whole vector, sorted
+    assert features(logits, SelectorSpec(recognisers="x", parts="sorted", top=99)).shape == (90, 12)
+
+
+def test_the_objective_is_cross_entropy_for_two_and_any_of_the_trusted_for_more():
+    torch.manual_seed(0)
+    for modalities in (2, 3):
+        selector = Selector(4, modalities, [8])
+        inputs = torch.randn(5, 4)
+        probability = selector(inputs).softmax(1)
+        mask = torch.zeros(5, modalities, dtype=torch.bool)
+        mask[:, 1:] = True
+        terms = Selection(selector)(SelectionBatch(inputs, mask))
+        assert terms["loss"].item() == pytest.approx(
+            -probability[:, 1:].sum(1).log().mean().item(), rel=1e-5
+        )
+
+
+def test_rows_that_teach_nothing_are_left_out():
+    mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, "right"))
+    mask, rows = trusted(mixture, "right")
+    assert 0 < len(rows) < len(mixture.labels)
+    assert (mask.any(1) & ~mask.all(1)).all()
+
+
+@pytest.mark.parametrize("modalities", [("face", "iris"), ("face", "iris", "ear")])
+def test_a_selector_learns_and_is_judged(modalities):
+    spec = SelectorSpec(recognisers="x")
+    held_back, test = outputs(modalities), outputs(modalities, seed=1)
+    selector = fitted(held_back, spec)
+    baselines = fit_baselines(held_back, SETTINGS, seed=0)
+    contest = Contest(test, baselines, selector, spec, SETTINGS)
+    table = pd.DataFrame(contest.rows())
+    assert set(table["degradation"]) == {"lid", "jpeg", "rectangle"}
+    assert set(table.loc[~table["seen"], "degradation"]) == {"rectangle"}
+    assert len(set(table["side"])) == 2 ** len(modalities) - 1
+    own = table[table["method"] == "selector"]
+    single = own[own["side"] == "face"]
+    # picking at random finds a clean one in 1/2 (or, of three, 2/3) of all cases
+    assert single[single["level"] == 1.0]["selection_accuracy"].min() > 0.8
+    everywhere = own[own["side"].isin(("both", "all"))]
+    assert everywhere["selection_accuracy"].isna().all()
+    means = table[(table["side"] == "face") & (table["level"] == 1.0)].groupby("method")["accuracy"]
+    assert means.mean()["selector"] > means.mean()["always_face"] + 0.3
+    assert means.mean()["oracle"] == means.mean().drop("oracle").max() or (
+        means.mean()["oracle"] >= means.mean()["selector"]
+    )
+    perfect = table[(table["method"] == "undegraded") & (table["side"] == "face")]
+    assert perfect["selection_accuracy"].dropna().eq(1).all()
+
+
+def test_the_confusion_counts_every_pair_once():
+    spec = SelectorSpec(recognisers="x", parts="sorted")
+    held_back, test = outputs(), outputs(seed=1)
+    baselines = fit_baselines(held_back, SETTINGS, seed=0)
+    contest = Contest(test, baselines, fitted(held_back, spec), spec, SETTINGS)
+    contest.rows()
+    table = pd.DataFrame(contest.confusions())
+    counts = table[table["method"] == "selector"].groupby("side")["images"].sum()
+    per_side = 90 * 3 * 2  # samples, degradations, levels
+    assert counts.to_dict() == {"none": 90, "face": per_side, "iris": per_side, "both": per_side}
+    assert set(table["right"]) == {"none", "face", "iris", "both"}
+    assert set(table["picked"]) == {"face", "iris"}
+
+
+def test_the_summary_compares_with_the_best_baseline():
+    spec = SelectorSpec(recognisers="x")
+    rows, confusion = [], []
+    for seed in (0, 1):
+        held_back, test = outputs(seed=2 * seed), outputs(seed=2 * seed + 1)
+        baselines = fit_baselines(held_back, SETTINGS, seed)
+        contest = Contest(test, baselines, fitted(held_back, spec), spec, SETTINGS)
+        key = {"experiment": "e", "seed": seed, "selector": "mms"}
+        rows += [key | row for row in contest.rows()]
+        confusion += [key | row for row in contest.confusions()]
+    table = pd.DataFrame(rows)
+    summary = summarise(table)
+    for situation in ("seen", "unseen", "everywhere", "clean"):
+        chosen = {row["method"]: row for row in summary if row["situation"] == situation}
+        best = [row for row in chosen.values() if row["best_baseline"]]
+        assert len(best) == 1
+        assert best[0]["method"] not in ("selector", "oracle", "undegraded")
+        gap = chosen["selector"]["accuracy"] - best[0]["accuracy"]
+        assert chosen["selector"]["difference"] == pytest.approx(gap)
+    clean = table[(table["level"] == 0) & (table["method"] == "selector")]
+    assert next(
+        row["accuracy"]
+        for row in summary
+        if row["situation"] == "clean" and row["method"] == "selector"
+    ) == pytest.approx(clean.groupby("seed")["accuracy"].first().mean())
+    text = markdown(summary, pd.DataFrame(confusion))
+    assert "best baseline" in text
+    assert "right recogniser" in text
+
+
+def test_a_selector_resumes_to_the_same_bits(tmp_path):
+    spec = SelectorSpec(recognisers="x")
+    whole = fitted(outputs(), spec)
+    folder = tmp_path / "resume"
+    stored = ResumeFiles(folder, "key")
+    # a schedule without decay, so that the shorter training is a beginning of the longer one
+    constant = TRAINING.model_copy(update={"schedule": "constant"})
+
+    def run(epochs, resume):
+        torch.manual_seed(0)
+        mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, "undegraded"))
+        inputs = features(mixture.logits, spec)
+        selector = Selector(inputs.shape[1], 2, [16])
+        selector.standardise(inputs)
+        history = train(
+            Selection(selector),
+            SelectionBatches(inputs, mixture.clean, 64, lambda epoch: derive_seed(0, epoch)),
+            constant.model_copy(update={"epochs": epochs}),
+            device=torch.device("cpu"),
+            epoch_seed=lambda epoch: epoch,
+            resume=resume,
+        )
+        return selector, history
+
+    straight, _ = run(5, None)
+    run(2, stored)
+    resumed, history = run(5, ResumeFiles(folder, "key"))
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert whole.state_dict().keys() == resumed.state_dict().keys()
+
+
+def write_outputs(path, paired: PairedOutputs, at: int, digest: str = "d"):
+    tensors = {}
+    for split in ("validation", "test"):
+        tensors[f"{split}.logits"] = paired.logits[at].clone()
+        tensors[f"{split}.labels"] = paired.labels.clone()
+    passport = {"kind": "degraded", "job_digest": digest, "classes": ["c"] * CLASSES}
+    artifacts.save(path, tensors, passport | {"sets": [list(s) for s in paired.sets[1:]]})
+    return path
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path):
+    paired = outputs()
+    recognisers = [Recogniser(modality=m, lineage="t", digest="d") for m in paired.modalities]
+    paths = [write_outputs(tmp_path / f"{m}.st", paired, m) for m in range(2)]
+    loaded = load_outputs(recognisers, paths)["test"]
+    assert torch.equal(loaded.logits, paired.logits)
+    assert loaded.sets == paired.sets
+
+    shuffled = dataclasses.replace(paired, labels=paired.labels.flip(0))
+    write_outputs(paths[1], shuffled, 1)
+    with pytest.raises(UserError, match="90 validation samples are not paired with the 90"):
+        load_outputs(recognisers, paths)
+    write_outputs(paths[1], dataclasses.replace(paired, sets=paired.sets[:-1]), 1)
+    with pytest.raises(UserError, match="other degradations or classes"):
+        load_outputs(recognisers, paths)
+    write_outputs(paths[1], paired, 1, digest="another")
+    with pytest.raises(UserError, match="belongs to another configuration"):
+        load_outputs(recognisers, paths)
