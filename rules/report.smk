@@ -99,8 +99,8 @@ rule results:
         "--command {params.command:q} > {log:q} 2>&1"
 
 
-# The next two take whatever is stored and ask for no file, so they train nothing, not even in a
-# clone to which only the results were copied.
+# The next three take whatever is stored and ask for no file, so they train nothing, not even in a
+# clone to which only the results were copied. `page` also serves a study of which a part is missing.
 rule tables:
     localrule: True
     params:
@@ -115,3 +115,13 @@ rule figures:
         experiment=CONFIGURATION,
     shell:
         "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} --only figures"
+
+
+rule page:
+    localrule: True
+    params:
+        experiment=CONFIGURATION,
+        command=COMMAND,
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} "
+        "--command {params.command:q}"

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.weightstats import DescrStatsW
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from modelswitch import statistics
 
@@ -89,6 +89,14 @@ def test_unequal_lengths_are_an_error():
         statistics.paired_difference([1, 2], [1])
     with pytest.raises(ValueError, match="same images"):
         statistics.mcnemar([True], [True, False])
+
+
+def test_welch_interval_agrees_with_statsmodels():
+    low, high = CompareMeans(DescrStatsW(FIRST), DescrStatsW(SECOND[:4])).tconfint_diff(
+        usevar="unequal"
+    )
+    assert statistics.welch_interval(FIRST, SECOND[:4]) == pytest.approx((low, high))
+    assert math.isnan(statistics.welch_interval([0.9], [0.8, 0.7])[0])
 
 
 def test_holm_by_hand_with_a_gap():

@@ -10,6 +10,8 @@ from modelswitch import catalogue, claims, figures, page, provenance, summaries,
 from modelswitch.config import Experiment
 from modelswitch.sheets import Sheet
 
+CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
+
 
 class Report:
     """What the page of an experiment is made of, under results/<experiment>/.
@@ -37,6 +39,7 @@ class Report:
         from modelswitch import tables
 
         tables.write(tables.Stored(self.experiment), self.tables)
+        (self.tables / CONFIGURATION).write_text(self._configuration, encoding="utf-8")
         write_claims(self.experiment.claims, self.tables)
         write_sheets(self._sheets, self.tables)
 

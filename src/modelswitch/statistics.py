@@ -166,6 +166,19 @@ def paired_by_seed(
     return paired_difference([better[s] for s in seeds], [than[s] for s in seeds], **options)
 
 
+def welch_interval(
+    first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Interval of the difference of two means, first - second, of unpaired values (Welch)."""
+    from scipy import stats
+
+    first, second = _clean(first), _clean(second)
+    if min(first.size, second.size) < 2 or (_constant(first) and _constant(second)):
+        return NAN, NAN
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(confidence)
+    return float(interval.low), float(interval.high)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's correction for testing several hypotheses; a NaN stays NaN and is not counted."""
     import numpy as np

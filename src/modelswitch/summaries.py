@@ -36,6 +36,7 @@ def chains(tables) -> Sheet | None:
             for metric in ("accuracy", "nll", "ece", "agreement", "latency_ms", "macs",
                            "file_bytes", "parent_accuracy")
         }  # fmt: skip
+        validation = lineup.over_seeds(models, "accuracy", "validation")
         gains = {
             row["lineage"]: row["difference"]
             for row in comparisons.of_chains(models)
@@ -68,6 +69,9 @@ def chains(tables) -> Sheet | None:
                     "accuracy": accuracy.mean,
                     "accuracy_low": accuracy.low,
                     "accuracy_high": accuracy.high,
+                    "validation_accuracy": validation[node.lineage].mean
+                    if node.lineage in validation
+                    else NAN,
                     "gain": gain.estimate if gain else NAN,
                     "gain_low": gain.low if gain else NAN,
                     "gain_high": gain.high if gain else NAN,
@@ -90,14 +94,18 @@ def chains(tables) -> Sheet | None:
     split = rows[0]["split"]
     columns = [
         *([text("data set", "dataset")] if several else []),
-        Shown("chain", lambda r: r["chain"] or r["lineage"], lambda r: r["chain"] or r["lineage"],
-              numeric=False),
+        Shown("chain", _chain, _chain, numeric=False),
         text("lineage", "lineage", brief=False),
         number("parameters", "parameters", amount),
         number("times smaller", "times_smaller", "{:.1f}", brief=False),
         number("layers", "layers", "{:.0f}", brief=False),
         share(f"{split} accuracy %", "accuracy"),
         share("gain over scratch", "gain", signed=True),
+        *(
+            [share("validation accuracy %", "validation_accuracy", brief=False)]
+            if split == "test"
+            else []
+        ),
         share("its teacher %", "teacher_accuracy", brief=False),
         share("agrees with it %", "agreement", brief=False),
         number("NLL", "nll", "{:.3f}", brief=False),
@@ -224,9 +232,9 @@ def selection(tables) -> Sheet | None:
     explained = "; ".join(f"{name}: {meaning}" for name, meaning in SITUATIONS.items())
     return Sheet(
         "selectors", "Ways to select a modality", SELECTOR, rows, columns,
-        note=f"Means over levels, degraded sides and seeds ± half of the 95 % t interval ({explained}). "
-        "Over best baseline: difference in accuracy, paired by seed, in percentage points; the best "
-        "baseline is chosen on these results, which favours it.",
+        note="Means over levels, degraded sides and seeds ± half of the 95 % t interval "
+        f"({explained}). Over best baseline: difference in accuracy, paired by seed, in percentage "
+        "points; the best baseline is chosen on these results, which favours it.",
         warnings=_one_seed(rows),
         in_brief=lambda row: row["situation"] in ("seen", "unseen"),
     )  # fmt: skip
@@ -288,6 +296,11 @@ def claims(tables) -> Sheet | None:
         "smallest difference of interest. Contradicted: the interval rules such a difference out. "
         "Not supported: anything else.",
     )  # fmt: skip
+
+
+def _chain(row: dict) -> str:
+    """What a chain is called; a first model goes by its own name, others on the way by none."""
+    return row["chain"] or (row["lineage"] if row["switches"] == 0 else "")
 
 
 def run_times(tables) -> Sheet | None:

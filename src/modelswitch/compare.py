@@ -1,0 +1,156 @@
+"""Two sets of results side by side: which metrics moved, and by how much of an interval."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from pathlib import Path
+
+from modelswitch import lineup, statistics, tidy
+from modelswitch.catalogue import RUN
+from modelswitch.errors import UserError
+from modelswitch.sheets import Sheet, Shown, bounds, number, text
+
+METRICS = ("accuracy", "top5", "nll", "ece", "agreement", "train_seconds", "latency_ms",
+           "parameters", "macs", "file_bytes")  # fmt: skip
+SHARES = ("accuracy", "top5", "ece", "agreement")
+
+
+def tables_of(where: str) -> tidy.Tables:
+    """Tables of a results folder, a folder with tables, or a configuration's name in results/."""
+    path = Path(where)
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
+        import yaml
+
+        name = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("name")
+        if not name:
+            raise UserError(f"{where}: has no key 'name', so its results cannot be found")
+        path = Path("results") / str(name)
+    for folder in (path / "tables", path):
+        if (folder / "models.csv").is_file():
+            return tidy.Tables(folder)
+    raise UserError(
+        f"{where}: no tables/models.csv there; give a results folder, a folder with tables, or a "
+        "configuration that has been run"
+    )
+
+
+def compare(first: tidy.Tables, second: tidy.Tables, metrics=METRICS) -> list[dict]:
+    """One row per data set, lineage and metric that both have; the difference is second - first.
+
+    Seeds that both have are paired; without two of them the means are compared by Welch's
+    interval. `moved` is the difference in half-widths of its 95 % interval: beyond 1 (or below
+    -1) it is more than chance. NaN where there is no interval.
+    """
+    rows = []
+    models = (first.models, second.models)
+    splits = [lineup.split_of(table) for table in models]
+    split = splits[0] if splits[0] == splits[1] else "validation"
+    names = {node.lineage: node.name for table in models for node in lineup.tree(table)}
+    datasets = [d for d in dict.fromkeys(models[0]["dataset"]) if d in set(models[1]["dataset"])]
+    for dataset in datasets:
+        parts = [table[table["dataset"] == dataset] for table in models]
+        shared = set(parts[1]["lineage"])
+        for lineage in dict.fromkeys(parts[0]["lineage"]):
+            if lineage not in shared:
+                continue
+            for metric in metrics:
+                values = [lineup.per_seed(part, lineage, metric, split) for part in parts]
+                if not values[0] or not values[1]:
+                    continue
+                rows.append(
+                    {"dataset": dataset, "lineage": lineage, "name": names[lineage],
+                     "metric": metric, "split": split, **_difference(*values)}
+                )  # fmt: skip
+    return rows
+
+
+def _difference(first: dict[int, float], second: dict[int, float]) -> dict:
+    row = {
+        "first": statistics.mean_interval(list(first.values())).mean,
+        "second": statistics.mean_interval(list(second.values())).mean,
+    }
+    common = sorted(set(first) & set(second))
+    if len(common) >= 2:
+        found = statistics.paired_difference(
+            [second[s] for s in common], [first[s] for s in common], resamples=99
+        )
+        row |= {"paired_seeds": len(common), "difference": found.estimate, "low": found.low,
+                "high": found.high}  # fmt: skip
+    else:
+        low, high = statistics.welch_interval(list(second.values()), list(first.values()))
+        row |= {"paired_seeds": 0, "difference": row["second"] - row["first"], "low": low,
+                "high": high}  # fmt: skip
+    half = (row["high"] - row["low"]) / 2
+    row["moved"] = math.nan if math.isnan(half) or half == 0 else row["difference"] / half
+    return row
+
+
+def moves(row: dict) -> bool:
+    """Whether a difference is more than chance, or is there and has no interval to judge it by."""
+    if math.isnan(row["moved"]):
+        return row["difference"] != 0
+    return abs(row["moved"]) >= 1
+
+
+def only_in_one(first: tidy.Tables, second: tidy.Tables) -> tuple[list[str], list[str]]:
+    """Lineages that only the first, and only the second has."""
+    lineages = [list(dict.fromkeys(tables.models["lineage"])) for tables in (first, second)]
+    return (
+        [lineage for lineage in lineages[0] if lineage not in lineages[1]],
+        [lineage for lineage in lineages[1] if lineage not in lineages[0]],
+    )
+
+
+def configuration_changes(first: tidy.Tables, second: tidy.Tables) -> list[str]:
+    """Lines of a unified diff of the two configurations, if both folders have them."""
+    texts = []
+    for tables in (first, second):
+        path = tables.folder / "configuration.yaml"
+        texts.append(path.read_text(encoding="utf-8").splitlines() if path.exists() else None)
+    if texts[0] is None or texts[1] is None:
+        return []
+    return list(difflib.unified_diff(*texts, "first", "second", lineterm="", n=1))
+
+
+def sheet(rows: list[dict]) -> Sheet:
+    """The comparison as a table, what moved most first."""
+
+    def scaled(key: str, sign: str = ""):
+        def write(row: dict) -> str:
+            value = row[key]
+            if math.isnan(value):
+                return ""
+            if row["metric"] in SHARES:
+                return f"{100 * value:{sign}.2f} %"
+            return f"{value:{sign}.4g}"
+
+        return write
+
+    def interval(row: dict) -> str:
+        factor, digits = (100, 2) if row["metric"] in SHARES else (1, 3)
+        return bounds(row["low"], row["high"], factor, digits)
+
+    ordered = sorted(
+        rows, key=lambda row: -abs(row["moved"]) if not math.isnan(row["moved"]) else 0
+    )
+    several = len({row["dataset"] for row in rows}) > 1
+    columns = [
+        *([text("data set", "dataset", brief=False)] if several else []),
+        text("model", "name"),
+        Shown("metric", lambda r: r["metric"].replace("_", " "), lambda r: r["metric"],
+              numeric=False),
+        Shown("first", scaled("first"), lambda r: r["first"]),
+        Shown("second", scaled("second"), lambda r: r["second"]),
+        Shown("difference", scaled("difference", "+"), lambda r: r["difference"]),
+        Shown("95 % interval", interval, lambda r: r["low"], brief=False),
+        number("of an interval", "moved", "{:+.1f}"),
+        number("paired seeds", "paired_seeds", "{:.0f}", brief=False),
+    ]  # fmt: skip
+    return Sheet(
+        "comparison", "Comparison", RUN, ordered, columns,
+        note="Second minus first. Of an interval: the difference in half-widths of its 95 % t "
+        "interval (paired by seed where both have the same seeds, Welch's otherwise); beyond ±1 it "
+        "is more than the seeds explain. Nothing there: no interval, because there is one seed or "
+        "because all seeds agree.",
+    )  # fmt: skip

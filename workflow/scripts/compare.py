@@ -1,0 +1,48 @@
+"""Compare two runs: which metrics moved, and by how much of an interval."""
+
+import argparse
+
+from rich.console import Console
+
+from modelswitch import compare
+from modelswitch.errors import UserError, run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("first", help="a results folder, a folder with tables, or a configuration")
+    parser.add_argument("second", help="the same, for the other run")
+    parser.add_argument("--metrics", nargs="+", default=list(compare.METRICS), metavar="METRIC",
+                        help=f"of {', '.join(compare.METRICS)}; default: all")  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="also what did not move")
+    parser.add_argument("--markdown", action="store_true", help="a table for a pull request")
+    args = parser.parse_args()
+    for metric in args.metrics:
+        if metric not in compare.METRICS:
+            known = ", ".join(compare.METRICS)
+            raise UserError(f"--metrics: unknown metric {metric!r}; allowed: {known}")
+    first, second = compare.tables_of(args.first), compare.tables_of(args.second)
+    rows = compare.compare(first, second, args.metrics)
+    moved = [row for row in rows if compare.moves(row)]
+    sheet = compare.sheet(rows if args.all else moved)
+    console = Console(width=80, highlight=False)
+    if args.markdown:
+        print(sheet.markdown(), sheet.note, sep="\n\n")
+    else:
+        console.print(sheet.terminal())
+        console.print(sheet.note, style="dim")
+    if not args.all:
+        console.print(f"{len(rows) - len(moved)} of {len(rows)} figures did not move.")
+    for which, lineages in zip(
+        ("first", "second"), compare.only_in_one(first, second), strict=True
+    ):
+        if lineages:
+            console.print(f"Only in the {which}: {', '.join(lineages)}")
+    changes = compare.configuration_changes(first, second)
+    if changes and not args.markdown:
+        console.print("\nConfigurations:")
+        print("\n".join(changes))
+
+
+if __name__ == "__main__":
+    run_script(main)
