@@ -57,6 +57,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         part.chmod(0o644)
         os.fsync(handle)
         part.replace(path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # Named after what was to be written; a full disk by itself names nothing.
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(handle)
         part.unlink(missing_ok=True)

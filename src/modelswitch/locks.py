@@ -34,8 +34,8 @@ def alone(path: str | Path, report: Callable[[str], None] = print) -> Iterator[N
         yield
     finally:
         # Removed while it is held: whoever waits sees that the file is no longer this one.
-        path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
             for folder in path.parents:
                 folder.rmdir()
         os.close(descriptor)

@@ -1,0 +1,122 @@
+"""Run the workflow on a small experiment in a folder of its own, and find, kill and compare."""
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CONFIG = ROOT / "config" / "test" / "faults.yaml"
+# Scripts that train; the others are over in a moment.
+TRAINING = ("train.py", "hint.py", "distil.py", "selector.py")
+
+
+def command(folder: Path, *extra: str, config: Path = CONFIG) -> list[str]:
+    """Snakemake for all trainings of ``config`` in ``folder``, without tables and figures."""
+    return [
+        *(sys.executable, "-m", "snakemake", "models", "--snakefile", str(ROOT / "Snakefile")),
+        *("--directory", str(folder), "--configfile", str(config), *extra),
+    ]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """One thread everywhere, so that two jobs fit on two cores; the package from this clone."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{ROOT / 'src'}:{os.environ.get('PYTHONPATH', '')}",
+        **extra,
+    }
+
+
+def start(folder: Path, *extra: str, config: Path = CONFIG, **variables: str) -> subprocess.Popen:
+    """Snakemake in a process group of its own, printing to ``folder``/snakemake.out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "snakemake.out").open("a") as output:
+        return subprocess.Popen(
+            command(folder, *extra, config=config),
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def finish(folder: Path, *extra: str, config: Path = CONFIG, **variables: str) -> str:
+    """Run Snakemake to its end and return what it printed; fails the test unless it succeeds."""
+    process = start(folder, *extra, config=config, **variables)
+    status = process.wait(300)
+    said = (folder / "snakemake.out").read_text()
+    assert status == 0, said[-5000:]
+    return said
+
+
+def trainings(folder: Path) -> list[int]:
+    """Process ids of the trainings that run for ``folder``, started by whichever Snakemake."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            # Their shells have the command as one argument; the process itself has it second.
+            if len(arguments) < 2 or Path(arguments[1]).name not in TRAINING:
+                continue
+            if (entry / "cwd").resolve() == folder.resolve():
+                found.append(int(entry.name))
+    return found
+
+
+def stop(process: subprocess.Popen, folder: Path) -> None:
+    """End what is left of a run, however the test ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    while running := trainings(folder):
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def weights(folder: Path) -> dict[str, str]:
+    """Digest of every weight file, by its place below ``folder``."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in ("model.safetensors", "hint.safetensors", "responses.safetensors")
+        for path in sorted(folder.glob(f"results/**/{name}"))
+    }
+
+
+def files(folder: Path) -> list[Path]:
+    """All files below ``folder``, also while folders come and go, which glob does not bear."""
+    return [Path(place) / name for place, _, names in os.walk(folder) for name in names]
+
+
+def resumed(folder: Path) -> set[str]:
+    """Which training went on from where, as the logs say at this moment."""
+    found = set()
+    for path in files(folder / "results"):
+        if path.suffix != ".log":
+            continue
+        with contextlib.suppress(OSError):
+            for line in path.read_text(errors="replace").splitlines():
+                if "resumed after" in line:
+                    found.add(f"{path.relative_to(folder)}: {line}")
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    """What a run must not leave: halves of files, resume files, locks."""
+    return [
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file()
+        and (path.suffix == ".part" or path.name.startswith("resume") or path.name == "lock")
+        and ".snakemake" not in path.parts
+    ]
