@@ -44,11 +44,12 @@ class Templates:
     def caption(self, name: str):
         """A caption as HTML, from the same reStructuredText that Snakemake's report shows."""
         from docutils.core import publish_parts
+        from docutils.writers.html5_polyglot import Writer
         from markupsafe import Markup
 
         source = (self.folder / f"{name}.rst").read_text(encoding="utf-8")
         settings = {"report_level": 5, "file_insertion_enabled": False}
-        parts = publish_parts(source, writer_name="html", settings_overrides=settings)
+        parts = publish_parts(source, writer=Writer(), settings_overrides=settings)
         return Markup(parts["body"])
 
 

@@ -17,6 +17,8 @@ ROLES = {
     "alone": style.GREY,
 }
 
+POINTS = 19.5  # width of one unit of the diagram's left half, a little less than it comes out
+
 
 def diagram(tables) -> Figure:
     """The tree of models from the teacher down, each with its size and its accuracy.
@@ -46,11 +48,11 @@ def diagram(tables) -> Figure:
         area = 70 * node.parameters / largest
         left.scatter([x], [y], s=max(area, 3), color=ROLES[node.role], zorder=2, linewidths=0)
         under = labelled(node)
-        room = int((size_at - 0.75 - x - 0.35) / 0.193)
-        left.text(x + 0.35, y - (0.30 if under else 0), style.short(node.step, room),
+        room = POINTS * (size_at - 1.55 - x - 0.35)
+        left.text(x + 0.35, y - (0.30 if under else 0), style.fitting(node.step, room, 6.5),
                   va="center", fontsize=6.5)  # fmt: skip
         if under:
-            left.text(x + 0.35, y + 0.36, style.short(under, int(room * 1.1)), va="center",
+            left.text(x + 0.35, y + 0.36, style.fitting(under, room, 5.8), va="center",
                       fontsize=5.8, color="#666666")  # fmt: skip
         left.text(size_at, y, style.amount(node.parameters), va="center", ha="right", fontsize=6.5)
         if not math.isnan(node.depth):

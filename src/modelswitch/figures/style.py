@@ -132,6 +132,17 @@ def rows_axis(axes, count: int) -> None:
     axes.grid(axis="y", visible=False)
 
 
+def fitting(text: str, width: float, size: float) -> str:
+    """`text`, shortened in its middle until it is at most `width` points wide at font size `size`."""
+    from matplotlib.textpath import TextPath
+
+    for longest in range(len(text), 4, -1):
+        shortened = short(text, longest)
+        if TextPath((0, 0), shortened, size=size).get_extents().width <= width:
+            return shortened
+    return short(text, 4)
+
+
 def spread(positions: Sequence[float], gap: float) -> list[float]:
     """Move labels apart: positions at least `gap` from each other, each as near as can be.
 

@@ -1,0 +1,81 @@
+"""Comparing two runs: by hand-made tables whose answer is known."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from modelswitch import compare, statistics, tidy
+from modelswitch.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(folder: Path, accuracies: dict[int, float], lineage: str = "teacher") -> tidy.Tables:
+    (folder / "tables").mkdir(parents=True)
+    pd.DataFrame(
+        [{"dataset": "d", "seed": seed, "lineage": lineage, "model": "m", "split": "test",
+          "accuracy": value, "parameters": 100, "chains": "x"}
+         for seed, value in accuracies.items()]
+    ).to_csv(folder / "tables" / "models.csv", index=False)  # fmt: skip
+    return compare.tables_of(str(folder))
+
+
+def test_runs_with_the_same_seeds_are_paired(tmp_path):
+    first = run(tmp_path / "a", {0: 0.80, 1: 0.90, 2: 0.70})
+    second = run(tmp_path / "b", {0: 0.82, 1: 0.925, 2: 0.715})
+    [row] = compare.compare(first, second, ["accuracy"])
+    expected = statistics.paired_difference([0.82, 0.925, 0.715], [0.80, 0.90, 0.70])
+    assert row["difference"] == pytest.approx(0.02)
+    assert row["moved"] == pytest.approx(0.02 / ((expected.high - expected.low) / 2))
+    assert row["moved"] > 1
+    assert compare.moves(row)
+
+
+def test_runs_with_other_seeds_are_compared_as_they_are(tmp_path):
+    first = run(tmp_path / "a", {0: 0.80, 1: 0.90, 2: 0.70})
+    second = run(tmp_path / "b", {3: 0.82, 4: 0.92, 5: 0.72})
+    [row] = compare.compare(first, second, ["accuracy"])
+    assert row["paired_seeds"] == 0
+    assert 0 < row["moved"] < 1
+    assert not compare.moves(row)
+
+
+def test_one_seed_moves_without_an_interval(tmp_path):
+    first, second = run(tmp_path / "a", {0: 0.8}), run(tmp_path / "b", {0: 0.9})
+    [row] = compare.compare(first, second, ["accuracy"])
+    assert math.isnan(row["moved"])
+    assert compare.moves(row)
+
+
+def test_what_only_one_run_has_is_listed(tmp_path):
+    first, second = run(tmp_path / "a", {0: 0.8}), run(tmp_path / "b", {0: 0.9}, "other")
+    assert compare.only_in_one(first, second) == (["teacher"], ["other"])
+    assert compare.compare(first, second) == []
+
+
+def test_a_folder_without_results_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no tables/models\.csv there"):
+        compare.tables_of(str(tmp_path))
+
+
+def test_the_script_prints_what_moved_and_what_was_changed(tmp_path):
+    run(tmp_path / "a", {0: 0.80, 1: 0.90, 2: 0.70})
+    run(tmp_path / "b", {0: 0.82, 1: 0.925, 2: 0.715})
+    (tmp_path / "a/tables/configuration.yaml").write_text("soft: 0.7\n")
+    (tmp_path / "b/tables/configuration.yaml").write_text("soft: 0.9\n")
+    script = [sys.executable, ROOT / "workflow/scripts/compare.py"]
+    done = subprocess.run(
+        [*script, tmp_path / "a", tmp_path / "b"], capture_output=True, text=True, check=True
+    )
+    assert "+2.00 %" in done.stdout
+    assert "-soft: 0.7\n+soft: 0.9" in done.stdout
+    assert "1 of 2 figures did not move" in done.stdout
+    failed = subprocess.run(
+        [*script, tmp_path / "a", tmp_path / "c"], capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1

@@ -1,0 +1,103 @@
+"""Figures: each is drawn from tables of any size, and nothing in it overlaps or leaves the page."""
+
+import itertools
+
+import pytest
+import tidy_examples
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Annotation, Text
+
+from modelswitch import catalogue, figures, tidy
+from modelswitch.figures import chains, learning, style
+
+EXAMPLES = {
+    "few": {"chains": tidy_examples.FEW},
+    "many": {"chains": tidy_examples.many_chains(), "epochs": 6},
+    "rules": {"chains": tidy_examples.rule_chains(), "epochs": 6},
+    "one_seed": {"chains": tidy_examples.FEW, "seeds": (0,)},
+}
+
+
+@pytest.fixture(scope="module", params=EXAMPLES)
+def tables(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    return tidy.Tables(tidy_examples.write(folder, images=200, **EXAMPLES[request.param]))
+
+
+def overlaps(figure) -> list[tuple[str, str]]:
+    """Pairs of texts of a drawn figure whose boxes cover each other by more than a hair."""
+    figure.set_dpi(300)  # as it is saved; the letters of a screen are wider
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    texts = []
+    for text in figure.findobj(Text):
+        if not text.get_text().strip() or not text.get_visible():
+            continue
+        # an annotation's own box holds its arrow too
+        box = (
+            Text.get_window_extent(text, renderer)
+            if isinstance(text, Annotation)
+            else text.get_window_extent(renderer)
+        )
+        texts.append((text, box))
+    return [
+        (first.get_text(), second.get_text())
+        for (first, a), (second, b) in itertools.combinations(texts, 2)
+        if min(a.x1, b.x1) - max(a.x0, b.x0) > 4 and min(a.y1, b.y1) - max(a.y0, b.y0) > 4
+    ]
+
+
+def test_every_figure_is_a_picture_and_a_drawing(tables, tmp_path):
+    items = catalogue.figures(catalogue.facts_in(tables))
+    written = figures.draw_all(tables, items, tmp_path)
+    assert {path.suffix for path in written} == {".png", ".svg"}
+    assert all(path.stat().st_size > 2000 for path in written)
+    names = {item.name for item in items}
+    assert {"chains", "size", "differences", "learning", "calibration"} <= names
+    assert ("delta" in names) == (len(catalogue.facts_in(tables).rules) > 1)
+
+
+@pytest.mark.parametrize("draw", [chains.diagram, chains.accuracy_by_size, learning.curves])
+def test_no_label_covers_another(tables, draw):
+    with style.look():
+        figure = draw(tables)
+        assert figure.get_figwidth() <= style.COLUMN
+        visible = [pair for pair in overlaps(figure) if all(len(text) > 3 for text in pair)]
+    assert visible == []
+
+
+def test_drawing_twice_gives_the_same_file(tables, tmp_path):
+    items = catalogue.figures(catalogue.facts_in(tables))[:2]
+    for folder in ("a", "b"):
+        figures.draw_all(tables, items, tmp_path / folder)
+    for item in items:
+        for kind in figures.FORMATS:
+            name = f"{item.file}.{kind}"
+            assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_figure_without_data_says_so(tmp_path):
+    (tmp_path / "models.csv").write_text(
+        "dataset,seed,lineage,model,split,accuracy,parameters,chains\nd,0,t,t,test,0.9,10,only\n"
+    )
+    tables = tidy.Tables(tmp_path)
+    written = figures.draw_all(tables, list(catalogue.FIGURES), tmp_path / "figures")
+    assert len(written) == 2 * len(catalogue.FIGURES)
+
+
+def test_selection_figures(tmp_path):
+    tables = tidy.Tables(tidy_examples.write_selection(tmp_path))
+    items = catalogue.selection_figures(
+        catalogue.Facts(datasets=(), selectors=("mms",), sides=("periocular", "both"))
+    )
+    names = [path.name for path in figures.draw_all(tables, items, tmp_path, ["png"])]
+    assert names == ["selection-mms-periocular.png", "selection-mms-both.png"]
+
+
+def test_labels_keep_their_distance_and_their_order():
+    placed = style.spread([1.0, 1.1, 1.05, 5.0], gap=1.0)
+    assert placed[3] == 5.0
+    ordered = sorted(placed[:3])
+    assert all(b - a >= 1.0 - 1e-9 for a, b in itertools.pairwise(ordered))
+    assert sorted(range(3), key=lambda i: placed[i]) == [0, 2, 1]

@@ -1,0 +1,120 @@
+"""Summary tables: their numbers against the tables they come from, and how they are shown."""
+
+import csv
+import io
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import tidy_examples
+from rich.console import Console
+from scipy import stats
+
+from modelswitch import comparisons, page, sheets, summaries, tidy
+from modelswitch.claims import Claim
+from modelswitch.reporting import write_claims, write_sheets
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    folder = tidy_examples.write(tmp_path_factory.mktemp("few"), images=300, epochs=4)
+    write_claims({"chain_beats_direct": Claim(better="chain", than="direct")}, folder)
+    return tidy.Tables(folder)
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rules")
+    chains = tidy_examples.rule_chains()
+    return tidy.Tables(tidy_examples.write(folder, chains, images=300, epochs=4))
+
+
+def test_chains_have_mean_interval_and_gain(few):
+    rows = {row["chain"]: row for row in summaries.chains(few).rows}
+    models = few.models[few.models["split"] == "test"]
+    chain = models[models["chains"] == "chain"].sort_values("seed")["accuracy"].to_numpy()
+    scratch = models[models["chains"] == "scratch"].sort_values("seed")["accuracy"].to_numpy()
+    low, high = stats.ttest_1samp(chain, 0).confidence_interval()
+    assert rows["chain"]["accuracy"] == pytest.approx(chain.mean())
+    assert rows["chain"]["accuracy_low"] == pytest.approx(low)
+    assert rows["chain"]["accuracy_high"] == pytest.approx(high)
+    assert rows["chain"]["gain"] == pytest.approx(np.mean(chain - scratch))
+    assert rows["chain"]["times_smaller"] == pytest.approx(559 / 68.8)
+    assert math.isnan(rows["scratch"]["gain"])
+
+
+def test_rules_are_compared_with_fixed_and_corrected(rules):
+    rows = {row["rule"]: row for row in summaries.rules(rules).rows if row["rule"] != "correctness"}
+    assert math.isnan(rows["fixed"]["p"])
+    raw = [row["p"] for row in summaries.rules(rules).rows if not math.isnan(row["p"])]
+    assert len(raw) == 12
+    smallest = min(summaries.rules(rules).rows, key=lambda r: r["p"] if r["p"] == r["p"] else 2)
+    assert smallest["p_holm"] == pytest.approx(min(1, 12 * smallest["p"]))
+    assert not summaries.rules(rules).warnings
+
+
+def test_rules_with_one_rule_name_and_other_settings_are_told_apart(rules):
+    names = [row["name"] for row in comparisons.of_rules(rules)]
+    assert len(set(names)) == len(names)
+    assert "correctness ±0.1" in names
+
+
+def test_a_teacher_that_is_hardly_ever_wrong_is_reported(tmp_path):
+    chains = dict(list(tidy_examples.rule_chains().items())[:3])
+    tables = tidy.Tables(tidy_examples.write(tmp_path, chains, teacher_wrong=0.01, images=100))
+    [warning] = summaries.rules(tables).warnings
+    assert "cannot tell the rules apart" in warning
+    assert "1.0 %" in warning
+
+
+def test_a_search_that_never_touched_the_test_set_is_reported_on_validation(tmp_path):
+    tidy_examples.write(tmp_path, images=100, epochs=2)
+    models = pd.read_csv(tmp_path / "models.csv")
+    models[models["split"] == "validation"].to_csv(tmp_path / "models.csv", index=False)
+    headings = [c.heading for c in summaries.chains(tidy.Tables(tmp_path)).columns]
+    assert "validation accuracy %" in headings
+
+
+def test_the_terminals_table_fits_80_columns(few, rules):
+    for tables in (few, rules):
+        for sheet in summaries.all_sheets(tables):
+            console = Console(width=80, file=io.StringIO())
+            console.print(sheet.terminal())
+            assert "…" not in console.file.getvalue(), f"{sheet.name} is cut off"
+
+
+def test_markdown_and_csv_have_every_row(few, tmp_path):
+    made = summaries.all_sheets(few)
+    write_sheets(made, tmp_path)
+    chains = next(sheet for sheet in made if sheet.name == "chains")
+    assert len(chains.markdown().splitlines()) == len(chains.rows) + 2
+    with (tmp_path / "chains.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(chains.rows)
+    with (tmp_path / "verdicts.csv").open() as file:
+        [verdict] = csv.DictReader(file)
+    assert verdict["verdict"] in ("supported", "not supported", "contradicted")
+
+
+def test_missing_parts_are_named(few):
+    chains = {"chain": "teacher/middle@kd/student@kd", "long": "teacher/large@kd/student@kd"}
+    lines = summaries.missing(few, chains, [0, 1, 2, 3])
+    assert lines == [
+        "Chain chain (teacher/middle@kd/student@kd): no seed 3.",
+        "Chain long (teacher/large@kd/student@kd): no results.",
+    ]
+
+
+def test_shares_are_shown_in_percent_with_half_their_interval():
+    column = sheets.share("accuracy %", "accuracy")
+    row = {"accuracy": 0.843, "accuracy_low": 0.839, "accuracy_high": 0.847}
+    assert column.text(row) == "84.3 ± 0.4"
+    assert column.text(row | {"accuracy_low": math.nan}) == "84.3"
+    assert column.text({"accuracy": math.nan}) == ""
+
+
+def test_summary_opens_with_claims_and_names_what_is_missing(few):
+    text = page.summary("study", summaries.all_sheets(few), [], ["Chain x (t): no results."])
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings[0] == "## Claims"
+    assert "**Missing.** Chain x (t): no results." in text
