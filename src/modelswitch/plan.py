@@ -115,10 +115,11 @@ def tree(experiment: Experiment, costs: dict[str, Cost]) -> Table:
     for label, lineage in experiment.lineages.items():
         labels.setdefault(lineage, []).append(label)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", no_wrap=True)
+    # Where the terminal is narrow, names wrap and figures stay whole.
+    table.add_column("model", overflow="fold", ratio=3)
     for heading in ("params", "layers", "MACs", "of parent", "of first"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("ends chain", overflow="fold")
+        table.add_column(heading, justify="right", no_wrap=True, min_width=max(len(heading), 6))
+    table.add_column("ends chain", overflow="fold", ratio=2)
     for lineage in sorted(ends, key=lambda end: [str(step) for step in end.steps]):
         cost = costs[lineage.last.model]
         first = costs[lineage.steps[0].model]

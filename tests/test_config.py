@@ -1,0 +1,191 @@
+"""What a configuration may say, and what a person is told when it says something else."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelswitch import config_docs
+from modelswitch.config import load
+from modelswitch.errors import UserError
+from modelswitch.graph import Graph
+
+ROOT = Path(__file__).parents[1]
+BASE = {
+    "name": "try",
+    "data": {"source": "digits"},
+    "models": {
+        "teacher": {"family": "plain", "stages": [[8], [16]]},
+        "student": {"family": "resnet", "widths": [4, 8], "blocks": [1, 1]},
+    },
+    "transfers": {"kd": {"soft": 0.5, "temperature": 4}},
+    "chains": {"direct": "teacher/student@kd"},
+    "seeds": [0, 1],
+    "training": {"epochs": 2, "warmup": 1},
+}
+
+
+def changed(path: str, value: object) -> dict:
+    values = copy.deepcopy(BASE)
+    *parents, last = path.split(".")
+    section = values
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    section[last] = value
+    return values
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("config/**/*.yaml")), ids=lambda p: p.stem)
+def test_every_example_is_valid(file):
+    experiment = load(yaml.safe_load(file.read_text()), file.name)
+    assert Graph(experiment).all_places()
+
+
+def test_the_two_cifar_experiments_differ_in_where_the_images_are_only():
+    first, second = (
+        yaml.safe_load((ROOT / "config" / name).read_text())
+        for name in ("cifar10.yaml", "cifar10-npz.yaml")
+    )
+    for values in (first, second):
+        for key in ("source", "dataset", "path"):
+            values["data"].pop(key, None)
+        del values["name"]
+    assert first == second
+
+
+def test_the_reference_is_in_step_with_the_models():
+    files = (ROOT / "config").glob("*.yaml")
+    comments = {p.name: config_docs.first_comment(p.read_text()) for p in files}
+    assert (ROOT / "config/README.md").read_text() == config_docs.document(comments), (
+        "run `make docs`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("name", "a/b", ["name", "'a/b'"]),
+        ("name", "reference", ["name", "reference"]),
+        ("models.te@cher", {"family": "plain", "stages": [[1]]}, ["models", "te@cher"]),
+        ("models.teacher.stagess", [[1]], ["models.teacher", "stagess", "stages"]),
+        ("models.teacher.family", "vgg", ["models.teacher", "vgg", "resnet"]),
+        ("models.student.blocks", [1], ["models.student", "blocks", "widths"]),
+        ("models.teacher.stages", [[0]], ["models.teacher.stages", "0"]),
+        ("chains.direct", "", ["chains.direct", "empty chain"]),
+        ("chains.direct", "teacher/student", ["chains.direct", "model@transfer"]),
+        ("chains.direct", "teacher/studnet@kd", ["studnet", "teacher, student"]),
+        ("chains.direct", "teacher/student@dk", ["transfer", "dk", "kd"]),
+        ("chains", {}, ["chains", "at least one"]),
+        ("data.source", "mnist", ["data", "mnist", "digits"]),
+        ("data.validation", 1.0, ["data.validation", "1.0"]),
+        ("transfers.kd.temperature", 0, ["transfers.kd.temperature", "0"]),
+        ("transfers.kd.temperature", float("nan"), ["transfers.kd.temperature", "nan"]),
+        ("transfers.kd.soft", 1.01, ["transfers.kd.soft", "1.01"]),
+        ("transfers.kd.soft", -0.1, ["transfers.kd.soft", "-0.1"]),
+        ("transfers.kd.weighting", "wls", ["weighting", "wls", "wsl"]),
+        ("transfers.kd.weighting", {"rule": "correctness"}, ["weighting.delta", "missing"]),
+        (
+            "transfers.kd.weighting",
+            {"rule": "correctness", "delta": 0.6},
+            ["transfers.kd", "delta", "0.6", "0.5"],
+        ),
+        ("transfers.kd.hint", {"mode": "both"}, ["hint.mode", "both", "pretrain"]),
+        ("training.epochs", 0, ["training.epochs", "0"]),
+        ("training.warmup", 3, ["training", "warmup", "2 epochs"]),
+        ("training.learning_rate", "fast", ["training.learning_rate", "fast"]),
+        ("seeds", [1, 1], ["seeds", "repeat"]),
+        ("seeds", [], ["seeds"]),
+        ("responses.views", 0, ["responses.views", "0"]),
+        ("responses.folds", 1, ["responses.folds", "at least 2"]),
+        ("model_training", {"nobody": {"epochs": 3}}, ["model_training", "nobody", "teacher"]),
+        ("sweeps", {"s": {"chain": "teacher", "over": {"soft": [1]}}}, ["sweeps.s", "no transfer"]),
+        (
+            "sweeps",
+            {"s": {"chain": "teacher/student@kd", "over": {"soft": [0.5, 2]}}},
+            ["sweeps.s", "soft", "2"],
+        ),
+        (
+            "sweeps",
+            {"s": {"chain": "teacher/student@kd", "over": {"hint.weight": [1]}}},
+            ["sweeps.s", "hint.weight"],
+        ),
+        ("results", "here", ["unknown key 'results'", "allowed"]),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_key_value_and_what_is_allowed(path, value, said):
+    with pytest.raises(UserError) as caught:
+        load(changed(path, value), "my.yaml")
+    message = str(caught.value)
+    assert message.startswith("my.yaml: ")
+    assert "\n" not in message
+    for part in said:
+        assert part in message, message
+
+
+def test_a_sweep_is_expanded_into_one_chain_for_every_combination():
+    values = changed(
+        "sweeps",
+        {
+            "grid": {
+                "chain": "teacher/student@kd",
+                "over": {
+                    "temperature": [1, 4],
+                    "weighting": ["fixed", {"rule": "correctness", "delta": [0.1, 0.2]}],
+                },
+            }
+        },
+    )
+    experiment = load(values)
+    labels = [label for label in experiment.lineages if label.startswith("grid-")]
+    assert len(labels) == 6
+    label = "grid-temperature1-correctness-delta0.2"
+    transfer = experiment.all_transfers[experiment.lineages[label].last.transfer]
+    assert (transfer.temperature, transfer.soft, transfer.weighting.delta) == (1, 0.5, 0.2)
+
+
+def test_matching_a_rule_that_does_not_weight_samples_is_refused():
+    values = changed("transfers.other", {"weighting": {"rule": "matched", "to": "kd"}})
+    values["chains"]["other"] = "teacher/student@other"
+    with pytest.raises(UserError, match=r"transfers\.other\.weighting\.to.*fixed.*correctness"):
+        load(values)
+
+
+def test_settings_of_models_and_transfers_lie_over_the_experiments():
+    values = changed("model_training", {"student": {"epochs": 5, "batch": 7}})
+    values["transfers"]["kd"]["training"] = {"epochs": 9}
+    experiment = load(values)
+    first, second = experiment.lineages["direct"].steps
+    assert experiment.training_of(first).epochs == 2
+    assert experiment.training_of(second).epochs == 9
+    assert experiment.training_of(second).batch == 7
+
+
+def digests(values: dict) -> dict[str, str]:
+    graph = Graph(load(values))
+    return {str(p.lineage): graph.train_job(p).digest for p in graph.all_places()}
+
+
+def test_chains_that_share_a_beginning_share_its_trainings():
+    values = changed("chains.again", "teacher/student@kd/student@kd")
+    places = Graph(load(values)).all_places()
+    assert len(places) == len(set(places)) == 2 * 3
+
+
+def test_a_change_reaches_what_is_below_it_and_nothing_else():
+    values = changed("chains.other", "teacher/student@other")
+    values["chains"]["longer"] = "teacher/student@kd/student@other"
+    values["transfers"]["other"] = {"soft": 0.2}
+    before = digests(values)
+    values["transfers"]["kd"]["soft"] = 0.6
+    after = digests(values)
+    differing = {name for name in before if before[name] != after[name]}
+    assert differing == {"teacher/student@kd", "teacher/student@kd/student@other"}
+
+
+def test_swapping_two_values_changes_the_digest():
+    values = changed("training.momentum", 0.5)
+    values["training"]["weight_decay"] = 0.1
+    swapped = changed("training.momentum", 0.1)
+    swapped["training"]["weight_decay"] = 0.5
+    assert digests(values)["teacher"] != digests(swapped)["teacher"]

@@ -1,0 +1,197 @@
+"""From users' files to arrays, and the messages for files that cannot be used."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from modelswitch.config import DigitsData, FolderData, NpzData, TorchvisionData
+from modelswitch.datasets import ImageArrays, fold_of, normalisation, split
+from modelswitch.errors import UserError
+from modelswitch.sources import peek, read, torchvision_dataset, training_images
+
+RANDOM = np.random.default_rng(0)
+
+
+def arrays(**changes) -> dict[str, np.ndarray]:
+    values = {
+        "x_train": RANDOM.integers(0, 256, (12, 5, 6, 3), dtype=np.uint8),
+        "y_train": np.arange(12) % 3,
+        "x_test": RANDOM.integers(0, 256, (6, 5, 6, 3), dtype=np.uint8),
+        "y_test": np.arange(6) % 3,
+    }
+    return {key: value for key, value in (values | changes).items() if value is not None}
+
+
+def npz(folder, **changes) -> NpzData:
+    path = folder / "set.npz"
+    np.savez(path, **arrays(**changes))
+    return NpzData(source="npz", path=str(path))
+
+
+def with_nan() -> np.ndarray:
+    images = RANDOM.random((12, 5, 6, 3))
+    images[4, 0, 0, 0] = np.nan
+    return images
+
+
+def test_a_npz_is_read_as_it_is(tmp_path):
+    spec = npz(tmp_path, class_names=np.array(["a", "b", "c"]))
+    data = read(spec)
+    assert data.class_names == ["a", "b", "c"]
+    assert data.image_shape == (5, 6, 3)
+    assert data.train_images.dtype == torch.uint8
+    assert data.train_labels.tolist() == [0, 1, 2] * 4
+    assert peek(spec) == ((5, 6, 3), 3)
+    assert training_images(spec) == 12
+
+
+def test_grey_images_and_floats_are_taken(tmp_path):
+    images = np.linspace(0, 1, 12 * 25).reshape(12, 5, 5)
+    data = read(npz(tmp_path, x_train=images, x_test=images[:6]))
+    assert data.image_shape == (5, 5, 1)
+    assert data.train_images.reshape(-1).tolist() == np.rint(images.ravel() * 255).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"x_test": None}, ["lacks x_test"]),
+        ({"x_train": with_nan()}, ["x_train", "NaN", "number 4"]),
+        ({"x_train": RANDOM.random((12, 5, 6, 3)) * 300}, ["x_train", "[0, 255]"]),
+        ({"x_train": np.zeros((12, 5, 6, 3), np.int32)}, ["x_train", "int32", "uint8"]),
+        ({"x_train": np.zeros((12, 3, 32, 32), np.uint8)}, ["channels before height"]),
+        ({"x_train": np.zeros((12, 5), np.uint8)}, ["x_train", "(12, 5)"]),
+        ({"x_test": np.zeros((6, 5, 7, 3), np.uint8)}, ["(5, 6, 3)", "(5, 7, 3)"]),
+        ({"y_train": np.arange(11) % 3}, ["y_train", "12 images"]),
+        ({"y_train": np.arange(12) - 1}, ["y_train", "-1"]),
+        ({"y_train": np.linspace(0, 1, 12)}, ["y_train", "whole numbers"]),
+        ({"y_test": np.array([0, 1, 2, 3, 0, 1])}, ["no training image", "3"]),
+        ({"class_names": np.array(["a", "b"])}, ["label 2", "0 to 1"]),
+        ({"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)}, ["one class"]),
+        ({"x_train": np.array([object()] * 12)}, ["corrupt"]),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_what_is_wrong_with_a_npz_is_told_in_one_line(tmp_path, changes, said):
+    spec = npz(tmp_path, **changes)
+    with pytest.raises(UserError) as caught:
+        peek(spec)
+        read(spec)
+    assert str(caught.value).startswith(spec.path)
+    assert "\n" not in str(caught.value)
+    for part in said:
+        assert part in str(caught.value)
+
+
+def test_a_npz_that_was_cut_short_is_refused(tmp_path):
+    spec = npz(tmp_path)
+    content = (tmp_path / "set.npz").read_bytes()
+    for length in (0, 10, len(content) // 2, len(content) - 1):
+        (tmp_path / "set.npz").write_bytes(content[:length])
+        for function in (read, peek):
+            with pytest.raises(UserError, match=r"set\.npz: "):
+                function(spec)
+
+
+def picture(path, size=(8, 6), value=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, 10, 20)).save(path)
+
+
+def image_folder(root, splits=("train", "test")):
+    for split_name in splits:
+        for label, name in enumerate(("cat", "dog")):
+            for index in range(5):
+                picture(root / split_name / name / f"{index}.png", value=100 * label + index)
+
+
+def test_a_folder_of_images_is_read_by_class(tmp_path):
+    image_folder(tmp_path)
+    spec = FolderData(source="folder", path=str(tmp_path))
+    data = read(spec)
+    assert data.class_names == ["cat", "dog"]
+    assert data.train_images.shape == (10, 6, 8, 3)
+    assert data.train_images[7, 0, 0].tolist() == [102, 10, 20]
+    assert peek(spec) == ((6, 8, 3), 2)
+    grey = read(FolderData(source="folder", path=str(tmp_path), colour="grey", size=(4, 4)))
+    assert grey.image_shape == (4, 4, 1)
+
+
+def test_one_folder_is_split_the_same_way_every_time(tmp_path):
+    image_folder(tmp_path, splits=("",))
+    spec = FolderData(source="folder", path=str(tmp_path), test=0.4)
+    first, second = read(spec), read(spec)
+    assert len(first.test_labels) == 4
+    assert torch.equal(first.test_images, second.test_images)
+
+
+def test_folders_that_cannot_be_used_are_told_apart(tmp_path):
+    spec = FolderData(source="folder", path=str(tmp_path / "images"))
+    with pytest.raises(UserError, match="no such folder"):
+        read(spec)
+    image_folder(tmp_path / "images")
+    picture(tmp_path / "images/train/cat/9.png", size=(9, 6))
+    with pytest.raises(UserError, match=r"9\.png.*6x9.*data\.size"):
+        read(spec)
+    (tmp_path / "images/train/cat/9.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"9\.png: corrupt"):
+        read(spec)
+    (tmp_path / "images/train/cat/9.png").unlink()
+    picture(tmp_path / "images/test/bird/0.png")
+    with pytest.raises(UserError, match="no training image: bird"):
+        read(spec)
+
+
+def test_links_that_lead_out_of_the_folder_are_refused(tmp_path):
+    image_folder(tmp_path / "images")
+    picture(tmp_path / "secret.png")
+    (tmp_path / "images/train/cat/9.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(UserError, match=r"9\.png: leads out of the data folder"):
+        read(FolderData(source="folder", path=str(tmp_path / "images")))
+
+
+def test_torchvision_sets_are_known_by_name():
+    assert torchvision_dataset("CIFAR10").__name__ == "CIFAR10"
+    with pytest.raises(UserError, match=r"data\.dataset.*'CIFAR'.*CIFAR100"):
+        torchvision_dataset("CIFAR")
+    assert peek(TorchvisionData(source="torchvision", dataset="CIFAR10")) is None
+
+
+def test_digits_and_what_is_written_of_them(tmp_path):
+    data = read(DigitsData(source="digits"))
+    assert len(data.train_labels) + len(data.test_labels) == 1797
+    assert (data.num_classes, data.image_shape) == (10, (8, 8, 1))
+    data.save(tmp_path / "data.safetensors")
+    again = ImageArrays.load(tmp_path / "data.safetensors")
+    assert torch.equal(again.test_images, data.test_images)
+    assert len(again.checksum) == 64
+    pixels = data.train_images.double() / 255
+    assert again.mean == pytest.approx([pixels.mean().item()])
+    assert again.std == pytest.approx([pixels.std(unbiased=False).item()])
+
+
+def test_normalisation_of_a_constant_channel_divides_by_one():
+    assert normalisation(torch.full((2, 3, 3, 1), 51, dtype=torch.uint8)) == ([0.2], [1.0])
+
+
+def test_the_validation_share_is_stratified_and_depends_on_the_seed_alone():
+    labels = torch.arange(1000) % 10
+    train, validation = split(labels, 0.2, seed=3)
+    assert sorted([*train.tolist(), *validation.tolist()]) == list(range(1000))
+    assert torch.bincount(labels[validation]).tolist() == [20] * 10
+    assert torch.equal(split(labels, 0.2, seed=3)[1], validation)
+    assert not torch.equal(split(labels, 0.2, seed=4)[1], validation)
+    assert len(split(labels, 0.0, seed=3)[1]) == 0
+    with pytest.raises(UserError, match=r"data\.validation"):
+        split(torch.tensor([0, 1, 0, 1]), 0.1, seed=0)
+
+
+def test_folds_are_stratified_and_equal_in_size():
+    labels = torch.arange(103) % 10
+    folds = fold_of(labels, 4, seed=1)
+    sizes = torch.bincount(folds)
+    assert sizes.max() - sizes.min() <= 1
+    for label in range(10):
+        counts = torch.bincount(folds[labels == label], minlength=4)
+        assert counts.max() - counts.min() <= 1
