@@ -76,8 +76,7 @@ def test_grey_images_and_floats_are_taken(tmp_path):
 def test_what_is_wrong_with_a_npz_is_told_in_one_line(tmp_path, changes, said):
     spec = npz(tmp_path, **changes)
     with pytest.raises(UserError) as caught:
-        peek(spec)
-        read(spec)
+        [check(spec) for check in (peek, read)]
     assert str(caught.value).startswith(spec.path)
     assert "\n" not in str(caught.value)
     for part in said:

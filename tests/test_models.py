@@ -1,0 +1,162 @@
+"""Models by specification, their inner layers, and what they cost."""
+
+import pytest
+import torch
+from torch import nn
+
+from modelswitch.errors import UserError
+from modelswitch.layers import Regressor, cut, find_layer, inner_layers
+from modelswitch.models import build
+from modelswitch.profiling import cost, latency
+from modelswitch.specs import (
+    ImportedModel,
+    PlainModel,
+    ResnetModel,
+    TimmModel,
+    TorchvisionModel,
+)
+
+PLAIN = PlainModel(family="plain", stages=[[8], [12, 16]])
+RESNET20 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[3, 3, 3])
+
+
+def test_a_plain_model_has_the_parameters_that_its_widths_say():
+    convolutions = 9 * (3 * 8 + 8 * 12 + 12 * 16)
+    normalisation = 2 * (8 + 12 + 16)
+    measured = cost(PLAIN, (32, 32, 3), 10)
+    assert measured.parameters == convolutions + normalisation + 16 * 10 + 10
+    assert measured.depth == 4
+    # Full resolution in the first stage, half of it in the second.
+    macs = 9 * (32 * 32 * 3 * 8 + 16 * 16 * (8 * 12 + 12 * 16)) + 16 * 10
+    assert measured.macs == macs
+
+
+def test_resnet20_is_the_one_of_the_literature():
+    measured = cost(RESNET20, (32, 32, 3), 10)
+    # He et al. 2016, table 6: 0.27 M parameters; 41 M multiply-accumulates are widely reported.
+    assert measured.depth == 20
+    assert round(measured.parameters / 1e6, 2) == 0.27
+    assert round(measured.macs / 1e6) in (40, 41)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (33, 20, 3)])
+def test_models_take_grey_and_colour_of_any_size(shape):
+    height, width, channels = shape
+    for spec in (PLAIN, RESNET20):
+        model = build(spec, channels, 7)
+        assert model(torch.rand(2, channels, height, width)).shape == (2, 7)
+
+
+def test_timm_and_torchvision_models_are_built_by_name():
+    spec = TimmModel(family="timm", model="resnet18")
+    assert build(spec, 1, 5)(torch.rand(2, 1, 32, 32)).shape == (2, 5)
+    spec = TorchvisionModel(family="torchvision", model="squeezenet1_1")
+    assert build(spec, 1, 5)(torch.rand(2, 1, 40, 40)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (TimmModel(family="timm", model="resnet999"), ["timm", "resnet999", "resnet18"]),
+        (TorchvisionModel(family="torchvision", model="resnet19"), ["resnet19", "resnet18"]),
+        (
+            TorchvisionModel(family="torchvision", model="resnet18", arguments={"a": 1}),
+            ["resnet18"],
+        ),
+        (ImportedModel(family="import", path="nowhere:model"), ["nowhere"]),
+        (ImportedModel(family="import", path="test_models:nothing"), ["nothing", "small_model"]),
+        (ImportedModel(family="import", path="test_models:no_model"), ["str", "torch module"]),
+    ],
+)
+def test_models_that_do_not_exist_are_told_with_those_that_do(spec, said):
+    with pytest.raises(UserError) as caught:
+        build(spec, 3, 10)
+    for part in said:
+        assert part in str(caught.value)
+
+
+def small_model(in_channels: int, num_classes: int, width: int = 4) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(in_channels, width, 3), nn.Flatten(), nn.LazyLinear(num_classes))
+
+
+def wrong_classes(in_channels: int, num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64, num_classes + 1))
+
+
+def no_model(in_channels: int, num_classes: int) -> str:
+    return "no model"
+
+
+def test_a_users_own_model_is_imported_with_its_arguments():
+    spec = ImportedModel(family="import", path="test_models:small_model", arguments={"width": 3})
+    assert build(spec, 1, 4)[0].weight.shape == (3, 1, 3, 3)
+
+
+def test_a_model_that_does_not_suit_the_images_is_refused():
+    deep = PlainModel(family="plain", stages=[[4]] * 5)
+    with pytest.raises(UserError, match="8x8x1"):
+        cost(deep, (8, 8, 1), 10)
+    other = ImportedModel(family="import", path="test_models:wrong_classes")
+    with pytest.raises(UserError, match=r"\(1, 11\).*10 classes"):
+        cost(other, (8, 8, 1), 10)
+
+
+def test_layers_are_found_by_path_and_by_relative_depth():
+    model, example = build(RESNET20, 3, 10), torch.rand(1, 3, 32, 32)
+    middle = find_layer(model, 0.5, example, "teacher")
+    # 20 layers: the stem, nine of stage 1 and 2 blocks of two make 10 at most; stage2_block2's end
+    # is the 11th, stage2_block1's the 9th, and within block 2 the first convolution is the 10th.
+    assert middle.path == "stage2_block2.conv1"
+    assert middle.shape == (1, 32, 16, 16)
+    assert find_layer(model, "stage1_block3", example, "teacher").shape == (1, 16, 32, 32)
+    assert find_layer(model, 1.0, example, "teacher").depth < 1
+    with pytest.raises(UserError, match=r"teacher: has no inner layer 'layer1'.*stage1_block1"):
+        find_layer(model, "layer1", example, "teacher")
+
+
+def test_looking_for_layers_leaves_the_model_as_it_was():
+    model, example = build(PLAIN, 3, 10), torch.rand(1, 3, 16, 16)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    inner_layers(model, example)
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_cut_model_gives_the_layers_output_and_runs_nothing_behind_it():
+    model = build(PLAIN, 3, 10).eval()
+    images = torch.rand(2, 3, 16, 16)
+    front = cut(model, "stage2_conv1", "teacher").eval()
+    expected = model.stage2_conv1(model.pool1(model.stage1_conv1(images)))
+    torch.testing.assert_close(front(images)["hint"], expected)
+    model.stage2_conv2.register_forward_hook(lambda *_: pytest.fail("ran behind the cut"))
+    front(images)
+
+
+def test_a_tapped_model_gives_logits_as_well_and_shares_its_parameters():
+    model = build(RESNET20, 3, 10).eval()
+    images = torch.rand(2, 3, 16, 16)
+    tapped = cut(model, "stage2_block1", "student", with_logits=True).eval()
+    torch.testing.assert_close(tapped(images)["logits"], model(images))
+    assert {id(p) for p in tapped.parameters()} == {id(p) for p in model.parameters()}
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "shape"),
+    [
+        ((2, 8, 16, 16), (2, 12, 16, 16), (2, 12, 16, 16)),
+        ((2, 8, 16, 16), (2, 12, 8, 4), (2, 12, 8, 4)),
+        ((2, 8, 7, 7), (2, 12, 16, 16), (2, 12, 7, 7)),
+        ((2, 8, 7, 7), (2, 5, 12), (2, 12)),
+        ((2, 5, 8), (2, 12), (2, 12)),
+    ],
+)
+def test_the_regressor_brings_any_two_layers_to_one_shape(student, teacher, shape):
+    regressor = Regressor(student, teacher)
+    ours, theirs = regressor(torch.rand(student), torch.rand(teacher))
+    assert ours.shape == theirs.shape == shape
+
+
+def test_latency_is_measured_without_touching_the_model():
+    model = build(PLAIN, 3, 10)
+    assert latency(model, (8, 8, 3), runs=3) > 0
+    assert model.training

@@ -1,0 +1,138 @@
+"""What a training minimises: values against torch's own losses, and who gets a gradient."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from modelswitch.layers import Regressor, cut
+from modelswitch.models import build
+from modelswitch.objectives.distillation import Distillation, LiveTeacher
+from modelswitch.objectives.hints import HintPretraining, JointTransfer
+from modelswitch.objectives.labels import Labels
+from modelswitch.specs import CorrectnessWeighting, FixedWeighting, PlainModel
+from modelswitch.views import Batch
+from modelswitch.weighting import resolve
+
+STUDENT = PlainModel(family="plain", stages=[[4], [6]])
+TEACHER = PlainModel(family="plain", stages=[[8], [10]])
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(0)
+    return Batch(torch.rand(16, 3, 8, 8), torch.arange(16) % 5, torch.arange(16), None)
+
+
+def models():
+    torch.manual_seed(1)
+    return build(STUDENT, 3, 5), build(TEACHER, 3, 5).eval()
+
+
+def distillation(student, guides, rule=None, **options):
+    rule = rule or resolve(FixedWeighting())
+    return Distillation(student, guides, rule, soft=0.7, temperature=4.0, **options)
+
+
+def test_labels_alone_is_cross_entropy(batch):
+    student, _ = models()
+    terms = Labels(student.eval(), label_smoothing=0.1)(batch)
+    expected = F.cross_entropy(student(batch.images), batch.labels, label_smoothing=0.1)
+    torch.testing.assert_close(terms["loss"], expected)
+
+
+def test_distillation_is_the_weighted_sum_of_hard_and_soft_loss(batch):
+    student, teacher = models()
+    terms = distillation(student.eval(), [LiveTeacher(teacher)])(batch)
+    logits, target = student(batch.images), teacher(batch.images)
+    soft = F.kl_div(F.log_softmax(logits / 4, 1), F.softmax(target / 4, 1), reduction="batchmean")
+    expected = 0.3 * F.cross_entropy(logits, batch.labels) + 0.7 * 16 * soft
+    torch.testing.assert_close(terms["loss"], expected)
+    wrong = (target.argmax(1) != batch.labels).float().mean()
+    torch.testing.assert_close(terms["teacher_wrong"], wrong)
+
+
+def test_a_teacher_is_neither_trained_nor_saved(batch):
+    student, teacher = models()
+    objective = distillation(student, [LiveTeacher(teacher)])
+    objective(batch)["loss"].backward()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert {id(p) for p in objective.parameters()} == {id(p) for p in student.parameters()}
+    assert not any("guides" in name for name in objective.state_dict())
+
+
+def test_dense_guidance_averages_over_guides_and_keeps_at_least_one(batch):
+    student, teacher = models()
+    student.eval()
+    first, second = (lambda b: teacher(b.images).detach()), (lambda b: -teacher(b.images).detach())
+    both = distillation(student, [first, second])(batch)["loss"]
+    single = [distillation(student, [g])(batch)["loss"] for g in (first, second)]
+    torch.testing.assert_close(both, sum(single) / 2)
+    dropping = distillation(student, [first, second], drop=0.9)
+    seen = {round(dropping(batch)["loss"].item(), 4) for _ in range(60)}
+    assert seen <= {round(x.item(), 4) for x in (both, *single)}
+    assert len(seen) >= 2
+
+
+def test_weights_are_counted_by_whether_the_teacher_is_right(batch):
+    student, teacher = models()
+    rule = resolve(CorrectnessWeighting(rule="correctness", delta=0.11))
+    objective = distillation(student, [LiveTeacher(teacher)], rule)
+    objective.start_epoch(0)
+    wrong = round(objective(batch)["teacher_wrong"].item() * 16)
+    assert 0 < wrong < 16
+    counts = objective.weight_counts
+    # 0.81 and 0.59 in bins of 0.02.
+    assert counts[0].nonzero().ravel().tolist() == [40]
+    assert counts[1].nonzero().ravel().tolist() == [29]
+    assert counts.sum(1).tolist() == [16 - wrong, wrong]
+    objective.start_epoch(1)
+    assert counts.sum() == 0
+
+
+def fronts(student, teacher, with_logits=False):
+    regressor = Regressor((1, 4, 8, 8), (1, 8, 8, 8))
+    ours = cut(student, "stage1_conv1", "student", with_logits=with_logits)
+    return ours, cut(teacher, "stage1_conv1", "teacher"), regressor
+
+
+def test_pretraining_trains_the_front_and_the_regressor_alone(batch):
+    student, teacher = models()
+    ours, theirs, regressor = fronts(student, teacher)
+    objective = HintPretraining(student, ours, theirs, regressor)
+    objective.train()
+    terms = objective(batch)
+    expected = F.mse_loss(
+        regressor.project(student.stage1_conv1(batch.images)),
+        teacher.stage1_conv1(batch.images),
+    )
+    torch.testing.assert_close(terms["loss"], expected)
+    terms["loss"].backward()
+    assert student.stage1_conv1[0].weight.grad is not None
+    assert student.stage2_conv1[0].weight.grad is None
+    assert regressor.project.weight.grad is not None
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_joint_transfer_adds_the_weighted_hint_loss(batch):
+    student, teacher = models()
+    ours, theirs, regressor = fronts(student, teacher, with_logits=True)
+    outputs = distillation(student, [LiveTeacher(teacher)])
+    objective = JointTransfer(outputs, ours, theirs, regressor, weight=3.0).eval()
+    terms = objective(batch)
+    alone = outputs(batch)["loss"]
+    torch.testing.assert_close(terms["loss"], alone + 3 * terms["loss_hint"])
+
+
+def test_joint_transfer_trains_batch_normalisation_in_training_mode(batch):
+    student, teacher = models()
+    ours, theirs, regressor = fronts(student, teacher, with_logits=True)
+    outputs = distillation(student, [LiveTeacher(teacher)])
+    objective = JointTransfer(outputs, ours, theirs, regressor, weight=1.0)
+    objective.train()
+    before = student.stage1_conv1[1].running_mean.clone()
+    still = teacher.stage1_conv1[1].running_mean.clone()
+    objective(batch)
+    assert not torch.equal(student.stage1_conv1[1].running_mean, before)
+    assert torch.equal(teacher.stage1_conv1[1].running_mean, still)
+    assert isinstance(objective.student, nn.Module)

@@ -1,0 +1,165 @@
+"""Weighting rules against formulas written out sample by sample in double precision."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelswitch.specs import (
+    ConfidenceWeighting,
+    CorrectnessWeighting,
+    DkdWeighting,
+    ImportedWeighting,
+)
+from modelswitch.weighting import RULES, Samples, resolve, soft_loss
+
+PARAMETERS = {
+    "correctness": {"delta": 0.2},
+    "confidence": {"delta": 0.2},
+    "shuffled": {"delta": 0.2},
+    "dkd": {"alpha": 1.0, "beta": 8.0, "warmup": 20},
+    "standardised": {"base_temperature": 2.0, "soft_weight": 9.0},
+    "matched": {"soft_weight": 0.3, "hard_weight": 0.6},
+}
+
+
+def samples(count=64, classes=7, seed=0, soft=0.6, temperature=3.0, epoch=0):
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = (3 * torch.randn(count, classes, generator=generator) for _ in range(2))
+    labels = torch.randint(classes, (count,), generator=generator)
+    # A good teacher: right on most samples, as teachers are.
+    teacher[torch.arange(count), labels] += 3
+    return Samples(student.requires_grad_(), teacher, labels, soft, temperature, epoch)
+
+
+def probabilities(logits: list[float], temperature: float) -> list[float]:
+    powers = [math.exp(z / temperature) for z in logits]
+    return [p / sum(powers) for p in powers]
+
+
+@given(st.integers(0, 50), st.floats(0.5, 20))
+def test_the_soft_loss_is_t_squared_times_kl_summed_over_classes(seed, temperature):
+    s = samples(count=3, seed=seed)
+    loss = soft_loss(s.student.double(), s.teacher.double(), temperature)
+    for i in range(3):
+        p = probabilities(s.teacher[i].tolist(), temperature)
+        q = probabilities(s.student[i].tolist(), temperature)
+        kl = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        assert loss[i].item() == pytest.approx(temperature**2 * kl, rel=1e-6, abs=1e-9)
+
+
+def test_the_soft_loss_agrees_with_torchs_batch_mean():
+    s = samples()
+    expected = F.kl_div(
+        F.log_softmax(s.student / 4, 1), F.softmax(s.teacher / 4, 1), reduction="batchmean"
+    )
+    torch.testing.assert_close(soft_loss(s.student, s.teacher, 4.0).mean(), 16 * expected)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_every_rule_gives_finite_weights_without_gradient_and_a_loss_with_one(name):
+    balance = RULES[name](samples(), **PARAMETERS.get(name, {}))
+    for weight in (balance.soft_weight, balance.hard_weight):
+        assert weight.shape == (64,)
+        assert not weight.requires_grad
+        assert torch.isfinite(weight).all()
+        assert (weight >= 0).all()
+    assert balance.soft_loss.shape == (64,)
+    balance.soft_loss.sum().backward()
+
+
+def test_correctness_shifts_by_delta_and_stays_between_0_and_1():
+    s = samples(soft=0.9)
+    right = s.teacher.argmax(1) == s.labels
+    assert 0 < right.sum() < len(right)
+    balance = RULES["correctness"](s, delta=0.3)
+    assert balance.soft_weight[right].tolist() == [1.0] * int(right.sum())
+    assert balance.soft_weight[~right].tolist() == pytest.approx([0.6] * int((~right).sum()))
+    torch.testing.assert_close(balance.soft_weight + balance.hard_weight, torch.ones(64))
+
+
+def test_the_hard_switch_uses_one_loss_alone():
+    s = samples()
+    balance = RULES["hard_switch"](s)
+    assert torch.equal(balance.soft_weight, s.teacher_right.float())
+    assert torch.equal(balance.hard_weight, 1 - s.teacher_right.float())
+
+
+def test_confidence_shifts_with_the_probability_of_the_true_class():
+    s = samples()
+    balance = RULES["confidence"](s, delta=0.2)
+    for i in range(10):
+        p = probabilities(s.teacher[i].tolist(), 1.0)[s.labels[i]]
+        assert balance.soft_weight[i].item() == pytest.approx(0.6 + 0.2 * (2 * p - 1), abs=1e-5)
+
+
+def test_wsl_follows_its_formula():
+    s = samples()
+    balance = RULES["wsl"](s)
+    for i in range(10):
+        student = -math.log(probabilities(s.student[i].tolist(), 1.0)[s.labels[i]])
+        teacher = -math.log(probabilities(s.teacher[i].tolist(), 1.0)[s.labels[i]])
+        expected = 0.6 * (1 - math.exp(-student / teacher))
+        assert balance.soft_weight[i].item() == pytest.approx(expected, rel=1e-4)
+    assert balance.hard_weight.unique().tolist() == pytest.approx([0.4])
+
+
+def test_adjusting_swaps_the_top_and_the_true_probability_of_a_wrong_teacher():
+    s = samples()
+    loss = RULES["adjusted"](s).soft_loss
+    for i in range(64):
+        teacher = s.teacher[i].clone()
+        top, truth = int(teacher.argmax()), int(s.labels[i])
+        teacher[[top, truth]] = teacher[[truth, top]]
+        expected = soft_loss(s.student[i : i + 1], teacher[None], 3.0)
+        torch.testing.assert_close(loss[i : i + 1], expected)
+
+
+def test_dkd_with_the_weight_of_the_teachers_rest_is_the_ordinary_soft_loss():
+    # Zhao et al. 2022, equation 7: KL = TCKD + (1 - p_target) NCKD.
+    s = samples(count=16, epoch=100)
+    parts = {"alpha": 1.0, "warmup": 0}
+    target = RULES["dkd"](s, beta=0.0, **parts).soft_loss
+    non_target = RULES["dkd"](s, beta=1.0, **parts).soft_loss - target
+    p = F.softmax(s.teacher / 3.0, 1).gather(1, s.labels[:, None]).squeeze(1)
+    expected = soft_loss(s.student, s.teacher, 3.0)
+    torch.testing.assert_close(target + (1 - p) * non_target, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dkd_grows_over_its_warm_up():
+    weights = [RULES["dkd"](samples(epoch=e), 1.0, 8.0, 4).soft_weight[0].item() for e in range(6)]
+    assert weights == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+
+
+def test_standardising_takes_shift_and_scale_out_of_the_logits():
+    s = samples()
+    scaled = Samples(s.student * 5 + 2, s.teacher / 3 - 1, s.labels, 0.6, 3.0, 0)
+    rule = RULES["standardised"]
+    first, second = (rule(x, 2.0, 9.0).soft_loss for x in (s, scaled))
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+
+
+def test_shuffling_keeps_the_share_of_right_samples_and_moves_them():
+    s = samples(count=512)
+    torch.manual_seed(1)
+    shuffled = RULES["shuffled"](s, delta=0.2).soft_weight
+    straight = RULES["correctness"](s, delta=0.2).soft_weight
+    assert torch.equal(shuffled.sort().values, straight.sort().values)
+    assert not torch.equal(shuffled, straight)
+
+
+def test_rules_are_resolved_from_specifications():
+    s = samples()
+    rule = resolve(CorrectnessWeighting(rule="correctness", delta=0.1))
+    assert torch.equal(rule(s).soft_weight, RULES["correctness"](s, delta=0.1).soft_weight)
+    assert resolve(DkdWeighting(rule="dkd"))(s).hard_weight.unique().tolist() == [1.0]
+    assert resolve(ConfidenceWeighting(rule="confidence", delta=0.0))(s) is not None
+    own = resolve(ImportedWeighting(rule="import", path="test_weighting:all_soft"))
+    assert own(s) == "all soft"
+
+
+def all_soft(given: Samples) -> str:
+    return "all soft"
