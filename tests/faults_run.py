@@ -50,7 +50,11 @@ def start(folder: Path, *extra: str, config: Path = CONFIG, **variables: str) ->
 def finish(folder: Path, *extra: str, config: Path = CONFIG, **variables: str) -> str:
     """Run Snakemake to its end and return what it printed; fails the test unless it succeeds."""
     process = start(folder, *extra, config=config, **variables)
-    status = process.wait(300)
+    try:
+        status = process.wait(900)
+    except BaseException:
+        stop(process, folder)
+        raise
     said = (folder / "snakemake.out").read_text()
     assert status == 0, said[-5000:]
     return said
