@@ -29,7 +29,7 @@ rule degrade:
     shell:
         "{PYTHON:q} {SCRIPTS:q}/degrade.py --job {params.job:q} --sets {params.sets:q} "
         "--data {input.data:q} --model {input.model:q} --threads {threads} "
-        "--outputs {output:q} > {log:q} 2>&1"
+        "--gpus {resources.gpu} --outputs {output:q} > {log:q} 2>&1"
 
 
 rule train_selector:
