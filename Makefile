@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CORES ?= 2
 CONFIG ?= config/digits.yaml
+NAME = $(shell sed -n 's/^name: *//p' $(CONFIG))
 VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -44,6 +45,11 @@ plan: $(VENV)/run.stamp ## the models that CONFIG would train, their cost and th
 
 run: $(VENV)/run.stamp ## train and report what CONFIG describes; goes on where it was stopped
 	@$(SNAKEMAKE) $(QUIET) --configfile $(CONFIG)
+
+report: run ## CONFIG's results as one HTML file, beside them, to open in any browser
+	@$(SNAKEMAKE) --quiet all --configfile $(CONFIG) \
+		--report results/$(NAME)/report.html --report-stylesheet workflow/report/snakemake.css
+	@echo "results/$(NAME)/report.html"
 
 format: $(VENV)/test.stamp ## put the code into its standard form
 	@$(BIN)/ruff check --fix -q . && $(BIN)/ruff format -q . && $(BIN)/snakefmt --quiet Snakefile rules

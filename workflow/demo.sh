@@ -5,4 +5,5 @@ set -eu
 for experiment in digits; do
     echo "== config/$experiment.yaml"
     snakemake --cores "${CORES:-2}" --configfile "config/$experiment.yaml" --quiet rules host reason
+    python workflow/scripts/show.py "results/$experiment"
 done

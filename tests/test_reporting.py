@@ -1,0 +1,106 @@
+"""From configuration and tables to all files of a report, without training and without data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tidy_examples
+import yaml
+
+from modelswitch import catalogue
+from modelswitch.config import load
+from modelswitch.reporting import Report
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ("digits", "digits-selective", "eyes")
+EXPERIMENT = {
+    "name": "study",
+    "data": {"source": "npz", "path": "not-here.npz", "name": "pictures"},
+    "models": {
+        name: {"family": "plain", "stages": [[4]]} for name in ("teacher", "middle", "student")
+    },
+    "transfers": {"kd": {}},
+    "chains": tidy_examples.FEW,
+    "seeds": [0, 1, 2],
+    "claims": {"chain_beats_direct": {"better": "chain", "than": "direct"}},
+}
+
+
+def configuration(name: str):
+    return load(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_a_configuration_will_have_is_known_beforehand(name):
+    facts = catalogue.facts_of(configuration(name))
+    names = [item.file for item in catalogue.all_figures(facts)]
+    assert len(set(names)) == len(names)
+    assert ("delta" in names) == (name == "digits-selective")
+    assert ("contact_sheet" in names) == (name == "eyes")
+    tables = {item.name for item in catalogue.tables(facts)}
+    assert ("rules" in tables) == (name == "digits-selective")
+    assert ("selectors" in tables) == (name == "eyes")
+    if name == "eyes":  # several data sets have a figure each
+        assert {"chains-periocular", "chains-iris", "selection-mms-both"} <= set(names)
+
+
+def test_all_files_of_a_report_come_from_the_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = load(EXPERIMENT)
+    report = Report(experiment, ROOT / "workflow/report", "snakemake …", ROOT)
+    tidy_examples.write(report.tables, images=60, epochs=2)
+    report.write_figures()
+    report.write_page()
+    for item in catalogue.all_figures(report.facts):
+        assert (report.figures / f"{item.file}.svg").stat().st_size
+        assert (report.figures / f"{item.file}.png").stat().st_size
+    for item in catalogue.tables(report.facts):
+        assert "<table" in (report.folder / "pages" / f"{item.name}.html").read_text()
+    assert "snakemake …" in (report.folder / "summary.md").read_text()
+    assert "not-here.npz" in (report.folder / "results.html").read_text()
+
+
+def test_figures_of_committed_tables_in_one_command(tmp_path):
+    tables = tidy_examples.write(tmp_path / "tables", images=60, epochs=2)
+    command = [sys.executable, ROOT / "workflow/scripts/figures.py", "--tables", tables]
+    wanted = ["--output", tmp_path / "new", "--formats", "pdf", "--only", "chains"]
+    done = subprocess.run([*command, *wanted], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(tmp_path / "new/chains.pdf")]
+    wrong = subprocess.run(
+        [*command, "--output", tmp_path / "new", "--only", "beauty"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert wrong.returncode == 1
+    assert "unknown figure 'beauty'; allowed: chains" in wrong.stderr
+
+
+def test_stored_results_are_read_where_neither_data_nor_models_are(tmp_path):
+    (tmp_path / "study.yaml").write_text(json.dumps(EXPERIMENT))
+    tidy_examples.write(tmp_path / "results/study/tables", images=60, epochs=2)
+    done = subprocess.run(
+        ["snakemake", "figures", "--cores", "1", "--snakefile", ROOT / "Snakefile",
+         "--configfile", "study.yaml"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "results/study/figures/chains.svg").exists()
+    assert "1 of 1 steps (100%) done" in done.stderr
+    refused = subprocess.run(
+        ["snakemake", "--cores", "1", "--snakefile", ROOT / "Snakefile",
+         "--configfile", "study.yaml", "--dry-run"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "not-here.npz: no such file" in refused.stderr, "training needs the data"
+
+
+def test_the_terminal_shows_tables_and_paths(tmp_path):
+    tidy_examples.write(tmp_path / "tables", images=60, epochs=2)
+    (tmp_path / "summary.md").touch()
+    show = [sys.executable, ROOT / "workflow/scripts/show.py"]
+    done = subprocess.run([*show, tmp_path], capture_output=True, text=True, check=True)
+    assert "gain over scratch" in done.stdout
+    assert str(tmp_path / "summary.md") in done.stdout
+    wrong = subprocess.run([*show, tmp_path / "x"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
