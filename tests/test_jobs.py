@@ -1,0 +1,217 @@
+"""Trainings as Snakemake starts them: what a result depends on, and on what it does not."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import script_runs
+import torch
+
+from modelswitch import artifacts, jobs
+from modelswitch.config import load
+from modelswitch.datasets import fold_of
+from modelswitch.graph import Graph
+from modelswitch.lineage import Branch, Lineage, Place
+
+EXPERIMENT = {
+    "name": "jobs",
+    "data": {"source": "digits", "augment": {"crop": 1, "flip": True}},
+    "models": {
+        "teacher": {"family": "plain", "stages": [[6], [8]]},
+        "student": {"family": "resnet", "widths": [4, 6], "blocks": [1, 1]},
+    },
+    "transfers": {
+        "kd": {},
+        "wide": {"soft": 0.5},
+        "stored": {"soft": 0.5, "views": "stored"},
+        "right": {"soft": 0.5, "weighting": {"rule": "correctness", "delta": 0.3}},
+        "match": {"soft": 0.5, "weighting": {"rule": "matched", "to": "right"}},
+        "dense": {"guides": "ancestors", "drop": 0.3},
+    },
+    "chains": {
+        "direct": "teacher/student@kd",
+        "stored": "teacher/student@stored",
+        "match": "teacher/student@match",
+        "dense": "teacher/student@wide/student@dense",
+    },
+    "responses": {"views": 2},
+    "training": {"epochs": 3, "batch": 128, "learning_rate": 0.05, "precision": "float32"},
+}
+
+
+class Runner:
+    """Runs trainings and what they need, in this process, below a folder."""
+
+    def __init__(self, folder: Path, **changes: object) -> None:
+        self.folder, self.graph = folder, Graph(load(EXPERIMENT | changes))
+        self.data = folder / "data.safetensors"
+        self.script("prepare", "--spec", self.graph.experiment.data.canonical(), data=self.data)
+
+    def script(self, name: str, *values: object, **outputs: Path) -> None:
+        options = [part for key, path in outputs.items() for part in (f"--{key}", path)]
+        ended = script_runs.run(name, *values, *options)
+        assert ended.status == 0, ended.said
+
+    def place(self, lineage: str, branch: str = "seed0") -> Place:
+        return Place("jobs", "digits", Branch.parse(branch), Lineage.parse(lineage))
+
+    def file(self, place: Place, name: str) -> Path:
+        return self.folder / place.file(name)
+
+    def respond(self, place: Place) -> Path:
+        path = self.file(place, "responses.safetensors")
+        if not path.exists():
+            teachers = [self.train(teacher) for teacher in self.graph.responders(place)]
+            job = self.graph.respond_job(place).canonical()
+            self.script(
+                "respond", "--job", job, "--teachers", *teachers, data=self.data, responses=path
+            )
+        return path
+
+    def train(self, place: Place, live: bool = False) -> Path:
+        """The weights of a place; with ``live``, from live teachers even if it stores responses."""
+        model = self.file(place, "live.safetensors" if live else "model.safetensors")
+        if model.exists():
+            return model
+        more: list[object] = []
+        if self.graph.stores(place) and not live:
+            more = ["--responses", *map(self.respond, self.graph.teachers(place))]
+        elif teachers := [self.train(teacher) for teacher in self.graph.teachers(place)]:
+            more = ["--teachers", *teachers]
+        if matched := self.graph.matched(place):
+            self.train(matched)
+            more += ["--matched", self.file(matched, "history.csv")]
+        job = self.graph.train_job(place).canonical()
+        script = "train" if place.lineage.parent is None else "distil"
+        rest = {n: model.with_name(f"{model.stem}-{n}") for n in ("history", "outputs")}
+        if not live:
+            rest = {
+                "history": self.file(place, "history.csv"),
+                "outputs": self.file(place, "outputs.safetensors"),
+            }
+        self.script(script, "--job", job, *more, data=self.data, model=model, **rest)
+        return model
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    return Runner(tmp_path_factory.mktemp("runner"))
+
+
+def test_the_same_node_twice_is_the_same_to_the_bit(runner, tmp_path):
+    place = runner.place("teacher/student@kd")
+    first = runner.train(place).read_bytes()
+    # Another experiment of other chains, trained in another order.
+    again = Runner(tmp_path, chains={"only": "teacher/student@kd"}, seeds=[7, 0])
+    other = again.place("teacher", "seed7")
+    again.train(other)
+    assert again.train(place).read_bytes() == first
+    assert again.file(other, "model.safetensors").read_bytes() != (
+        again.file(again.place("teacher"), "model.safetensors").read_bytes()
+    )
+
+
+def test_stored_responses_train_the_student_that_a_live_teacher_trains(runner):
+    place = runner.place("teacher/student@stored")
+    runner.train(place), runner.train(place, live=True)
+    stored = rows(runner.file(place, "history.csv"))
+    live = rows(runner.file(place, "live-history"))
+    for ours, theirs in zip(stored, live, strict=True):
+        assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), rel=1e-3)
+    logits = [
+        artifacts.load(runner.file(place, name))[0]["test.logits"]
+        for name in ("outputs.safetensors", "live-outputs")
+    ]
+    # float16 keeps 11 bits of a logit; the difference stays of that size through the training.
+    scale = logits[1].abs().max()
+    assert (logits[0] - logits[1]).abs().max() < 2e-2 * scale
+    assert (logits[0].argmax(1) == logits[1].argmax(1)).float().mean() > 0.99
+
+
+def test_responses_are_the_teachers_answers_to_every_view(runner):
+    place = runner.place("teacher")
+    stored, _ = artifacts.load(runner.respond(place))
+    assert stored["logits"].dtype == torch.float16
+    job = runner.graph.respond_job(place)
+    session = jobs.Session(job, runner.data, 1)
+    model = session.teacher(job.teachers[0], runner.file(place, "model.safetensors"))
+    views = session.views("responses", job.training)
+    for view in range(2):
+        images = torch.cat(list(views.bank_view(view, 1000)))
+        with torch.inference_mode():
+            expected = model(images).half()
+        torch.testing.assert_close(stored["logits"][view], expected, rtol=2e-3, atol=2e-3)
+
+
+def test_matched_weights_are_the_means_that_the_other_rule_used(runner):
+    runner.train(runner.place("teacher/student@match"))
+    used = rows(runner.file(runner.place("teacher/student@right"), "history.csv"))
+    mean = sum(float(row["weight_soft"]) for row in used) / len(used)
+    assert 0.2 < mean < 0.8
+    for row in rows(runner.file(runner.place("teacher/student@match"), "history.csv")):
+        assert float(row["weight_soft"]) == pytest.approx(mean, rel=1e-5)
+
+
+def test_a_densely_guided_student_learns_from_all_above_it(runner):
+    place = runner.place("teacher/student@wide/student@dense")
+    teachers = [str(teacher.lineage) for teacher in runner.graph.teachers(place)]
+    assert teachers == ["teacher/student@wide", "teacher"]
+    runner.train(place)
+    history = rows(runner.file(place, "history.csv"))
+    assert float(history[-1]["loss"]) < float(history[0]["loss"])
+
+
+def test_out_of_fold_responses_come_from_teachers_that_have_not_seen_the_image(tmp_path):
+    runner = Runner(tmp_path, responses={"views": 1, "folds": 3})
+    place = runner.place("teacher")
+    stored, _ = artifacts.load(runner.respond(place))
+    job = runner.graph.respond_job(place)
+    session = jobs.Session(job, runner.data, 1)
+    images = torch.cat(list(session.views("responses", job.training).bank_view(0, 2000)))
+    folds = fold_of(session.data.train_labels[session.train_index], 3, 0)
+    assert len(job.teachers) == 3
+    for fold in range(3):
+        fold_place = runner.place("teacher", f"seed0.fold{fold}of3")
+        seen = jobs.Session(runner.graph.train_job(fold_place), runner.data, 1).train_index
+        asked = session.train_index[folds == fold]
+        assert not set(seen.tolist()) & set(asked.tolist())
+        assert len(seen) + len(asked) == len(session.train_index)
+        model = session.teacher(job.teachers[fold], runner.file(fold_place, "model.safetensors"))
+        with torch.inference_mode():
+            expected = model(images[folds == fold]).half()
+        torch.testing.assert_close(
+            stored["logits"][0, folds == fold], expected, rtol=2e-3, atol=2e-3
+        )
+
+
+def test_files_of_another_configuration_are_refused_by_name(runner, tmp_path):
+    place = runner.place("teacher/student@kd")
+    teacher = runner.train(runner.place("teacher", "seed5"))
+    job = runner.graph.train_job(place).canonical()
+    out = {n: tmp_path / n for n in ("model", "history", "outputs")}
+    options = [part for key, path in out.items() for part in (f"--{key}", path)]
+    ended = script_runs.run(
+        "distil", "--job", job, "--data", runner.data, "--teachers", teacher, *options
+    )
+    assert ended.status == 1
+    assert ended.said.startswith(f"error: {teacher}: belongs to another configuration")
+    assert not any(path.exists() for path in out.values())
+
+
+def test_a_loss_that_is_no_number_writes_nothing(tmp_path):
+    training = EXPERIMENT["training"] | {"learning_rate": 1e30, "warmup": 0}
+    runner = Runner(tmp_path, training=training)
+    place = runner.place("teacher")
+    job = runner.graph.train_job(place).canonical()
+    outputs = [f"--{n}={tmp_path / n}" for n in ("model", "history", "outputs")]
+    ended = script_runs.run("train", "--job", job, "--data", runner.data, *outputs)
+    assert ended.status == 1
+    [line] = [line for line in ended.said.splitlines() if line.startswith("error: ")]
+    for part in ("epoch 1", "step", "learning rate"):
+        assert part in line
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,237 @@
+"""The workflow as a user runs it: what it does again after a change, and what it does not."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENT = {
+    "name": "small",
+    "data": {"source": "digits", "augment": {"crop": 1, "flip": False}},
+    "models": {
+        "teacher": {"family": "plain", "stages": [[6], [8]]},
+        "student": {"family": "resnet", "widths": [4, 6], "blocks": [1, 1]},
+    },
+    "transfers": {
+        "kd": {"soft": 0.6},
+        "fit": {"soft": 0.6, "hint": {"mode": "pretrain"}},
+        "stored": {"soft": 0.6, "views": "stored"},
+    },
+    "chains": {
+        "scratch": "student",
+        "direct": "teacher/student@kd",
+        "chain": "teacher/student@kd/student@fit",
+        "stored": "teacher/student@stored",
+    },
+    "seeds": [0],
+    "responses": {"views": 2},
+    "training": {"epochs": 2, "batch": 256, "momentum": 0.8, "label_smoothing": 0.1},
+}
+DIGITS = "results/small/digits"
+EVERYTHING = {
+    "data",
+    "student",
+    "teacher",
+    "teacher/student@kd",
+    "teacher/student@kd/student@fit",
+    "hint teacher/student@kd/student@fit",
+    "respond teacher",
+    "teacher/student@stored",
+}
+
+
+class Clone:
+    """A copy of the workflow and its package, so that a test may edit the code."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("rules", "workflow", "src", "profiles"):
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copy(ROOT / "Snakefile", folder)
+        self.values = yaml.safe_load(yaml.safe_dump(EXPERIMENT))
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        (self.folder / "small.yaml").write_text(yaml.safe_dump(self.values))
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments, "--configfile", "small.yaml"],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(self.folder / "src")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run(self, *targets: str) -> str:
+        done = self.snakemake(*targets, "--cores", "2")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self) -> set[str]:
+        """The trainings that would run now: lineages, with the rule's name unless it trains."""
+        done = self.snakemake("models", "--dry-run")
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        jobs = re.findall(r"rule (\w+):(.*?)(?=\[\w{3} |\Z)", said, re.DOTALL)
+        found = set()
+        for rule, text in jobs:
+            lineage = re.search(r"lineage=(\S+)", text)
+            if rule == "prepare_data":
+                found.add("data")
+            elif lineage:
+                prefix = "" if rule in ("train", "distil") else f"{rule} "
+                found.add(prefix + lineage[1])
+        return found
+
+    def edit(self, module: str, before: str, after: str) -> None:
+        path = self.folder / "src/modelswitch" / module
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    clone = Clone(tmp_path_factory.mktemp("finished"))
+    assert clone.planned() == EVERYTHING
+    clone.run()
+    return clone
+
+
+@pytest.fixture
+def clone(finished):
+    """The finished run; what a test changes is put back."""
+    values = yaml.safe_load(yaml.safe_dump(finished.values))
+    code = finished.folder / "src"
+    kept = finished.folder / "kept"
+    shutil.copytree(code, kept)
+    yield finished
+    shutil.rmtree(code)
+    kept.rename(code)
+    finished.values = values
+
+
+@pytest.mark.slow
+def test_a_second_run_has_nothing_to_do(clone):
+    assert clone.planned() == set()
+    assert "Nothing to be done" in clone.run()
+
+
+@pytest.mark.slow
+def test_every_model_has_its_files_and_nothing_else_is_left(clone):
+    names = {"model.safetensors", "history.csv", "outputs.safetensors"}
+    for lineage in ("student", "teacher", "teacher/student@kd/student@fit"):
+        folder = clone.folder / DIGITS / "seed0" / lineage
+        assert names <= {path.name for path in folder.iterdir()}
+    assert not list((clone.folder / "results").rglob("*.part"))
+    assert not list((clone.folder / "results").rglob("resume*.safetensors"))
+    tables = clone.folder / "results/small/tables/models.csv"
+    assert len(tables.read_text().splitlines()) == 1 + 2 * 5
+
+
+@pytest.mark.slow
+def test_a_transfers_change_reruns_only_what_is_below_it(clone):
+    clone.values["transfers"]["kd"]["soft"] = 0.5
+    assert clone.planned() == {
+        "teacher/student@kd",
+        "teacher/student@kd/student@fit",
+        "hint teacher/student@kd/student@fit",
+    }
+    clone.values["transfers"]["kd"]["soft"] = 0.6
+    clone.values["transfers"]["fit"]["temperature"] = 2
+    # The pre-trained front depends on the hint alone, not on the temperature behind it.
+    assert clone.planned() == {"teacher/student@kd/student@fit"}
+
+
+@pytest.mark.slow
+def test_swapping_two_values_is_noticed(clone):
+    training = clone.values["training"]
+    training["momentum"], training["label_smoothing"] = 0.1, 0.8
+    assert clone.planned() == EVERYTHING - {"data"}
+
+
+@pytest.mark.slow
+def test_a_changed_loss_reruns_what_uses_it(clone):
+    clone.edit("weighting.py", "temperature**2 * divergence", "temperature * divergence")
+    assert clone.planned() == {
+        "teacher/student@kd",
+        "teacher/student@kd/student@fit",
+        "hint teacher/student@kd/student@fit",
+        "teacher/student@stored",
+    }
+
+
+@pytest.mark.slow
+def test_what_changes_no_result_retrains_nothing(clone):
+    clone.edit("weighting.py", "# Where top and truth", "# Another comment: where top and truth")
+    for module in ("tables.py", "statistics.py", "plan.py"):
+        path = clone.folder / "src/modelswitch" / module
+        path.write_text(path.read_text() + "\n\nCHANGED = True\n")
+    (clone.folder / "small.yaml").touch()
+    assert clone.planned() == set()
+
+
+@pytest.mark.slow
+def test_tables_and_figures_come_from_the_results_alone(clone, tmp_path):
+    copy = Clone(tmp_path / "fresh")
+    results = copy.folder / "results"
+    shutil.copytree(clone.folder / "results", results)
+    # What a person copies: small files, no data set, no weights; and times that mean nothing.
+    for path in results.rglob("*"):
+        if path.name in ("data.safetensors", "model.safetensors", "hint.safetensors"):
+            path.unlink()
+        elif path.is_file():
+            os.utime(path, (0, 0))
+    for folder in ("tables", "figures"):
+        shutil.rmtree(results / "small" / folder)
+    said = copy.run("tables") + copy.run("figures")
+    assert "rule train" not in said
+    assert "rule distil" not in said
+    assert (results / "small/tables/models.csv").exists()
+    assert list((results / "small/figures").glob("*.svg"))
+    assert list((results / "small/figures").glob("*.png"))
+
+
+@pytest.mark.slow
+def test_the_plan_is_printed_before_anything_is_trained(tmp_path):
+    clone = Clone(tmp_path)
+    said = clone.run("plan")
+    for part in ("teacher", "student@kd", "trainings", "5 models", "time: about"):
+        assert part in said
+    assert not (clone.folder / "results").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("chains", "direct", "teacher/student@nothing", "unknown transfer 'nothing'"),
+        (
+            "transfers",
+            "fit",
+            {"hint": {"mode": "pretrain", "student_layer": "l9"}},
+            "stage1_block1",
+        ),
+        ("models", "teacher", {"family": "plain", "stages": [[4]] * 6}, "models.teacher"),
+        ("data", "source", "npz", "data.path: missing"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_runs(tmp_path, section, key, value, said):
+    clone = Clone(tmp_path)
+    clone.values[section][key] = value
+    if section == "data":
+        del clone.values["data"]["augment"]
+    done = clone.snakemake("--cores", "1")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not (clone.folder / "results").exists()
