@@ -2,7 +2,8 @@ import sys
 from pathlib import Path
 
 from modelswitch import checks
-from modelswitch.config import input_files, load
+from modelswitch.config import load
+from modelswitch.data_specs import input_files
 from modelswitch.digests import code_digest
 from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph

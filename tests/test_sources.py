@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modelswitch.config import DigitsData, FolderData, NpzData, TorchvisionData
+from modelswitch.data_specs import DigitsData, FolderData, NpzData, TorchvisionData
 from modelswitch.datasets import ImageArrays, fold_of, normalisation, split
 from modelswitch.errors import UserError
 from modelswitch.sources import peek, read, torchvision_dataset, training_images

@@ -6,7 +6,8 @@ what has been checked once is kept under a digest of the configuration and of th
 
 from pathlib import Path
 
-from modelswitch.config import Experiment, check_present
+from modelswitch.config import Experiment
+from modelswitch.data_specs import check_present
 from modelswitch.digests import code_digest
 from modelswitch.specs import canonical, digest
 

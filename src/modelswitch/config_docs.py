@@ -14,8 +14,8 @@ HEADER = """# Configuration
 
 One YAML file describes one experiment: `snakemake --cores all --configfile config/<name>.yaml`.
 It is validated before anything is planned; an unknown key is an error. This page is generated
-from the models in `src/modelswitch/config.py` and `specs.py` by `make docs`, and a test keeps it
-in step.
+from `config.py`, `data_specs.py`, `specs.py` and `selector_specs.py` in
+`src/modelswitch/` by `make docs`, and a test keeps it in step.
 
 A chain is written as a lineage: `teacher/assistant@kd/student@kd` is a first model, then
 switches `<model>@<transfer>`, each to a model from `models` by a transfer from `transfers`. A
@@ -85,7 +85,7 @@ def _limits(metadata: list[Any]) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    inner = [m for m in field.metadata]
+    inner = list(field.metadata)
     for part in _alternatives(field.annotation):
         inner += getattr(part, "__metadata__", ())
     return _limits(inner)

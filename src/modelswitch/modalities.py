@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from modelswitch.config import EyesData, PairedData
+from modelswitch.data_specs import EyesData, PairedData
 from modelswitch.datasets import ImageArrays
 from modelswitch.eyes import EyeSettings, generate
 from modelswitch.paired import PairedArrays, read_paired

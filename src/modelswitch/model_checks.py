@@ -3,7 +3,8 @@
 import torch
 
 from modelswitch import sources
-from modelswitch.config import DataSpec, Experiment, EyesData, PairedData, TorchvisionData
+from modelswitch.config import Experiment
+from modelswitch.data_specs import DataSpec, EyesData, PairedData, TorchvisionData
 from modelswitch.errors import UserError
 from modelswitch.hinting import hint_parts
 from modelswitch.layers import cut

@@ -15,7 +15,7 @@ from modelswitch import artifacts
 from modelswitch.degradations import degrade
 from modelswitch.errors import UserError
 from modelswitch.lineage import derive_seed
-from modelswitch.selector_specs import DegradedSpec, Degradations, Recogniser, sides
+from modelswitch.selector_specs import Degradations, DegradedSpec, Recogniser, sides
 
 CLEAN = ("none", 0.0)
 SPLITS = ("validation", "test")

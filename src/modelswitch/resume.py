@@ -5,7 +5,6 @@ is used. They lie outside Snakemake's outputs, which it deletes when a job dies,
 what the training depends on; files of another key are removed.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 

@@ -7,7 +7,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
-from modelswitch.config import DataSpec, DigitsData, FolderData, NpzData, TorchvisionData
+from modelswitch.data_specs import DataSpec, DigitsData, FolderData, NpzData, TorchvisionData
 from modelswitch.datasets import ImageArrays, normalisation
 from modelswitch.errors import UserError
 from modelswitch.lineage import derive_seed

@@ -4,7 +4,7 @@ import argparse
 
 from pydantic import TypeAdapter
 
-from modelswitch.config import DataSpec
+from modelswitch.data_specs import DataSpec
 from modelswitch.errors import run_script
 from modelswitch.modalities import read_modalities
 
