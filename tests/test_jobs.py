@@ -203,6 +203,24 @@ def test_files_of_another_configuration_are_refused_by_name(runner, tmp_path):
     assert not any(path.exists() for path in out.values())
 
 
+def test_responses_of_another_teacher_or_other_data_are_refused_by_name(runner, tmp_path):
+    place = runner.place("teacher/student@stored")
+    job = runner.graph.train_job(place).canonical()
+    outputs = [f"--{n}={tmp_path / n}" for n in ("model", "history", "outputs")]
+    stored, passport = artifacts.load(runner.respond(runner.place("teacher")))
+    foreign = tmp_path / "responses.safetensors"
+    for key, said in (
+        ("job_digest", "belongs to another configuration"),
+        ("data", "belongs to another data set"),
+    ):
+        artifacts.save(foreign, stored, passport | {key: "0" * 16})
+        given = ["--job", job, "--data", runner.data, "--responses", foreign, *outputs]
+        ended = script_runs.run("distil", *given)
+        assert ended.status == 1
+        assert ended.said.startswith(f"error: {foreign}: {said}")
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_loss_that_is_no_number_writes_nothing(tmp_path):
     training = EXPERIMENT["training"] | {"learning_rate": 1e30, "warmup": 0}
     runner = Runner(tmp_path, training=training)

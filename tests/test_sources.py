@@ -157,6 +157,40 @@ def test_torchvision_sets_are_known_by_name():
     assert peek(TorchvisionData(source="torchvision", dataset="CIFAR10")) is None
 
 
+class Downloaded:
+    """What torchvision.datasets gives: pairs of a PIL image and a label."""
+
+    classes = ("cat", "dog")
+
+    def __init__(self, count: int, side: int = 6) -> None:
+        self.images = [Image.new("RGB", (side, 5), (10 * i, 0, 0)) for i in range(count)]
+
+    def __iter__(self):
+        return ((image, index % 2) for index, image in enumerate(self.images))
+
+
+def test_a_torchvision_set_is_turned_into_arrays(monkeypatch):
+    def opened(kind, spec, train):
+        return Downloaded(8 if train else 4)
+
+    monkeypatch.setattr("modelswitch.sources._open_torchvision", opened)
+    data = read(TorchvisionData(source="torchvision", dataset="CIFAR10", size=(4, 3)))
+    assert data.class_names == ["cat", "dog"]
+    assert data.train_images.shape == (8, 4, 3, 3)
+    assert data.train_images[3, 0, 0].tolist() == [30, 0, 0]
+    assert data.test_labels.tolist() == [0, 1, 0, 1]
+
+
+def test_a_set_that_cannot_be_downloaded_is_told_in_one_line(monkeypatch, tmp_path):
+    def opened(kind, spec, train):
+        raise RuntimeError("Error downloading archive\nmany more lines")
+
+    monkeypatch.setattr("modelswitch.sources._open_torchvision", opened)
+    spec = TorchvisionData(source="torchvision", dataset="CIFAR10", root=str(tmp_path))
+    with pytest.raises(UserError, match=r"^data\.dataset: .*CIFAR10.*Error downloading archive\)$"):
+        read(spec)
+
+
 def test_digits_and_what_is_written_of_them(tmp_path):
     data = read(DigitsData(source="digits"))
     assert len(data.train_labels) + len(data.test_labels) == 1797

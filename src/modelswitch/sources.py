@@ -240,7 +240,7 @@ def _torchvision(spec: TorchvisionData) -> ImageArrays:
     for train in (True, False):
         try:
             stored = _open_torchvision(kind, spec, train)
-        except (RuntimeError, OSError, ValueError) as error:
+        except (RuntimeError, OSError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"data.dataset: torchvision cannot provide {spec.dataset} in {spec.root} ({reason})"
