@@ -106,37 +106,63 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def tree(experiment: Experiment, costs: dict[str, Cost]) -> Table:
-    """All lineages as an indented tree, with the cost of every model and its ratios."""
+@dataclass
+class _Row:
+    """A line of the tree: one lineage, or all variants of a sweep, which cost the same."""
+
+    lineage: Lineage
+    name: str
+    variants: int
+    labels: list[str]
+
+
+def _rows(experiment: Experiment) -> list[_Row]:
+    """The models in the order of the tree, the variants of each sweep gathered in one row."""
+    swept = {}
+    for name, sweep in experiment.sweeps.items():
+        for label, lineage in experiment.lineages.items():
+            if label.startswith(f"{name}-") and label not in experiment.chains:
+                swept[lineage] = (name, Lineage.parse(sweep.chain).last)
+    rows: dict[object, _Row] = {}
+    labels: dict[Lineage, list[str]] = {}
+    for label, lineage in experiment.lineages.items():
+        if lineage not in swept:
+            labels.setdefault(lineage, []).append(label)
     ends = {
         end for lineage in experiment.lineages.values() for end in (lineage, *lineage.ancestors())
     }
-    labels: dict[Lineage, list[str]] = {}
-    for label, lineage in experiment.lineages.items():
-        labels.setdefault(lineage, []).append(label)
+    for lineage in sorted(ends, key=lambda end: [str(step) for step in end.steps]):
+        if lineage in swept:
+            name, step = swept[lineage]
+            row = rows.setdefault((lineage.parent, name), _Row(lineage, f"{step}-…", 0, [name]))
+            row.variants += 1
+        else:
+            rows[lineage] = _Row(lineage, str(lineage.last), 1, labels.get(lineage, []))
+    return list(rows.values())
+
+
+def tree(experiment: Experiment, costs: dict[str, Cost]) -> Table:
+    """All lineages as an indented tree, with the cost of every model and its ratios."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    # Where the terminal is narrow, names wrap and figures stay whole.
-    table.add_column("model", overflow="fold", ratio=3)
+    table.add_column("model", overflow="fold")
     for heading in ("params", "layers", "MACs", "of parent", "of first"):
         table.add_column(heading, justify="right", no_wrap=True, min_width=max(len(heading), 6))
-    table.add_column("ends chain", overflow="fold", ratio=2)
-    for lineage in sorted(ends, key=lambda end: [str(step) for step in end.steps]):
-        cost = costs[lineage.last.model]
-        first = costs[lineage.steps[0].model]
-        depth = len(lineage) - 1
-        name = Text("  " * depth + ("└ " if depth else "") + str(lineage.last))
-        parent = lineage.parent
+    table.add_column("ends chain", overflow="fold")
+    for row in _rows(experiment):
+        cost = costs[row.lineage.last.model]
+        depth, parent = len(row.lineage) - 1, row.lineage.parent
+        name = "  " * (depth - 1) + "└ " * (depth > 0) + row.name
         ratios = ("", "")
         if parent is not None:
-            above = costs[parent.last.model]
-            ratios = tuple(f"1/{c.parameters / cost.parameters:.1f}" for c in (above, first))
+            above = (costs[parent.last.model], costs[row.lineage.steps[0].model])
+            ratios = tuple(f"1/{c.parameters / cost.parameters:.1f}" for c in above)
         table.add_row(
-            name,
+            Text(name + (f" ×{row.variants}" if row.variants > 1 else "")),
             _count(cost.parameters),
             str(cost.depth),
             _count(cost.macs),
             *ratios,
-            ", ".join(labels.get(lineage, [])),
+            ", ".join(row.labels),
         )
     return table
 
