@@ -70,7 +70,13 @@ class TorchvisionData(DataBase):
     ) = Field(default=None, description="height and width to resize to; needed if they differ")
 
 
-class EyesData(DataBase):
+class ModalitiesData(DataBase):
+    """What the sources with several modalities share."""
+
+    name: None = Field(default=None, description="none: the modalities' names are the folders")
+
+
+class EyesData(ModalitiesData):
     """Synthetic eyes, drawn at random: a periocular image and an iris pattern of each capture."""
 
     source: Literal["eyes"]
@@ -107,7 +113,7 @@ class EyesData(DataBase):
         return ("periocular", "iris")
 
 
-class PairedData(DataBase):
+class PairedData(ModalitiesData):
     """The same samples through several modalities: a folder <modality>/<class>/<sample>.<ext>
     (or that inside train/ and test/), or a .npz with <modality>_train, <modality>_test, y_train,
     y_test (or <modality> and y)."""

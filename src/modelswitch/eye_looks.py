@@ -219,9 +219,9 @@ def _iris(rng: np.random.Generator) -> Array:
     frill = 0.36 + rng.uniform(-0.08, 0.08) + 0.035 * _noise(rng, (1, IRIS_COLUMNS), (0, 5))
     within = 1 / (1 + np.exp((radius - frill) / 0.03))
     ridge = np.exp(-(((radius - frill) / 0.045) ** 2))
-    fibres = 0.6 * _noise(rng, shape, (9, 1.6)) + 0.45 * _noise(rng, shape, (5, 3.5))
+    fibres = 0.5 * _noise(rng, shape, (9, 1.6)) + 0.65 * _noise(rng, shape, (7, 4.5))
     cloud = _noise(rng, shape, (7, 14))
-    light = 1 + (0.24 - 0.07 * within) * fibres + 0.09 * cloud + 0.14 * ridge
+    light = 1 + (0.24 - 0.07 * within) * fibres + 0.13 * cloud + 0.16 * ridge
 
     for _ in range(rng.poisson(9)):  # crypts: almond-shaped holes in the fibres
         centre, middle = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.72)

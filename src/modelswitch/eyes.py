@@ -35,7 +35,7 @@ from modelswitch.paired import PairedArrays
 MODALITIES = ("periocular", "iris")
 VIEW_WIDTH = 3.1  # of the picture, in the eye's unit
 VIEW_CENTRE_V = -0.32  # the picture's centre lies above the eye, so that the brow is in it
-FINER = 3  # the render has this many times the periocular image's pixels along each side
+RENDER_COLUMNS = 192  # about as wide is every render, a whole multiple of the periocular image
 BATCH = 16
 
 
@@ -346,14 +346,15 @@ def render_captures(
     The two modalities are uint8 [B, rows, columns, channels].
     """
     rows, columns = settings.periocular
+    finer = max(2, round(RENDER_COLUMNS / columns))
     drawn = draw_look(settings.seed, identity)
     for begin in range(0, len(captures), BATCH):
         part = captures[begin : begin + BATCH]
         look = _repeat(drawn, len(part))
         capture = _captures(settings, identity, part)
-        pictures = _render(look, capture, (rows * FINER, columns * FINER), _largest_blur(settings))
+        pictures = _render(look, capture, (rows * finer, columns * finer), _largest_blur(settings))
         streams = [np.random.default_rng([settings.seed, 3, identity, n]) for n in part]
-        small = F.avg_pool2d(pictures, FINER)
+        small = F.avg_pool2d(pictures, finer)
         ring = _unroll(pictures, look, capture, settings.iris)
         yield (
             pictures,
