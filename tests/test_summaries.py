@@ -68,6 +68,21 @@ def test_a_teacher_that_is_hardly_ever_wrong_is_reported(tmp_path):
     assert "1.0 %" in warning
 
 
+def test_teacher_passes_are_counted_with_and_without_the_store(tmp_path):
+    tidy_examples.write(tmp_path, tidy_examples.rule_chains(), images=40, epochs=4, seeds=(0, 1))
+    models = pd.read_csv(tmp_path / "models.csv", keep_default_na=False)
+    models["views"] = models["views"].replace("live", "stored")
+    models.to_csv(tmp_path / "models.csv", index=False)
+    (tmp_path / "responses.csv").write_text(
+        "dataset,seed,lineage,views,folds,teacher_wrong\n"
+        "pictures,0,teacher,3,0,0.04\npictures,1,teacher,3,0,0.06\n"
+    )
+    sheet = summaries.rules(tidy.Tables(tmp_path))
+    assert "6 times" in sheet.note  # 2 seeds of 3 views
+    assert "104 times" in sheet.note  # 13 students, 2 seeds, 4 epochs
+    assert sheet.rows[0]["teacher_wrong_stored"] == pytest.approx(0.05)
+
+
 def test_a_search_that_never_touched_the_test_set_is_reported_on_validation(tmp_path):
     tidy_examples.write(tmp_path, images=100, epochs=2)
     models = pd.read_csv(tmp_path / "models.csv")

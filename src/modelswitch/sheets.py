@@ -40,7 +40,12 @@ class Sheet:
         return [[column.text(row) or DASH for column in columns] for row in rows]
 
     def visible(self, brief: bool = False) -> list[Shown]:
-        return [column for column in self.columns if column.brief or not brief]
+        """The columns that are shown; one that has nothing to say in any row is not."""
+        return [
+            column
+            for column in self.columns
+            if (column.brief or not brief) and any(column.text(row) for row in self.rows)
+        ]
 
     def write_csv(self, folder: Path) -> None:
         import pandas as pd
@@ -53,10 +58,10 @@ class Sheet:
 
         return tabulate(
             [[cell.replace("|", "\\|") for cell in row] for row in self.cells()],
-            [column.heading for column in self.columns],
+            [column.heading for column in self.visible()],
             tablefmt="github",
             disable_numparse=True,
-            colalign=["right" if column.numeric else "left" for column in self.columns],
+            colalign=["right" if column.numeric else "left" for column in self.visible()],
         )
 
     def terminal(self, width: int = 80):

@@ -166,6 +166,7 @@ def rules(tables) -> Sheet | None:
                     else NAN,
                     "accuracy_teacher_right": estimates["accuracy_teacher_right"][lineage].mean,
                     "accuracy_teacher_wrong": estimates["accuracy_teacher_wrong"][lineage].mean,
+                    "teacher_wrong_stored": _stored_wrong(part.responses, node.parent),
                     "teacher_wrong_first": _at_epoch(own, "teacher_wrong", first=True),
                     "teacher_wrong": comparisons.teacher_wrong_share(own),
                     "weight_soft": _mean(own, "weight_soft"),
@@ -193,6 +194,7 @@ def rules(tables) -> Sheet | None:
         number("seeds needed", "seeds_needed", "{:.0f}", brief=False),
         share("teacher right %", "accuracy_teacher_right", brief=False),
         share("teacher wrong %", "accuracy_teacher_wrong", brief=False),
+        share("stored views wrong %", "teacher_wrong_stored", brief=False),
         share("views wrong, first epoch %", "teacher_wrong_first", brief=False),
         share("views wrong, all epochs %", "teacher_wrong", brief=False),
         number("soft weight", "weight_soft", "{:.3f}", brief=False),
@@ -204,8 +206,9 @@ def rules(tables) -> Sheet | None:
         note="Difference to the fixed weight, paired by seed, in percentage points ± half of the "
         "95 % t interval; p-values Holm-corrected over the rules. Teacher right, teacher wrong: "
         "accuracy on the images that the teacher gets right or wrong. Views wrong: share of "
-        "training views on which the teacher is wrong. Seeds needed: to find a difference of this "
-        "size with 80 % power.",
+        "training views on which the teacher is wrong; stored views: of those that were stored "
+        "before training. Seeds needed: to find a difference of this size with 80 % power."
+        + _passes(tables),
         warnings=warnings + _one_seed(rows),
     )  # fmt: skip
 
@@ -354,6 +357,26 @@ def missing(tables, chains: dict[str, str], seeds: list[int]) -> list[str]:
             which = "no results" if len(absent) == len(seeds) else f"no seed {', '.join(absent)}"
             lines.append(f"Chain {label} ({lineage}): {which}.")
     return lines
+
+
+def _stored_wrong(responses, teacher: str) -> float:
+    if responses is None:
+        return NAN
+    return float(responses.loc[responses["lineage"] == teacher, "teacher_wrong"].mean())
+
+
+def _passes(tables) -> str:
+    """How often teachers were run over the training images, and how often it would have been."""
+    responses, models = tables.responses, tables.models
+    stored = models[(models["views"] == "stored") & models["epochs"].notna()]
+    stored = stored.drop_duplicates(["dataset", "seed", "lineage"])
+    if responses is None or stored.empty:
+        return ""
+    return (
+        f" Teachers were run over the training images {responses['views'].sum():.0f} times, once "
+        f"for each stored view; without the store it would have been {stored['epochs'].sum():.0f} "
+        "times, once for each epoch of each student."
+    )
 
 
 def _one_seed(rows: list[dict]) -> list[str]:

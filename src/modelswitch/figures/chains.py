@@ -149,7 +149,7 @@ def accuracy_by_size(tables) -> Figure:
         axes.set_ylim(min(low, min(placed) - gap / 2), max(high, max(placed) + gap / 2))
     for (node, x, y, colour), at in zip(finals, placed, strict=True):
         axes.annotate(
-            style.short(node.name, 24),
+            style.short(node.name, 27),
             xy=(x, y),
             xytext=(1.03, at),
             textcoords=("axes fraction", "data"),

@@ -72,8 +72,7 @@ def _draw(table) -> Figure:
             panel.yaxis.set_major_locator(MaxNLocator(5))
             if column == 0:
                 panel.set_ylabel(label)
-        name = degradation.replace("_", " ") + (", both sides" if both else "")
-        pair[0].set_title(name + (" (not seen in training)" if unseen else ""))
+        pair[0].set_title(degradation.replace("_", " ") + (" (unseen)" if unseen else ""))
         pair[-1].tick_params(axis="x", labelbottom=True)
         pair[-1].set_xlabel("strength of the degradation")
     handles, names = axes[len(metrics) - 1, 0].get_legend_handles_labels()
