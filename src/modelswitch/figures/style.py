@@ -133,7 +133,7 @@ def rows_axis(axes, count: int) -> None:
 
 
 def fitting(text: str, width: float, size: float) -> str:
-    """`text`, shortened in its middle until it is at most `width` points wide at font size `size`."""
+    """`text`, shortened in its middle until it is at most `width` points wide at that size."""
     from matplotlib.textpath import TextPath
 
     for longest in range(len(text), 4, -1):
