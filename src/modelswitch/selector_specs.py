@@ -82,7 +82,7 @@ class SelectorSpec(Strict):
         default="log_probabilities", description="form of the outputs"
     )
     parts: Literal["whole", "sorted", "matched"] = Field(
-        default="matched",
+        default="whole",
         description="whole output vectors; the largest values of each, sorted; or the outputs of "
         "all recognisers at the classes that each of them finds likeliest",
     )
