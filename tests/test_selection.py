@@ -8,6 +8,13 @@ import pytest
 import torch
 
 from modelswitch import artifacts
+from modelswitch.degradation_specs import (
+    DEGRADATION_NAMES,
+    Degradations,
+    Recogniser,
+    side_name,
+    sides,
+)
 from modelswitch.degradations import DEGRADATIONS
 from modelswitch.errors import UserError
 from modelswitch.lineage import derive_seed
@@ -31,14 +38,7 @@ from modelswitch.objectives.selection import (
 from modelswitch.resume import ResumeFiles
 from modelswitch.selection import Contest, fit_baselines
 from modelswitch.selection_summary import markdown, summarise
-from modelswitch.selector_specs import (
-    DEGRADATION_NAMES,
-    Degradations,
-    Recogniser,
-    SelectorSpec,
-    side_name,
-    sides,
-)
+from modelswitch.selector_specs import SelectorSpec
 from modelswitch.specs import Training
 from modelswitch.training import train
 

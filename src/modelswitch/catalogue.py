@@ -154,6 +154,6 @@ def facts_in(tables) -> Facts:
 
 
 def _sides(modalities: Sequence[str]) -> tuple[str, ...]:
-    from modelswitch.selector_specs import side_name, sides
+    from modelswitch.degradation_specs import side_name, sides
 
     return tuple(side_name(chosen, modalities) for chosen in sides(modalities))

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from modelswitch import artifacts
+from modelswitch.degradation_specs import Degradations, DegradedSpec, Recogniser, sides
 from modelswitch.degradations import degrade
 from modelswitch.errors import UserError
 from modelswitch.lineage import derive_seed
-from modelswitch.selector_specs import Degradations, DegradedSpec, Recogniser, sides
 
 CLEAN = ("none", 0.0)
 SPLITS = ("validation", "test")

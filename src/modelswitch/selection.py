@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from modelswitch.degradation_specs import Degradations, side_name, sides
 from modelswitch.fusion import Answer, Baselines, oracle, pick, undegraded
 from modelswitch.multimodal import (
     UNDEGRADED,
@@ -16,7 +17,7 @@ from modelswitch.multimodal import (
     training_conditions,
 )
 from modelswitch.objectives.selection import Selector, features
-from modelswitch.selector_specs import Degradations, SelectorSpec, side_name, sides
+from modelswitch.selector_specs import SelectorSpec
 
 SELECTOR = "selector"
 # What no method can do with outputs alone: these know what was degraded, or who is right.

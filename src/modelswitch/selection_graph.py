@@ -2,16 +2,10 @@
 
 from collections.abc import Iterator
 
+from modelswitch.degradation_specs import Degradations, DegradedSpec, Recogniser, side_name, sides
 from modelswitch.graph import Graph
 from modelswitch.lineage import Branch, Place
-from modelswitch.selector_specs import (
-    Degradations,
-    DegradedSpec,
-    Recogniser,
-    SelectorJob,
-    side_name,
-    sides,
-)
+from modelswitch.selector_specs import SelectorJob
 
 
 class SelectionGraph:

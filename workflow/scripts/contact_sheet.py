@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from modelswitch.datasets import ImageArrays
+from modelswitch.degradation_specs import Degradations
 from modelswitch.errors import run_script
 from modelswitch.figures import style
 from modelswitch.figures.contact import contact_sheet
-from modelswitch.selector_specs import Degradations
 
 
 def main() -> None:

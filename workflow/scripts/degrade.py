@@ -3,9 +3,9 @@
 import time
 
 from modelswitch import artifacts, evaluation, jobs
+from modelswitch.degradation_specs import DegradedSpec
 from modelswitch.errors import run_script
 from modelswitch.multimodal import CLEAN, SPLITS, degraded_images
-from modelswitch.selector_specs import DegradedSpec
 from modelswitch.specs import Job
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from modelswitch.degradation_specs import Degradations
 from modelswitch.degradations import degrade
 from modelswitch.figures import style
-from modelswitch.selector_specs import Degradations
 
 CAPTURES, GAP = 4, 2
 
