@@ -56,7 +56,8 @@ class Contest:
             picked = self.selector(features(logits, self.spec)).argmax(1)
         clean = torch.tensor([name not in condition.degraded for name in self.outputs.modalities])
         answers = {SELECTOR: pick(logits, picked)} | self.baselines.answers(logits)
-        answers["undegraded"] = undegraded(logits, clean)
+        if clean.any() and not clean.all():
+            answers["undegraded"] = undegraded(logits, clean)
         answers["oracle"] = oracle(logits, self.outputs.labels, clean)
         return answers, logits.argmax(2) == self.outputs.labels
 
