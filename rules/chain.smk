@@ -26,7 +26,7 @@ rule train:
         resume=lambda w: place(w).resume_folder("train"),
         code=code("train.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/train.py --job {params.job:q} --data {input.data:q} "
+        "run_script train --job {params.job:q} --data {input.data:q} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
         "> {log:q} 2>&1"
@@ -55,7 +55,7 @@ rule hint:
         resume=lambda w: place(w).resume_folder("hint"),
         code=code("hint.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/hint.py --job {params.job:q} --data {input.data:q} "
+        "run_script hint --job {params.job:q} --data {input.data:q} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "--teacher {input.teacher:q} --hint {output.hint:q} --history {output.history:q} "
         "> {log:q} 2>&1"
@@ -92,7 +92,7 @@ rule distil:
         matched=lambda w, input: option("--matched", input.matched),
         code=code("distil.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/distil.py --job {params.job:q} --data {input.data:q} "
+        "run_script distil --job {params.job:q} --data {input.data:q} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "{params.teachers:q} {params.responses:q} {params.hint:q} {params.matched:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "

@@ -1,3 +1,4 @@
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,8 +10,17 @@ from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
 from modelswitch.lineage import BRANCH, ONE_STEP, SEVERAL_STEPS, ANY_LINEAGE, NAME
 
-PYTHON = sys.executable
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+
+# A prefix and no parameter of rules: a clone or an environment that has moved is no change.
+# Snakemake formats it, so its braces are double.
+shell.prefix(
+    "run_script() {{ "
+    + shlex.quote(sys.executable)
+    + " "
+    + shlex.quote(f"{SCRIPTS}/")
+    + '"$1".py "${{@:2}}"; }}; '
+)
 
 if not config:
     examples = sorted(p.name for p in (Path(workflow.basedir) / "config").glob("*.yaml"))
@@ -84,3 +94,11 @@ def more_memory(wildcards, attempt):
 
 def more_time(wildcards, attempt):
     return RESOURCES.runtime * attempt
+
+
+def measured(wildcards):
+    """Of the configuration, what sizes and latency depend on, so that nothing else measures anew."""
+    used = sorted({step.model for end in EXPERIMENT.lineages.values() for step in end.steps})
+    alone = {"chains": {name: name for name in used}, "seeds": [0]}
+    kept = EXPERIMENT.model_dump(mode="json", include={"name", "data", "models"})
+    return load(kept | alone).model_dump_json()

@@ -1,5 +1,5 @@
 # Several modalities are several data sets that one job prepares, so that their rows are paired.
-PREPARE = "prepare.py" if len(EXPERIMENT.datasets) == 1 else "prepare_modalities.py"
+PREPARE = "prepare" if len(EXPERIMENT.datasets) == 1 else "prepare_modalities"
 
 
 rule prepare_data:
@@ -17,6 +17,7 @@ rule prepare_data:
         runtime=more_time,
     params:
         spec=EXPERIMENT.data.canonical(),
-        code=code(PREPARE),
+        script=PREPARE,
+        code=code(f"{PREPARE}.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/{PREPARE} --spec {params.spec:q} --data {output:q} > {log:q} 2>&1"
+        "run_script {params.script} --spec {params.spec:q} --data {output:q} > {log:q} 2>&1"

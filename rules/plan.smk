@@ -2,9 +2,11 @@
 
 
 rule plan:
+    log:
+        ".snakemake/modelswitch/plan.log",
     localrule: True
     threads: ALL_CORES
     params:
         experiment=EXPERIMENT.model_dump_json(),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/plan.py --experiment {params.experiment:q} --cores {threads}"
+        "run_script plan --experiment {params.experiment:q} --cores {threads} 2>&1 | tee {log:q}"

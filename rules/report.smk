@@ -20,14 +20,6 @@ COMMAND = " ".join(
 report: "../workflow/report/workflow.rst"
 
 
-def measured(wildcards):
-    """Of the configuration, what sizes and latency depend on, so that nothing else measures anew."""
-    used = sorted({step.model for end in EXPERIMENT.lineages.values() for step in end.steps})
-    alone = {"chains": {name: name for name in used}, "seeds": [0]}
-    kept = EXPERIMENT.model_dump(mode="json", include={"name", "data", "models"})
-    return load(kept | alone).model_dump_json()
-
-
 # Sizes and latency of all models in one job that has the machine to itself.
 rule measure_models:
     input:
@@ -43,7 +35,7 @@ rule measure_models:
         experiment=measured,
         code=code("measure.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/measure.py --experiment {params.experiment:q} "
+        "run_script measure --experiment {params.experiment:q} "
         "--dataset {wildcards.dataset:q} --costs {output:q} > {log:q} 2>&1"
 
 
@@ -95,33 +87,39 @@ rule results:
         code=code("report.py"),
         templates=digest("".join(path.read_text() for path in sorted(CAPTIONS.iterdir()))),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} "
+        "run_script report --experiment {params.experiment:q} "
         "--command {params.command:q} > {log:q} 2>&1"
 
 
 # The next three take whatever is stored and ask for no file, so they train nothing, not even in a
 # clone to which only the results were copied. `page` also serves a study of which a part is missing.
 rule tables:
+    log:
+        ".snakemake/modelswitch/tables.log",
     localrule: True
     params:
         experiment=CONFIGURATION,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} --only tables"
+        "run_script report --experiment {params.experiment:q} --only tables 2>&1 | tee {log:q}"
 
 
 rule figures:
+    log:
+        ".snakemake/modelswitch/figures.log",
     localrule: True
     params:
         experiment=CONFIGURATION,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} --only figures"
+        "run_script report --experiment {params.experiment:q} --only figures 2>&1 | tee {log:q}"
 
 
 rule page:
+    log:
+        ".snakemake/modelswitch/page.log",
     localrule: True
     params:
         experiment=CONFIGURATION,
         command=COMMAND,
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/report.py --experiment {params.experiment:q} "
-        "--command {params.command:q}"
+        "run_script report --experiment {params.experiment:q} --command {params.command:q} 2>&1 "
+        "| tee {log:q}"

@@ -20,6 +20,6 @@ rule respond:
         job=lambda w: GRAPH.respond_job(place(w)).canonical(),
         code=code("respond.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/respond.py --job {params.job:q} --data {input.data:q} "
+        "run_script respond --job {params.job:q} --data {input.data:q} "
         "--threads {threads} --gpus {resources.gpu} --teachers {input.teachers:q} "
         "--responses {output:q} > {log:q} 2>&1"

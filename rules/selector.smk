@@ -27,7 +27,7 @@ rule degrade:
         sets=lambda w: SELECTION.degraded(w.dataset, w.branch).canonical(),
         code=code("degrade.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/degrade.py --job {params.job:q} --sets {params.sets:q} "
+        "run_script degrade --job {params.job:q} --sets {params.sets:q} "
         "--data {input.data:q} --model {input.model:q} --threads {threads} "
         "--gpus {resources.gpu} --outputs {output:q} > {log:q} 2>&1"
 
@@ -53,7 +53,7 @@ rule train_selector:
         resume="results/{experiment}/.resume/selector~{branch}~{selector}",
         code=code("train_selector.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/train_selector.py --job {params.job:q} --outputs {input:q} "
+        "run_script train_selector --job {params.job:q} --outputs {input:q} "
         "--threads {threads} --resume {params.resume:q} --model {output.model:q} "
         "--history {output.history:q} > {log:q} 2>&1"
 
@@ -79,7 +79,7 @@ rule selection_tables:
         experiment=CONFIGURATION,
         code=code("selection_tables.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/selection_tables.py --experiment {params.experiment:q} "
+        "run_script selection_tables --experiment {params.experiment:q} "
         "--threads {threads} --tables $(dirname {output.selection:q}) > {log:q} 2>&1"
 
 
@@ -104,9 +104,9 @@ rule selection_figures:
         sides=SELECTION.sides,
         code=code("selection_figures.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/selection_figures.py --selection {input:q} "
+        "run_script selection_figures --selection {input:q} "
         "--selectors {params.selectors:q} --sides {params.sides:q} "
-        "--figures $(dirname {output[0]:q}) > {log:q} 2>&1"
+        "--figures $(dirname {log:q}) > {log:q} 2>&1"
 
 
 rule contact_sheet:
@@ -131,7 +131,7 @@ rule contact_sheet:
         degradations=SELECTION.degradations.canonical(),
         code=code("contact_sheet.py"),
     shell:
-        "{PYTHON:q} {SCRIPTS:q}/contact_sheet.py --data {input:q} "
+        "run_script contact_sheet --data {input:q} "
         "--modalities {params.modalities:q} --degradations {params.degradations:q} "
         "{params.synthetic} --sheet {output:q} > {log:q} 2>&1"
 
