@@ -5,6 +5,7 @@ milliseconds.
 """
 
 import contextlib
+import functools
 import importlib.util
 import io
 import os
@@ -26,6 +27,7 @@ class Ended(NamedTuple):
     said: str
 
 
+@functools.cache
 def load(name: str):
     """The module of a script."""
     path = SCRIPTS / f"{name}.py"
@@ -49,13 +51,19 @@ def arguments(name: str, *values: object):
 def run(name: str, *values: object) -> Ended:
     """Run a script to its end in this process. What it does not catch goes through."""
     said = io.StringIO()
-    with arguments(name, *values), contextlib.redirect_stderr(said):
-        try:
-            run_script(load(name).main)
-            status = 0
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
+    with arguments(name, *values):
+        status = call(load(name).main, said)
     return Ended(status, said.getvalue())
+
+
+def call(main, said: io.StringIO) -> int:
+    """The exit status of a script whose function is ``main``; it speaks to ``said``."""
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            run_script(main)
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else 1
+    return 0
 
 
 def fork(name: str, *values: object, prepare=lambda: None) -> int:

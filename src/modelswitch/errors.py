@@ -15,7 +15,7 @@ class UserError(Exception):
 
 def fail(message: object) -> NoReturn:
     """Print one line and leave with exit status 1."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print("error:", *str(message).split(), file=sys.stderr, flush=True)
     raise SystemExit(1)
 
 
