@@ -68,6 +68,7 @@ def test_grey_images_and_floats_are_taken(tmp_path):
         ({"y_train": np.linspace(0, 1, 12)}, ["y_train", "whole numbers"]),
         ({"y_test": np.array([0, 1, 2, 3, 0, 1])}, ["no training image", "3"]),
         ({"class_names": np.array(["a", "b"])}, ["label 2", "0 to 1"]),
+        ({"class_names": np.array("abc")}, ["class_names", "()", "list of names"]),
         ({"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)}, ["one class"]),
         ({"x_train": np.array([object()] * 12)}, ["corrupt"]),
     ],

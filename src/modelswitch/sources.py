@@ -1,6 +1,7 @@
 """From where users keep their images to checked arrays."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -149,6 +150,16 @@ def read_npz(path: str, required: tuple[str, ...]) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: corrupt, or not a .npz of plain arrays ({reason})") from error
 
 
+def class_names_in(arrays: Mapping[str, np.ndarray], where: str) -> list[str] | None:
+    """The names under ``class_names``, if there are any; raises `UserError` for what is no list."""
+    if "class_names" not in arrays:
+        return None
+    names = np.asarray(arrays["class_names"])
+    if names.ndim != 1:
+        raise UserError(f"{where}: class_names has shape {names.shape}, expected a list of names")
+    return [str(name) for name in names]
+
+
 def _npz(spec: NpzData) -> ImageArrays:
     arrays = read_npz(spec.path, ("x_train", "y_train", "x_test", "y_test"))
     parts = []
@@ -156,8 +167,7 @@ def _npz(spec: NpzData) -> ImageArrays:
         images = as_pixels(arrays[f"x_{split}"], f"{spec.path}: x_{split}")
         parts.append(images)
         parts.append(as_labels(arrays[f"y_{split}"], len(images), f"{spec.path}: y_{split}"))
-    names = [str(name) for name in arrays["class_names"]] if "class_names" in arrays else None
-    return checked(*parts, names, spec.path)
+    return checked(*parts, class_names_in(arrays, spec.path), spec.path)
 
 
 def image_files(folder: Path, root: Path) -> list[Path]:
@@ -345,7 +355,8 @@ def _peek_npz(path: str) -> tuple[tuple[int, int, int], int]:
                     shapes[split] = _stored_shape(member)
         with np.load(path, allow_pickle=False) as arrays:
             highest = max(int(arrays["y_train"].max()), int(arrays["y_test"].max()))
-            classes = len(arrays["class_names"]) if "class_names" in arrays else highest + 1
+            names = class_names_in(arrays, path)
+            classes = highest + 1 if names is None else len(names)
     except Exception:
         # What is wrong with it is found, and told, when it is read in full.
         _npz(NpzData(source="npz", path=path))
