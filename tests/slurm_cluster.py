@@ -20,7 +20,6 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "srun", "scance
 # CUDA_VISIBLE_DEVICES by their number.
 GPU_FILES = "/dev/tty[0-1]"
 
-# A job that is requeued waits until its credential has expired: two minutes by default.
 SLURM_CONF = """
 ClusterName=modelswitch
 SlurmctldHost={host}(127.0.0.1)
@@ -29,7 +28,7 @@ SlurmdPort={node_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
+AuthInfo=socket={folder}/munge.socket
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -50,7 +49,7 @@ JobRequeue=1
 KillWait=10
 MinJobAge={min_job_age}
 MaxJobCount=20000
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
 NodeName={host} NodeAddr=127.0.0.1 Sockets=1 CoresPerSocket={cores} ThreadsPerCore=1 \
 RealMemory={memory_mb} Gres=gpu:a100:2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
