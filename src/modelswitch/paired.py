@@ -116,6 +116,25 @@ def _some(names: Iterable[object]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
+def _paired(
+    images: dict[str, dict[str, torch.Tensor]],
+    labels: dict[str, np.ndarray],
+    classes: list[str],
+    test_share: float,
+    seed: int,
+) -> PairedArrays:
+    """The data set from its parts: train and test, or one named "" that is split here."""
+    if "" not in images:
+        train, test = (images[part] for part in SPLITS)
+        y_train, y_test = (torch.from_numpy(labels[part]) for part in SPLITS)
+    else:
+        rows, others = _set_aside(labels[""], test_share, seed)
+        train = {name: stack[rows] for name, stack in images[""].items()}
+        test = {name: stack[others] for name, stack in images[""].items()}
+        y_train, y_test = (torch.from_numpy(labels[""][r]) for r in (rows, others))
+    return PairedArrays(train, y_train, test, y_test, classes)
+
+
 def _set_aside(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows for training and for testing, with the share taken from every class."""
     rng = np.random.default_rng([seed, 4])
@@ -160,15 +179,7 @@ def _read_folder(
         part: np.array([classes.index(c) for c, _ in sorted(samples[modalities[0]])], np.int64)
         for part, samples in found.items()
     }
-    if split:
-        train, test = (images[part] for part in SPLITS)
-        y_train, y_test = (torch.from_numpy(labels[part]) for part in SPLITS)
-    else:
-        rows, others = _set_aside(labels[""], test_share, seed)
-        train = {name: stack[rows] for name, stack in images[""].items()}
-        test = {name: stack[others] for name, stack in images[""].items()}
-        y_train, y_test = (torch.from_numpy(labels[""][r]) for r in (rows, others))
-    return PairedArrays(train, y_train, test, y_test, classes)
+    return _paired(images, labels, classes, test_share, seed)
 
 
 def _refuse_classes_of_test(root: Path, found: dict, modality: str) -> None:
@@ -286,15 +297,7 @@ def _read_npz(path: Path, modalities: Sequence[str], test_share: float, seed: in
     names = sorted({value for part in parts for value in labels[part].tolist()})
     index = {value: i for i, value in enumerate(names)}
     codes = {part: np.array([index[v] for v in labels[part].tolist()], np.int64) for part in parts}
-    if split:
-        train, test = (images[part] for part in SPLITS)
-        y_train, y_test = (torch.from_numpy(codes[part]) for part in SPLITS)
-    else:
-        rows, others = _set_aside(codes[""], test_share, seed)
-        train = {name: stack[rows] for name, stack in images[""].items()}
-        test = {name: stack[others] for name, stack in images[""].items()}
-        y_train, y_test = (torch.from_numpy(codes[""][r]) for r in (rows, others))
-    return PairedArrays(train, y_train, test, y_test, [str(name) for name in names])
+    return _paired(images, codes, [str(name) for name in names], test_share, seed)
 
 
 def _labels(path: Path, values: np.ndarray) -> np.ndarray:
