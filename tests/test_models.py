@@ -6,7 +6,7 @@ from torch import nn
 
 from modelswitch.errors import UserError
 from modelswitch.layers import Regressor, cut, find_layer, inner_layers
-from modelswitch.models import build
+from modelswitch.models import ResidualBlock, build
 from modelswitch.profiling import cost, latency
 from modelswitch.specs import (
     ImportedModel,
@@ -37,6 +37,43 @@ def test_resnet20_is_the_one_of_the_literature():
     assert measured.depth == 20
     assert round(measured.parameters / 1e6, 2) == 0.27
     assert round(measured.macs / 1e6) in (40, 41)
+
+
+def test_a_stem_with_a_stride_takes_a_quarter_of_the_operations():
+    halved = RESNET20.model_copy(update={"stem_stride": 2})
+    whole, quarter = (cost(spec, (32, 32, 3), 10) for spec in (RESNET20, halved))
+    assert quarter.parameters == whole.parameters
+    # The classifier costs the same for either.
+    assert 4 * (quarter.macs - 640) == whole.macs - 640
+
+
+def test_a_shortcut_is_every_second_pixel_and_channels_of_zeros():
+    block = ResidualBlock(3, 5, stride=2)
+    x = torch.rand(2, 3, 7, 4)
+    kept, zeros = block.shortcut(x).split([3, 2], dim=1)
+    assert torch.equal(kept, x[:, :, ::2, ::2])
+    assert not zeros.any()
+
+
+@pytest.mark.parametrize("spec", [PLAIN, RESNET20], ids=["plain", "resnet"])
+def test_gradients_stay_channels_last_where_images_are_large(spec):
+    """A gradient in another order makes the backward pass of thin networks half as fast."""
+    model = build(spec, 3, 10).to(memory_format=torch.channels_last)
+    other = []
+
+    def watch(module, _, output):
+        def look(gradient):
+            if not gradient.is_contiguous(memory_format=torch.channels_last):
+                other.append(type(module).__name__)
+
+        output.register_hook(look)
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | ResidualBlock):
+            module.register_forward_hook(watch)
+    images = torch.rand(2, 3, 32, 32).to(memory_format=torch.channels_last)
+    model(images).sum().backward()
+    assert other == []
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 20, 3)])

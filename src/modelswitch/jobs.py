@@ -17,6 +17,7 @@ from modelswitch.datasets import ImageArrays, fold_of, split
 from modelswitch.digests import code_digest
 from modelswitch.errors import UserError
 from modelswitch.lineage import Branch, derive_seed
+from modelswitch.memory import keep_freed_memory
 from modelswitch.models import build
 from modelswitch.resume import ResumeFiles
 from modelswitch.specs import Job, ModelSpec, Teacher, Training, digest
@@ -91,6 +92,7 @@ class Session:
         device: str = "cpu",
         resume: Path | None = None,
     ) -> None:
+        keep_freed_memory()
         torch.set_num_threads(threads)
         precision.make_deterministic()
         self.job = job

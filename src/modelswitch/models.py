@@ -48,7 +48,9 @@ class ResidualBlock(nn.Module):
 
     def shortcut(self, x: torch.Tensor) -> torch.Tensor:
         if self.stride > 1:
-            x = x[:, :, :: self.stride, :: self.stride]
+            # Every second pixel. Not by slicing, whose gradient is not channels_last: the backward
+            # pass of what comes before takes many times longer then.
+            x = F.avg_pool2d(x, 1, self.stride)
         if self.outputs > self.inputs:
             x = F.pad(x, (0, 0, 0, 0, 0, self.outputs - self.inputs))
         elif self.outputs < self.inputs:
@@ -59,9 +61,20 @@ class ResidualBlock(nn.Module):
         return self.relu(self.norm2(self.conv2(self.conv1(x))) + self.shortcut(x))
 
 
+class GlobalAveragePool(nn.Module):
+    """Mean over the image, [B, C, H, W] to [B, C, 1, 1].
+
+    As `nn.AdaptiveAvgPool2d(1)`, whose gradient is not channels_last and slows down the backward
+    pass of what comes before.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(x, x.shape[2:])
+
+
 def _head(width: int, num_classes: int) -> list[tuple[str, nn.Module]]:
     return [
-        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("pool", GlobalAveragePool()),
         ("flatten", nn.Flatten()),
         ("classifier", nn.Linear(width, num_classes)),
     ]
@@ -89,8 +102,9 @@ def plain(spec: PlainModel, in_channels: int, num_classes: int) -> nn.Module:
 
 def resnet(spec: ResnetModel, in_channels: int, num_classes: int) -> nn.Module:
     """A residual network for small images; every stage after the first halves the resolution."""
-    layers: list[tuple[str, nn.Module]] = [("stem", ConvBlock(in_channels, spec.widths[0]))]
     width = spec.widths[0]
+    stem = ConvBlock(in_channels, width, spec.stem_stride)
+    layers: list[tuple[str, nn.Module]] = [("stem", stem)]
     for stage, (outputs, blocks) in enumerate(zip(spec.widths, spec.blocks, strict=True), 1):
         for block in range(1, blocks + 1):
             stride = 2 if stage > 1 and block == 1 else 1

@@ -73,6 +73,10 @@ class ResnetModel(Strict):
     blocks: list[Annotated[int, Field(ge=1, le=1000)]] = Field(
         min_length=1, description="residual blocks in each stage, e.g. [3, 3, 3]"
     )
+    stem_stride: Annotated[int, Field(ge=1, le=8)] = Field(
+        default=1,
+        description="stride of the first convolution; 2 takes about a quarter of the operations",
+    )
 
     @model_validator(mode="after")
     def _one_block_count_a_stage(self) -> "ResnetModel":

@@ -81,7 +81,11 @@ class Views:
         self.count, self.height, self.width, _ = images.shape
         self._padding, self._flip = padding, flip
         # F.pad pads the last dimensions first: channels, width, height.
-        self._padded = F.pad(images, (0, 0, padding, padding, padding, padding)).to(device)
+        padded = F.pad(images, (0, 0, padding, padding, padding, padding))
+        # One row a pixel: a single gather of rows takes a quarter of the time of an indexing by
+        # sample, row and column.
+        self._pixels = padded.reshape(-1, padded.shape[3]).to(device)
+        self._padded_height, self._padded_width = padded.shape[1:3]
         self._labels = labels.to(device)
         self._normalise = normalise
         self.batch = min(batch, self.count)
@@ -127,8 +131,10 @@ class Views:
         flipped = parameters.flips[positions, None]
         columns = torch.where(flipped, self.width - 1 - columns, columns)
         columns = columns + parameters.columns[positions, None]
-        pixels = self._padded[positions[:, None, None], rows[:, :, None], columns[:, None, :]]
-        return self._normalise(pixels)
+        rows = positions[:, None] * self._padded_height + rows
+        index = rows[:, :, None] * self._padded_width + columns[:, None, :]
+        pixels = self._pixels.index_select(0, index.view(-1))
+        return self._normalise(pixels.view(*index.shape, -1))
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from step ``skip`` on."""
