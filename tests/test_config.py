@@ -10,6 +10,7 @@ from modelswitch import config_docs
 from modelswitch.config import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
+from modelswitch.lineage import Lineage
 
 ROOT = Path(__file__).parents[1]
 BASE = {
@@ -110,6 +111,41 @@ def test_the_reference_is_in_step_with_the_models():
             {"s": {"chain": "teacher/student@kd", "over": {"hint.weight": [1]}}},
             ["sweeps.s", "hint.weight"],
         ),
+        (
+            "sweeps",
+            {"s": {"chain": "teacher/student@kd", "over": {"weighting": ["fixed", "wls"]}}},
+            ["sweeps.s", "weighting", "wls", "wsl"],
+        ),
+        (
+            "sweeps",
+            {
+                "s": {
+                    "chain": "teacher/student@kd",
+                    "over": {"weighting": [{"rule": "correctness", "delta": [0.1, 0.6]}]},
+                }
+            },
+            ["sweeps.s", "delta", "0.6", "at most 0.5"],
+        ),
+        (
+            "sweeps",
+            {
+                "s": {
+                    "chain": "teacher/student@kd",
+                    "over": {"weighting": [{"rule": "correctness", "delta": []}]},
+                }
+            },
+            ["sweeps.s.over.weighting", "delta", "empty"],
+        ),
+        (
+            "sweeps",
+            {
+                "s": {
+                    "chain": "teacher/student@kd",
+                    "over": {"weighting": [{"rule": "import", "path": f"{'x' * 200}:y"}]},
+                }
+            },
+            ["sweeps", "too long"],
+        ),
         ("results", "here", ["unknown key 'results'", "allowed"]),
     ],
 )
@@ -142,6 +178,50 @@ def test_a_sweep_is_expanded_into_one_chain_for_every_combination():
     label = "grid-temperature1-correctness-delta0.2"
     transfer = experiment.all_transfers[experiment.lineages[label].last.transfer]
     assert (transfer.temperature, transfer.soft, transfer.weighting.delta) == (1, 0.5, 0.2)
+
+
+def test_variants_of_a_sweep_have_names_that_can_be_folders():
+    own = {"rule": "import", "path": "my.rules:gentle", "arguments": {"by": [0.1, 0.2]}}
+    over = {
+        "weighting": [
+            own,
+            {"rule": "matched", "to": "kd-import-pathmy.rules-gentle-argumentsby0.1-0.2-hintNone"},
+        ],
+        "hint": [None, {"mode": ["joint", "pretrain"], "teacher_layer": 0.5}],
+    }
+    values = changed("sweeps", {"grid": {"chain": "teacher/student@kd", "over": over}})
+    experiment = load(values)
+    swept = {k: v for k, v in experiment.lineages.items() if k.startswith("grid-")}
+    assert len(swept) == 6
+    for lineage in swept.values():
+        assert Lineage.parse(str(lineage)) == lineage
+    last = swept[
+        "grid-import-pathmy.rules-gentle-argumentsby0.1-0.2-hint-modejoint-teacher_layer0.5"
+    ]
+    transfer = experiment.all_transfers[last.last.transfer]
+    assert transfer.weighting.arguments == {"by": [0.1, 0.2]}
+    assert transfer.hint.mode == "joint"
+
+
+def test_sweeps_whose_variants_would_share_a_name_are_refused():
+    values = changed("transfers.kd-fixed", {"soft": 0.2})
+    values["sweeps"] = {"s": {"chain": "teacher/student@kd", "over": {"weighting": ["fixed"]}}}
+    with pytest.raises(UserError, match="two different transfers would be named 'kd-fixed'"):
+        load(values)
+
+
+def test_a_teacher_answers_once_a_seed_for_all_variants_of_a_sweep():
+    rules = ["fixed", "wsl", {"rule": "correctness", "delta": [0.1, 0.2, 0.3]}]
+    values = changed("sweeps", {"s": {"chain": "teacher/student@kd", "over": {"weighting": rules}}})
+    values["transfers"]["kd"]["views"] = "stored"
+    values["chains"] = {}
+    graph = Graph(load(values))
+    students = [place for place in graph.models() if graph.stores(place)]
+    assert len(students) == 2 * 5
+    [first, second] = {teacher for place in students for teacher in graph.teachers(place)}
+    assert {first.branch.seed, second.branch.seed} == {0, 1}
+    stored = {graph.train_job(place).teachers[0].responses for place in students}
+    assert stored == {graph.respond_job(first).digest, graph.respond_job(second).digest}
 
 
 def test_matching_a_rule_that_does_not_weight_samples_is_refused():

@@ -5,6 +5,7 @@ Light to import, for it is read whenever Snakemake parses the workflow: no torch
 
 import functools
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -26,6 +27,10 @@ from modelswitch.specs import (
     merged,
 )
 
+# Rules whose weights differ from sample to sample, so that their mean is worth comparing with.
+_MATCHABLE = ("correctness", "hard_switch", "confidence", "wsl", "shuffled", "import")
+# Of a folder's name, what file systems leave to the model and its transfer.
+_LONGEST = 200
 RESERVED_NAMES = {"tables", "figures", "claims", "selector", "reference", "logs", "benchmarks"}
 
 
@@ -59,7 +64,7 @@ class Sweep(Strict):
     over: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         min_length=1,
         description="key of the transfer (dots go deeper, e.g. hint.weight) to a list of values; "
-        "a list inside a weighting rule's parameter is expanded as well",
+        "in a value that has keys itself, such as a weighting rule, a list is expanded as well",
     )
 
 
@@ -122,6 +127,7 @@ class Experiment(Strict):
                 raise ValueError(f"data.name: {name!r} is kept for other files")
         if not self.chains and not self.sweeps:
             raise ValueError("chains: none given; at least one chain or sweep is needed")
+        self._check_swept_names()
         for name in self.model_training:
             _known("model_training", name, self.models, "model")
         for label, lineage in self.lineages.items():
@@ -148,10 +154,10 @@ class Experiment(Strict):
                 where = f"transfers.{step.transfer}.weighting.to"
                 _known(where, weighting.to, self.all_transfers, "transfer")
                 rule = self.all_transfers[weighting.to].weighting.rule
-                if rule not in ("correctness", "hard_switch", "confidence", "wsl", "shuffled"):
+                if rule not in _MATCHABLE:
                     raise ValueError(
                         f"{where}: the rule {rule!r} of {weighting.to!r} does not weight samples; "
-                        "allowed: correctness, hard_switch, confidence, wsl, shuffled"
+                        f"allowed: {', '.join(_MATCHABLE)}"
                     )
             self.training_of(step)
 
@@ -212,6 +218,19 @@ class Experiment(Strict):
                 raise ValueError(f"chains.{label}: {error}") from error
         return given | {label: lineage for label, _, _, lineage in self._swept()}
 
+    def _check_swept_names(self) -> None:
+        """Variants are told apart by name alone, so no two different ones may share one."""
+        transfers, chains = dict(self.transfers), dict(self.chains)
+        for label, name, transfer, lineage in self._swept():
+            for kind, names, key, value in (
+                ("transfer", transfers, name, transfer),
+                ("chain", chains, label, str(lineage)),
+            ):
+                if names.setdefault(key, value) != value:
+                    raise ValueError(f"sweeps: two different {kind}s would be named {key!r}")
+            if len(str(lineage.last)) > _LONGEST:
+                raise ValueError(f"sweeps: {str(lineage.last)!r} is too long for a folder's name")
+
     def _swept(self) -> Iterator[tuple[str, str, Transfer, Lineage]]:
         """Label, transfer name, transfer and lineage of every variant of every sweep."""
         for sweep_name, sweep in self.sweeps.items():
@@ -224,7 +243,7 @@ class Experiment(Strict):
             if base is None:
                 raise ValueError(f"{where}.chain: {sweep.chain!r} has no transfer to vary")
             _known(f"{where}.chain", base, self.transfers, "transfer")
-            for suffix, changes in _combinations(sweep.over):
+            for suffix, changes in _combinations(sweep.over, where):
                 values = self.transfers[base].model_dump(mode="json")
                 for key, value in changes.items():
                     _set(values, key, value, where)
@@ -261,26 +280,44 @@ def _known(where: str, name: str, allowed: dict[str, Any], kind: str) -> None:
         raise ValueError(f"{where}: unknown {kind} {name!r}; allowed: {names}")
 
 
-def _combinations(over: dict[str, list[Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _combinations(over: dict[str, list[Any]], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every combination of values with a name for it."""
     expanded = [
-        [(key, label, value) for entry in values for label, value in _labelled(key, entry)]
+        [
+            (key, label, value)
+            for entry in values
+            for label, value in _labelled(key, entry, f"{where}.over.{key}")
+        ]
         for key, values in over.items()
     ]
     for combination in itertools.product(*expanded):
         yield "-".join(c[1] for c in combination), {c[0]: c[2] for c in combination}
 
 
-def _labelled(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _labelled(key: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """Every value that an entry of a sweep's list stands for, with a name for it."""
     if not isinstance(value, dict):
-        short = key.rsplit(".", 1)[-1]
-        yield (str(value) if key == "weighting" else f"{short}{value}"), value
+        short = "" if key == "weighting" else key.rsplit(".", 1)[-1]
+        yield f"{short}{_short(value)}", value
         return
     lists = {k: v if isinstance(v, list) else [v] for k, v in value.items() if k != "rule"}
-    rule = str(value.get("rule", key))
+    for inner, values in lists.items():
+        if not values:
+            raise ValueError(f"{where}: {inner} is an empty list, which leaves nothing to try")
+    same = {"rule": value["rule"]} if "rule" in value else {}
+    first = _short(value.get("rule", key))
     for choice in itertools.product(*lists.values()):
         chosen = dict(zip(lists, choice, strict=True))
-        yield "-".join([rule, *(f"{k}{v}" for k, v in chosen.items())]), {"rule": rule} | chosen
+        yield "-".join([first, *(_short({k: v}) for k, v in chosen.items())]), same | chosen
+
+
+def _short(value: Any) -> str:
+    """A value as part of a name, which becomes a folder's."""
+    if isinstance(value, dict):
+        return "-".join(f"{_short(k)}{_short(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return "-".join(map(_short, value))
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", str(value))
 
 
 def _set(values: dict[str, Any], key: str, value: Any, where: str) -> None:

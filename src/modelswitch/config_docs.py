@@ -21,7 +21,14 @@ A chain is written as a lineage: `teacher/assistant@kd/student@kd` is a first mo
 switches `<model>@<transfer>`, each to a model from `models` by a transfer from `transfers`. A
 model trained from scratch is a chain of one. Chains that share a beginning share its trainings.
 
-Names have letters, digits and `. _ + -`, for they become folders.
+Names have letters, digits and `. _ + -`, for they become folders. In names that a sweep makes up,
+anything else becomes `-`.
+
+Where `family` or `rule` is `import`, a function of your own does the work. Python must find its
+module, for instance by `PYTHONPATH=.` before the command. A weighting rule is called with
+`Samples` and its `arguments` and returns a `Balance`; `src/modelswitch/weighting.py` has both, and
+all the built-in rules as examples. A change inside your module is not noticed: use `--forcerun
+train distil` then.
 
 | file | what it is |
 |---|---|
