@@ -102,4 +102,4 @@ rule distil:
 # All trainings, without tables or figures.
 rule models:
     input:
-        [place.file("outputs.safetensors") for place in GRAPH.places()],
+        [place.file("outputs.safetensors") for place in GRAPH.models()],

@@ -12,6 +12,7 @@ from modelswitch.config import load
 from modelswitch.datasets import fold_of
 from modelswitch.graph import Graph
 from modelswitch.lineage import Branch, Lineage, Place
+from modelswitch.tables import Stored
 
 EXPERIMENT = {
     "name": "jobs",
@@ -26,12 +27,21 @@ EXPERIMENT = {
         "stored": {"soft": 0.5, "views": "stored"},
         "right": {"soft": 0.5, "weighting": {"rule": "correctness", "delta": 0.3}},
         "match": {"soft": 0.5, "weighting": {"rule": "matched", "to": "right"}},
+        "own": {
+            "soft": 0.5,
+            "weighting": {
+                "rule": "import",
+                "path": "modelswitch.weighting:correctness",
+                "arguments": {"delta": 0.3},
+            },
+        },
         "dense": {"guides": "ancestors", "drop": 0.3},
     },
     "chains": {
         "direct": "teacher/student@kd",
         "stored": "teacher/student@stored",
         "match": "teacher/student@match",
+        "own": "teacher/student@own",
         "dense": "teacher/student@wide/student@dense",
     },
     "responses": {"views": 2},
@@ -68,6 +78,17 @@ class Runner:
             )
         return path
 
+    def pretrain(self, place: Place) -> Path:
+        path = self.file(place, "hint.safetensors")
+        self.script(
+            *("hint", "--job", self.graph.hint_job(place).canonical()),
+            *("--teacher", self.train(self.graph.parent(place))),
+            data=self.data,
+            hint=path,
+            history=self.file(place, "hint_history.csv"),
+        )
+        return path
+
     def train(self, place: Place, live: bool = False) -> Path:
         """The weights of a place; with ``live``, from live teachers even if it stores responses."""
         model = self.file(place, "live.safetensors" if live else "model.safetensors")
@@ -76,8 +97,11 @@ class Runner:
         more: list[object] = []
         if self.graph.stores(place) and not live:
             more = ["--responses", *map(self.respond, self.graph.teachers(place))]
-        elif teachers := [self.train(teacher) for teacher in self.graph.teachers(place)]:
-            more = ["--teachers", *teachers]
+        if live or self.graph.needs_live_teachers(place):
+            teachers = [self.train(teacher) for teacher in self.graph.teachers(place)]
+            more += ["--teachers", *teachers] if teachers else []
+        if self.graph.pretrains(place):
+            more += ["--hint", self.pretrain(place)]
         if matched := self.graph.matched(place):
             self.train(matched)
             more += ["--matched", self.file(matched, "history.csv")]
@@ -157,6 +181,42 @@ def test_matched_weights_are_the_means_that_the_other_rule_used(runner):
         assert float(row["weight_soft"]) == pytest.approx(mean, rel=1e-5)
 
 
+def test_rules_work_with_hints_and_stored_responses_at_every_stage_of_a_chain(tmp_path):
+    def transfer(rule, **hint):
+        return {"soft": 0.5, "views": "stored", "weighting": rule, "hint": hint}
+
+    transfers = {
+        "first": transfer({"rule": "correctness", "delta": 0.3}, mode="joint"),
+        "wsl": transfer("wsl", mode="pretrain"),
+        "second": transfer({"rule": "matched", "to": "wsl"}, mode="pretrain"),
+    }
+    end = "teacher/student@first/student@second"
+    training = EXPERIMENT["training"] | {"epochs": 2}
+    runner = Runner(tmp_path, transfers=transfers, chains={"all": end}, training=training)
+    runner.train(runner.place(end))
+    for row in rows(runner.file(runner.place("teacher/student@first"), "history.csv")):
+        wrong = float(row["teacher_wrong"])
+        assert 0 < wrong < 1
+        assert float(row["weight_soft"]) == pytest.approx(0.8 - 0.6 * wrong, rel=1e-4)
+        assert float(row["loss_hint"]) > 0
+    used = rows(runner.file(runner.place("teacher/student@first/student@wsl"), "history.csv"))
+    for part in ("weight_soft", "weight_hard"):
+        mean = sum(float(row[part]) for row in used) / len(used)
+        for row in rows(runner.file(runner.place(end), "history.csv")):
+            assert float(row[part]) == pytest.approx(mean, rel=1e-5)
+    # Each teacher answered once, for both students below it.
+    assert len(list(tmp_path.rglob("responses.safetensors"))) == 2
+
+
+def test_a_rule_by_import_path_weights_the_samples(runner):
+    place = runner.place("teacher/student@own")
+    runner.train(place)
+    for row in rows(runner.file(place, "history.csv")):
+        wrong = float(row["teacher_wrong"])
+        assert 0 < wrong < 1
+        assert float(row["weight_soft"]) == pytest.approx(0.8 - 0.6 * wrong, rel=1e-4)
+
+
 def test_a_densely_guided_student_learns_from_all_above_it(runner):
     place = runner.place("teacher/student@wide/student@dense")
     teachers = [str(teacher.lineage) for teacher in runner.graph.teachers(place)]
@@ -189,6 +249,37 @@ def test_out_of_fold_responses_come_from_teachers_that_have_not_seen_the_image(t
         )
 
 
+def test_results_of_out_of_fold_responses_say_how_the_teacher_itself_does(tmp_path):
+    training = EXPERIMENT["training"] | {"epochs": 1}
+    runner = Runner(
+        tmp_path,
+        responses={"views": 2, "folds": 3},
+        chains={"stored": "teacher/student@stored"},
+        seeds=[0],
+        training=training | {"warmup": 0},
+    )
+    for place in runner.graph.models():
+        runner.train(place)
+    tables = Stored(runner.graph.experiment, tmp_path)
+    assert not tables.missing
+    [responses] = tables.responses().to_dict("records")
+    assert (responses["lineage"], responses["views"], responses["folds"]) == ("teacher", 2, 3)
+    models = tables.models().set_index(["lineage", "split"])
+    student = models.loc[("teacher/student@stored", "test")]
+    assert student["parent_accuracy"] == models.loc[("teacher", "test"), "accuracy"]
+    assert student["accuracy_teacher_right"] > student["accuracy_teacher_wrong"]
+    # The share that training saw is that of the stored views: the first in epoch 1.
+    history = tables.history().set_index("lineage")
+    stored, _ = artifacts.load(runner.file(runner.place("teacher"), "responses.safetensors"))
+    session = jobs.Session(runner.graph.respond_job(runner.place("teacher")), runner.data, 1)
+    labels = session.data.train_labels[session.train_index]
+    wrong = (stored["logits"].argmax(2) != labels).double().mean(1)
+    assert responses["teacher_wrong"] == pytest.approx(wrong.mean().item())
+    seen = history.loc["teacher/student@stored", "teacher_wrong"]
+    # The last incomplete batch is left out.
+    assert seen == pytest.approx(wrong[0].item(), abs=0.02)
+
+
 def test_files_of_another_configuration_are_refused_by_name(runner, tmp_path):
     place = runner.place("teacher/student@kd")
     teacher = runner.train(runner.place("teacher", "seed5"))
@@ -219,6 +310,20 @@ def test_responses_of_another_teacher_or_other_data_are_refused_by_name(runner, 
         assert ended.status == 1
         assert ended.said.startswith(f"error: {foreign}: {said}")
     assert not (tmp_path / "model").exists()
+
+
+def test_responses_that_float16_cannot_hold_are_refused_by_name(runner, tmp_path):
+    place = runner.place("teacher")
+    tensors, passport = artifacts.load(runner.train(place))
+    loud = tmp_path / "model.safetensors"
+    artifacts.save(loud, tensors | {"classifier.bias": tensors["classifier.bias"] + 1e5}, passport)
+    job = runner.graph.respond_job(place).canonical()
+    responses = tmp_path / "responses.safetensors"
+    given = ["--job", job, "--data", runner.data, "--teachers", loud, "--responses", responses]
+    ended = script_runs.run("respond", *given)
+    assert ended.status == 1
+    assert ended.said.startswith(f"error: {loud}: answers with logits")
+    assert not responses.exists()
 
 
 def test_a_loss_that_is_no_number_writes_nothing(tmp_path):

@@ -48,6 +48,14 @@ class Graph:
             visit(place)
         return list(found)
 
+    def models(self) -> list[Place]:
+        """What the results are about: all models but the fold teachers.
+
+        With out-of-fold responses no training reads the first model itself, yet students are
+        compared with it.
+        """
+        return [place for place in self.all_places() if place.branch.fold is None]
+
     def transfer(self, place: Place) -> Transfer | None:
         name = place.lineage.last.transfer
         return None if name is None else self.experiment.all_transfers[name]

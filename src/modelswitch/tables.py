@@ -27,7 +27,7 @@ class Stored:
     def __init__(self, experiment: Experiment, root: str | Path = ".") -> None:
         self.experiment, self.root = experiment, Path(root)
         self.graph = Graph(experiment)
-        places = [p for p in self.graph.all_places() if p.branch.fold is None]
+        places = self.graph.models()
         self.places = [p for p in places if self._path(p, "outputs.safetensors").exists()]
         self.missing = [p for p in places if p not in set(self.places)]
         self._outputs = {

@@ -6,7 +6,7 @@ import torch
 
 from modelswitch import artifacts, jobs, precision
 from modelswitch.datasets import fold_of
-from modelswitch.errors import run_script
+from modelswitch.errors import UserError, run_script
 from modelswitch.specs import Job
 
 _BATCH = 500
@@ -45,7 +45,13 @@ def main() -> None:
                     picked = images if len(models) == 1 else images[chosen.to(session.device)]
                     with torch.inference_mode(), precision.autocast(session.device, dtype):
                         answered = model(picked)
-                    logits[view, chosen + done] = answered.cpu().half()
+                    kept = answered.cpu().half()
+                    if not torch.isfinite(kept).all():
+                        raise UserError(
+                            f"{args.teachers[fold]}: answers with logits that are no numbers or "
+                            "too large for float16; use views: live for its students"
+                        )
+                    logits[view, chosen + done] = kept
                 done += len(images)
             jobs.report(f"view {view + 1}/{job.stored_views}")
         wrong = (logits.argmax(2) != labels).double().mean().item()
