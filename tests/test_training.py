@@ -1,7 +1,10 @@
 """The loop: rates, histories, losses that are no numbers, and models that learn."""
 
 import math
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,6 +86,20 @@ def test_sgd_is_nesterov_momentum_with_weight_decay():
         theirs(batch)["loss"].backward()
         optimizer.step()
     torch.testing.assert_close(ours.line.weight, theirs.line.weight)
+
+
+def test_the_compiler_is_not_imported():
+    """It takes as long to import as torch, which every one of many small jobs would pay."""
+    source = """
+import sys, test_training
+from modelswitch import precision
+precision.make_deterministic()
+for optimizer in ("sgd", "adamw"):
+    test_training.run(optimizer=optimizer)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    here = Path(__file__).parent
+    assert subprocess.run([sys.executable, "-c", source], cwd=here, check=False).returncode == 0
 
 
 def test_the_rate_grows_to_its_peak_and_falls_to_zero():

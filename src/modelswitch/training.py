@@ -1,6 +1,7 @@
 """The one training loop. It knows batches and named loss terms, not what they mean."""
 
 import contextlib
+import inspect
 import math
 import signal
 import time
@@ -58,13 +59,24 @@ def learning_rate(training: Training, step: int, steps_per_epoch: int) -> float:
     return training.learning_rate * factor
 
 
+def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """An optimiser whose methods are not wrapped for torch.compile.
+
+    The wrappers import the compiler, which takes as long as importing torch: a second that every
+    job would pay and none uses.
+    """
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad")}
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), plain | {"step": step})
+
+
 def make_optimizer(module: nn.Module, training: Training) -> torch.optim.Optimizer:
     parameters = [p for p in module.parameters() if p.requires_grad]
     if training.optimizer == "adamw":
-        return torch.optim.AdamW(
+        return _without_compiler(torch.optim.AdamW)(
             parameters, training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
-    return torch.optim.SGD(
+    return _without_compiler(torch.optim.SGD)(
         parameters,
         training.learning_rate,
         momentum=training.momentum,
