@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import script_runs
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -22,6 +23,7 @@ from modelswitch import artifacts, checks
 from modelswitch.config import load
 from modelswitch.errors import fail
 from modelswitch.graph import Graph
+from modelswitch.weighting import Balance, soft_loss
 
 # 500 configurations and data files at least are tried: 280 + 160 + 40 + 60.
 QUICK = settings(
@@ -295,6 +297,52 @@ def test_mutated_configurations(folder, tried):
             tried(outcome(values))
 
     check()
+
+
+def rule_without_gradient(samples, scale):
+    value = scale * torch.ones(len(samples.labels))
+    return Balance(value, value, soft_loss(samples.student, samples.teacher, 1.0))
+
+
+def rule_with_one_weight(samples):
+    return Balance(torch.tensor(0.5), torch.tensor(0.5), samples.student.sum(1))
+
+
+def rule_with_a_gradient(samples):
+    weight = samples.student.softmax(1)[:, 0]
+    return Balance(weight, 1 - weight, samples.student.sum(1))
+
+
+def rule_that_says_nothing(samples):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "said"),
+    [
+        ("no.such.module:rule", {}, "cannot import no.such.module"),
+        ("test_bad_input:no_such_rule", {}, "has no 'no_such_rule'"),
+        ("test_bad_input:rule_without_gradient", {}, "scale"),
+        ("test_bad_input:rule_without_gradient", {"scale": 1, "more": 2}, "more"),
+        ("test_bad_input:rule_with_one_weight", {}, "soft_weight has shape []"),
+        ("test_bad_input:rule_with_a_gradient", {}, "soft_weight has a gradient"),
+        ("test_bad_input:rule_that_says_nothing", {}, "fails on a small batch"),
+        ("test_bad_input:rule_without_gradient", {"scale": 0.3}, "works"),
+    ],
+)
+def test_a_rule_of_ones_own_is_tried_before_anything_is_trained(folder, path, arguments, said):
+    np.savez(folder / "data.npz", **arrays())
+    values = copy.deepcopy(VALID) | {"chains": {"own": "teacher/student@kd"}}
+    rule = {"rule": "import", "path": path, "arguments": arguments}
+    values["transfers"]["kd"]["weighting"] = rule
+    result = outcome(values)
+    if said == "works":
+        assert result == "works"
+        return
+    assert result.startswith("error: ")
+    assert f"transfers.kd.weighting: {path}" in result
+    assert said in result
+    assert not Path("results").exists()
 
 
 @st.composite

@@ -12,8 +12,8 @@ from modelswitch.lineage import Lineage
 from modelswitch.modalities import peek_modalities
 from modelswitch.models import build
 from modelswitch.profiling import Cost, cost
-from modelswitch.specs import ImportedWeighting
-from modelswitch.weighting import resolve
+from modelswitch.specs import ImportedWeighting, Transfer
+from modelswitch.weighting import Balance, Samples, resolve
 
 # For data whose shape is unknown before it is downloaded: enough to build models and find layers.
 _UNKNOWN = ((32, 32, 3), 10)
@@ -54,12 +54,37 @@ def check_models(experiment: Experiment) -> None:
     for name, transfer in experiment.all_transfers.items():
         if isinstance(transfer.weighting, ImportedWeighting):
             try:
-                resolve(transfer.weighting)
+                _try_rule(transfer)
             except UserError as error:
                 raise UserError(f"transfers.{name}.weighting: {error}") from error
     for dataset, (shape, classes) in shapes_of(experiment.data).items():
         model_costs(experiment, dataset)
         _check_hints(experiment, shape, classes)
+
+
+def _try_rule(transfer: Transfer) -> None:
+    """Call a user's own rule on a few samples, before a teacher has been trained for it."""
+    path = transfer.weighting.path
+    logits = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
+    student, teacher = logits[0].clone().requires_grad_(), logits[1]
+    samples = Samples(student, teacher, torch.arange(8) % 3, transfer.soft, transfer.temperature, 0)
+    rule = resolve(transfer.weighting)
+    try:
+        balance = rule(samples)
+        tensors = {part: getattr(balance, part) for part in Balance._fields}
+        shapes = {part: tuple(tensor.shape) for part, tensor in tensors.items()}
+    except Exception as error:
+        # Whatever a user's code raises is a mistake in it, to be told in a line.
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: fails on a small batch ({reason})") from error
+    for part, shape in shapes.items():
+        if shape != (8,):
+            raise UserError(f"{path}: {part} has shape {list(shape)}, expected one value a sample")
+        if not torch.isfinite(tensors[part]).all():
+            raise UserError(f"{path}: {part} is not finite on a small batch")
+    for part in ("soft_weight", "hard_weight"):
+        if tensors[part].requires_grad:
+            raise UserError(f"{path}: {part} has a gradient; detach it from the student's logits")
 
 
 def _check_hints(experiment: Experiment, shape: tuple[int, int, int], classes: int) -> None:
