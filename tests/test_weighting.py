@@ -1,6 +1,7 @@
 """Weighting rules against formulas written out sample by sample in double precision."""
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -140,6 +141,68 @@ def test_standardising_takes_shift_and_scale_out_of_the_logits():
     rule = RULES["standardised"]
     first, second = (rule(x, 2.0, 9.0).soft_loss for x in (s, scaled))
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+
+
+def test_standardising_follows_its_formula():
+    # Sun et al. 2024: z-scores by the sample's own mean and (unbiased) deviation, then tau^2 KL.
+    s = samples()
+    balance = RULES["standardised"](s, 2.0, 9.0)
+    for i in range(10):
+        p, q = (
+            probabilities([(z - statistics.mean(row)) / statistics.stdev(row) for z in row], 2.0)
+            for row in (s.teacher[i].tolist(), s.student[i].tolist())
+        )
+        expected = 4 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        assert balance.soft_loss[i].item() == pytest.approx(expected, rel=1e-4)
+    assert balance.soft_weight.unique().tolist() == [9.0]
+    assert balance.hard_weight.unique().tolist() == pytest.approx([0.4])
+
+
+def test_dkd_weights_target_and_rest_by_alpha_and_beta():
+    # Zhao et al. 2022: binary KL of target against rest, and KL among the rest, both times T^2.
+    s = samples(epoch=100)
+    balance = RULES["dkd"](s, alpha=1.5, beta=8.0, warmup=20)
+    for i in range(10):
+        y = int(s.labels[i])
+        p, q = (probabilities(z[i].tolist(), 3.0) for z in (s.teacher, s.student))
+        pairs = [(p[y], q[y]), (1 - p[y], 1 - q[y])]
+        target = sum(a * math.log(a / b) for a, b in pairs)
+        rest = [(p[j] / (1 - p[y]), q[j] / (1 - q[y])) for j in range(7) if j != y]
+        expected = 9 * (1.5 * target + 8 * sum(a * math.log(a / b) for a, b in rest))
+        assert balance.soft_loss[i].item() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["fixed", "correctness", "confidence", "shuffled"])
+def test_without_a_shift_a_rule_is_the_fixed_one(name):
+    s = samples()
+    parameters = {} if name == "fixed" else {"delta": 0.0}
+    balance = RULES[name](s, **parameters)
+    assert balance.soft_weight.unique().tolist() == pytest.approx([0.6])
+    assert balance.hard_weight.unique().tolist() == pytest.approx([0.4])
+    torch.testing.assert_close(balance.soft_loss, soft_loss(s.student, s.teacher, 3.0))
+
+
+def test_rules_stay_finite_for_a_teacher_that_is_certain():
+    # Logits as float16 holds them; the true class has all of the probability, or none.
+    teacher = torch.tensor([[300.0, -300.0, -300.0], [300.0, -300.0, -300.0]])
+    student = torch.zeros(2, 3, requires_grad=True)
+    s = Samples(student, teacher, torch.tensor([0, 1]), 0.6, 3.0, 0)
+    for name, rule in RULES.items():
+        balance = rule(s, **PARAMETERS.get(name, {}))
+        (balance.soft_weight * balance.soft_loss).sum().backward()
+        assert torch.isfinite(balance.soft_weight).all(), name
+        assert torch.isfinite(balance.soft_loss).all(), name
+        assert torch.isfinite(student.grad).all(), name
+
+
+def test_shuffling_has_nothing_to_do_with_who_is_right():
+    s = samples(count=4096)
+    torch.manual_seed(2)
+    weights = RULES["shuffled"](s, delta=0.2).soft_weight
+    right, wrong = (weights[chosen].mean() for chosen in (s.teacher_right, ~s.teacher_right))
+    assert abs(right - wrong) < 0.02
+    straight = RULES["correctness"](s, delta=0.2).soft_weight
+    assert straight[s.teacher_right].mean() - straight[~s.teacher_right].mean() > 0.3
 
 
 def test_shuffling_keeps_the_share_of_right_samples_and_moves_them():
