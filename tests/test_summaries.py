@@ -68,6 +68,34 @@ def test_a_teacher_that_is_hardly_ever_wrong_is_reported(tmp_path):
     assert "1.0 %" in warning
 
 
+def test_each_teacher_is_judged_by_its_own_mistakes(tmp_path):
+    chains = {
+        f"{teacher}_{rule}": f"{teacher}/student@{rule}"
+        for teacher in ("teacher", "large")
+        for rule in ("fixed", "correctness_0.1")
+    }
+    tidy_examples.write(tmp_path, chains, images=60, epochs=2)
+    history = pd.read_csv(tmp_path / "history.csv")
+    sure = history["lineage"].str.startswith("large/")
+    history.loc[sure, "teacher_wrong"] = 0.01
+    history.to_csv(tmp_path / "history.csv", index=False)
+    # The mean of the two, 3 %, would be enough.
+    [warning] = summaries.rules(tidy.Tables(tmp_path)).warnings
+    assert "The teacher large is wrong on 1.0 %" in warning
+
+
+def test_rules_are_shown_where_the_teacher_is_right_and_wrong(rules):
+    rows = {row["lineage"]: row for row in summaries.rules(rules).rows}
+    models = rules.models[rules.models["split"] == "test"]
+    for lineage, row in rows.items():
+        own = models[models["lineage"] == lineage]
+        for column in ("accuracy", "accuracy_teacher_right", "accuracy_teacher_wrong"):
+            assert row[column] == pytest.approx(own[column].mean())
+    headings = summaries.rules(rules).markdown().splitlines()[0]
+    for heading in ("teacher right %", "teacher wrong %", "p (Holm)", "difference to fixed"):
+        assert heading in headings
+
+
 def test_teacher_passes_are_counted_with_and_without_the_store(tmp_path):
     tidy_examples.write(tmp_path, tidy_examples.rule_chains(), images=40, epochs=4, seeds=(0, 1))
     models = pd.read_csv(tmp_path / "models.csv", keep_default_na=False)

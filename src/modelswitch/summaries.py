@@ -173,14 +173,7 @@ def rules(tables) -> Sheet | None:
                     "weight_hard": _mean(own, "weight_hard"),
                 }
             )
-        wrong = [row["teacher_wrong"] for row in rows if row["dataset"] == dataset]
-        wrong = [value for value in wrong if not math.isnan(value)]
-        if wrong and sum(wrong) / len(wrong) < comparisons.TOO_FEW_WRONG:
-            warnings.append(
-                f"The teacher is wrong on {100 * sum(wrong) / len(wrong):.1f} % of the training "
-                f"views of {dataset}, fewer than {100 * comparisons.TOO_FEW_WRONG:.0f} %: this "
-                "comparison cannot tell the rules apart."
-            )
+        warnings += _too_few_wrong([row for row in rows if row["dataset"] == dataset], dataset)
     if not rows:
         return None
     split = rows[0]["split"]
@@ -363,6 +356,21 @@ def _stored_wrong(responses, teacher: str) -> float:
     if responses is None:
         return NAN
     return float(responses.loc[responses["lineage"] == teacher, "teacher_wrong"].mean())
+
+
+def _too_few_wrong(rows: list[dict], dataset: str) -> list[str]:
+    """A warning for every teacher that is hardly ever wrong; others' mistakes are no help there."""
+    shares: dict[str, list[float]] = {}
+    for row in rows:
+        if not math.isnan(row["teacher_wrong"]):
+            shares.setdefault(row["lineage"].rpartition("/")[0], []).append(row["teacher_wrong"])
+    return [
+        f"The teacher {teacher} is wrong on {100 * share:.1f} % of the training views of "
+        f"{dataset}, fewer than {100 * comparisons.TOO_FEW_WRONG:.0f} %: this comparison cannot "
+        "tell the rules apart."
+        for teacher, each in shares.items()
+        if (share := sum(each) / len(each)) < comparisons.TOO_FEW_WRONG
+    ]
 
 
 def _passes(tables) -> str:

@@ -128,7 +128,7 @@ SCHEMAS = {
             seed | integer | as in models.csv
             lineage | text | as in models.csv
             bin_left | number | lower edge of the bin (weight of the soft loss)
-            bin_right | number | upper edge of the bin
+            bin_right | number | upper edge of the bin; the last bin holds weights above 1 too
             count_right | integer | training views in the bin on which the teacher is right
             count_wrong | integer | training views in the bin on which the teacher is wrong
             """

@@ -135,7 +135,7 @@ def weight_histograms(tables) -> Figure:
         name = compared.get(lineage) or (nodes[lineage].name if lineage in nodes else lineage)
         panel.set_title(style.short(name, 19),
                         pad=2, fontsize=6.3)  # fmt: skip
-    axes[0].set_ylim(0, 1.25 * max(heights, default=1))
+    axes[0].set_ylim(0, 1.45 * max(heights, default=1))
     axes[0].yaxis.set_major_locator(MaxNLocator(3))
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=2)
