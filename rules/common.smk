@@ -101,4 +101,4 @@ def measured(wildcards):
     used = sorted({step.model for end in EXPERIMENT.lineages.values() for step in end.steps})
     alone = {"chains": {name: name for name in used}, "seeds": [0]}
     kept = EXPERIMENT.model_dump(mode="json", include={"name", "data", "models"})
-    return load(kept | alone).model_dump_json()
+    return load(kept | alone).model_dump_json(exclude={"report"})

@@ -146,6 +146,7 @@ def test_the_reference_is_in_step_with_the_models():
             },
             ["sweeps", "too long"],
         ),
+        ("report", {"split": "train"}, ["report.split", "'train'", "'test' or 'validation'"]),
         ("results", "here", ["unknown key 'results'", "allowed"]),
     ],
 )
@@ -157,6 +158,24 @@ def test_a_mistake_is_told_in_one_line_with_key_value_and_what_is_allowed(path, 
     assert "\n" not in message
     for part in said:
         assert part in message, message
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "said"),
+    [
+        ("data", {"source": "digits", "validation": 0}, "data.validation is 0"),
+        (
+            "claims",
+            {"c": {"better": "direct", "than": "teacher", "split": "test"}},
+            "claims.c.split is 'test'",
+        ),
+    ],
+)
+def test_a_search_on_what_is_not_there_or_on_the_test_set_is_refused(section, value, said):
+    values = changed("report", {"split": "validation"})
+    load(values)
+    with pytest.raises(UserError, match=r"report\.split: found 'validation'.*" + said):
+        load(values | {section: value})
 
 
 def test_a_sweep_is_expanded_into_one_chain_for_every_combination():

@@ -1,16 +1,22 @@
 """From configuration and tables to all files of a report, without training and without data."""
 
+import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import tidy_examples
+import torch
 import yaml
 
-from modelswitch import catalogue
+from modelswitch import artifacts, catalogue, tidy
 from modelswitch.config import load
+from modelswitch.errors import UserError
+from modelswitch.graph import Graph
+from modelswitch.lineage import derive_seed
 from modelswitch.reporting import Report
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +66,63 @@ def test_all_files_of_a_report_come_from_the_tables(tmp_path, monkeypatch):
         assert "<table" in (report.folder / "pages" / f"{item.name}.html").read_text()
     assert "snakemake …" in (report.folder / "summary.md").read_text()
     assert "not-here.npz" in (report.folder / "results.html").read_text()
+
+
+def store(experiment, folder: Path) -> None:
+    """Outputs as trainings leave them: on the test set all models are far better."""
+    graph = Graph(experiment)
+    for place in graph.all_places():
+        generator = torch.Generator().manual_seed(derive_seed(place.branch.seed, place.lineage))
+        outputs = {}
+        for split, noise in (("validation", 3.0), ("test", 0.01)):
+            labels = torch.arange(40) % 4
+            logits = torch.nn.functional.one_hot(labels, 4).float()
+            outputs[f"{split}.logits"] = logits + noise * torch.randn(40, 4, generator=generator)
+            outputs[f"{split}.labels"] = labels
+        measured = {"epochs": 2, "train_seconds": 1.0, "precision": "float32"}
+        passport = {"kind": "outputs", "job_digest": graph.train_job(place).digest}
+        artifacts.save(folder / place.file("outputs.safetensors"), outputs, passport | measured)
+        (folder / "results/study/pictures/models.json").write_text(
+            json.dumps({name: {"parameters": 100} for name in EXPERIMENT["models"]})
+        )
+
+
+def searched(**changes: object):
+    return load(copy.deepcopy(EXPERIMENT) | {"report": {"split": "validation"}} | changes)
+
+
+def test_a_search_shows_nothing_of_the_test_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = searched()
+    store(experiment, tmp_path)
+    report = Report(experiment, ROOT / "workflow/report")
+    report.write_tables()
+    report.write_figures()
+    report.write_page()
+    tables = tidy.Tables(report.tables)
+    for table in (tables.models, tables.predictions, tables.claims):
+        assert set(table["split"]) == {"validation"}
+    assert tables.models["accuracy"].max() < 0.9
+    assert tables.claims.loc[0, "verdict"] != "not tested"
+    for path in (report.folder / "results.html", report.folder / "summary.md"):
+        said = path.read_text()
+        assert "A search: everything here is measured on validation images." in said
+        assert "validation accuracy %" in said
+        assert not re.search(r"test accuracy|, test\b|\(test\)", said), path
+
+
+def test_a_search_has_the_same_trainings_as_the_study_behind_it():
+    study, search = Graph(load(EXPERIMENT)), Graph(searched())
+    for place in study.all_places():
+        assert study.train_job(place).digest == search.train_job(place).digest
+
+
+def test_figures_of_a_search_are_not_drawn_from_tables_with_the_test_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = Report(searched(), ROOT / "workflow/report")
+    tidy_examples.write(report.tables, images=60, epochs=2)
+    with pytest.raises(UserError, match=r"made before report\.split was 'validation'"):
+        report.write_figures()
 
 
 def test_figures_of_committed_tables_in_one_command(tmp_path):

@@ -44,6 +44,24 @@ def test_chains_have_mean_interval_and_gain(few):
     assert math.isnan(rows["scratch"]["gain"])
 
 
+def test_the_teacher_stands_beside_its_student_from_scratch(few, tmp_path):
+    sheet = summaries.chains(few)
+    accuracy = few.models[few.models["split"] == "test"].groupby("lineage")["accuracy"].mean()
+    rows = {row["chain"]: row for row in sheet.rows}
+    assert rows["chain"]["scratch_accuracy"] == pytest.approx(accuracy["student"])
+    assert math.isnan(rows["scratch"]["scratch_accuracy"])
+    assert f"teacher reaches {100 * accuracy['teacher']:.1f} ±" in sheet.note
+    assert f"student from scratch {100 * accuracy['student']:.1f} ±" in sheet.note
+    assert not sheet.warnings
+
+    tidy_examples.write(tmp_path, images=100, epochs=2)
+    models = pd.read_csv(tmp_path / "models.csv")
+    models.loc[models["lineage"] == "teacher", "accuracy"] -= 0.2
+    models.to_csv(tmp_path / "models.csv", index=False)
+    [warning] = summaries.chains(tidy.Tables(tmp_path)).warnings
+    assert "no better than its student from scratch: teacher reaches" in warning
+
+
 def test_rules_are_compared_with_fixed_and_corrected(rules):
     rows = {row["rule"]: row for row in summaries.rules(rules).rows if row["rule"] != "correctness"}
     assert math.isnan(rows["fixed"]["p"])

@@ -48,7 +48,9 @@ class Claim(Strict):
         "highest mean is taken.",
     )
     metric: Metric = Field("accuracy", description="The metric that is compared.")
-    split: Literal["validation", "test"] = Field("test", description="The split it is taken from.")
+    split: Literal["validation", "test"] | None = Field(
+        None, description="The split it is taken from; by default the report's."
+    )
     smallest: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0,
         description="The smallest difference of interest, in the metric's unit (0.01 of accuracy "
@@ -143,8 +145,12 @@ def assess(claims: dict[str, Claim], tables) -> list[dict]:
 
 
 def _assess_one(name: str, claim: Claim, tables) -> dict:
-    from modelswitch import statistics
+    from modelswitch import lineup, statistics
 
+    if claim.split is None:
+        # Selectors are trained on the validation images, so there is only one split to test them.
+        split = "test" if _uses_selection(claim, tables) else lineup.split_of(tables.models)
+        claim = claim.model_copy(update={"split": split})
     row = {
         "claim": name,
         "verdict": NOT_TESTED,

@@ -37,6 +37,30 @@ def of_chains(models, metric: str = "accuracy") -> list[dict]:
     return sorted(rows, key=lambda row: row["group"] != SCRATCH)
 
 
+def of_teachers(models, metric: str = "accuracy") -> list[dict]:
+    """Every first model beside each student of its chains trained from scratch.
+
+    Rows with keys teacher, student (lineages) and difference, teacher minus student. A teacher that
+    is not the better of the two has little to teach.
+    """
+    split = lineup.split_of(models)
+    nodes = {node.lineage: node for node in lineup.tree(models)}
+    pairs = dict.fromkeys(
+        (end.lineage.split("/")[0], end.model)
+        for end in lineup.ends(models)
+        if end.parent and end.model in nodes
+    )
+    return [
+        {
+            "teacher": teacher,
+            "student": student,
+            "difference": _difference(models, teacher, student, metric, split),
+        }
+        for teacher, student in pairs
+        if teacher in nodes and teacher != student
+    ]
+
+
 def of_rules(tables, metric: str = "accuracy") -> list[dict]:
     """Weighting rules: every transfer beside the fixed one that switched the same pair of models.
 

@@ -7,7 +7,7 @@ import functools
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
@@ -81,6 +81,16 @@ class Resources(Strict):
     )
 
 
+class Reporting(Strict):
+    """What tables, figures and claims are made from; no training depends on it."""
+
+    split: Literal["test", "validation"] = Field(
+        default="test",
+        description="images on which models are measured; `validation` is for a search: the test "
+        "set then appears in no table, figure or claim, so that nothing can be chosen on it",
+    )
+
+
 class Experiment(Strict):
     """One experiment: data, models, how they are switched, and how often."""
 
@@ -105,6 +115,7 @@ class Experiment(Strict):
     claims: dict[Name, Claim] = Field(
         default={}, description="what the experiment expects to find; tested on the results page"
     )
+    report: Reporting = Reporting()
 
     @field_validator("name")
     @classmethod
@@ -135,6 +146,7 @@ class Experiment(Strict):
         for name, change in self.model_training.items():
             _valid_training(f"model_training.{name}", self.training, change)
         self._check_selectors()
+        self._check_report()
         trained = [str(part) for end in self.lineages.values() for part in (*end.ancestors(), end)]
         check_sides(
             self.claims,
@@ -175,6 +187,20 @@ class Experiment(Strict):
             )
         for name in self.selector.selectors:
             self.recognisers(name)
+
+    def _check_report(self) -> None:
+        if self.report.split == "test":
+            return
+        where = "report.split: found 'validation'"
+        if self.data.validation == 0:
+            raise ValueError(f"{where}, but data.validation is 0: no images are held back")
+        if self.selector is not None:
+            raise ValueError(
+                f"{where}, but selectors are trained on the validation images; allowed here: test"
+            )
+        for name, claim in self.claims.items():
+            if claim.split == "test":
+                raise ValueError(f"{where}, but claims.{name}.split is 'test'; leave that out")
 
     def recognisers(self, selector: str) -> dict[str, Lineage]:
         """Modality to lineage of a selector's recognisers, in the order of the modalities."""

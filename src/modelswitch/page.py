@@ -66,6 +66,7 @@ def results_page(
     missing: Sequence[str] = (),
     configuration: str = "",
     provenance: dict[str, str] | None = None,
+    notice: str = "",
 ) -> str:
     """The whole page.
 
@@ -75,6 +76,7 @@ def results_page(
         missing: what the configuration asks for and the results lack.
         configuration: YAML.
         provenance: command, commit, machine, ….
+        notice: what a reader has to know before anything else.
     """
     sections = []
     for system in SYSTEMS:
@@ -100,6 +102,7 @@ def results_page(
         missing=missing,
         configuration=configuration,
         provenance=provenance or {},
+        notice=notice,
     )
 
 
@@ -110,11 +113,14 @@ def summary(
     missing: Sequence[str] = (),
     provenance: dict[str, str] | None = None,
     figures: str = "figures",
+    notice: str = "",
 ) -> str:
     """The short static summary: Markdown for a README or a pull request."""
     lines = [f"# {name}", ""]
     if provenance:
         lines += ["; ".join(f"{key}: `{value}`" for key, value in provenance.items()), ""]
+    if notice:
+        lines += [f"> **{notice}**", ""]
     for line in missing:
         lines += [f"> **Missing.** {line}", ""]
     for system in SYSTEMS:

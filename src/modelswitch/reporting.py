@@ -8,8 +8,13 @@ from pathlib import Path
 
 from modelswitch import catalogue, claims, figures, page, provenance, summaries, tidy
 from modelswitch.config import Experiment
+from modelswitch.errors import UserError
 from modelswitch.sheets import Sheet
 
+SEARCH = (
+    "A search: everything here is measured on validation images. The test set appears nowhere, so "
+    "that nothing can be chosen on it."
+)
 CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
 
 
@@ -62,6 +67,7 @@ class Report:
             "name": self.experiment.name,
             "sheets": self._sheets,
             "items": items,
+            "notice": SEARCH if self._is_search else "",
             "missing": self._missing,
             "provenance": self._provenance,
         }
@@ -73,7 +79,17 @@ class Report:
 
     @functools.cached_property
     def _tidy(self) -> tidy.Tables:
-        return tidy.Tables(self.tables)
+        found = tidy.Tables(self.tables)
+        if self._is_search and (found.models["split"] == "test").any():
+            raise UserError(
+                f"{self.tables}: made before report.split was 'validation', with the test set's "
+                "figures; make them again: snakemake tables --cores 1 --configfile …"
+            )
+        return found
+
+    @property
+    def _is_search(self) -> bool:
+        return self.experiment.report.split == "validation"
 
     @functools.cached_property
     def _sheets(self) -> list[Sheet]:

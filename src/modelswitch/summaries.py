@@ -27,6 +27,8 @@ def chains(tables) -> Sheet | None:
     """Chains with mean and 95 % t interval over seeds, sizes, and the gain over scratch."""
     several = len(datasets(tables)) > 1
     rows: list[dict] = []
+    warnings: list[str] = []
+    beside: list[str] = []
     for dataset in datasets(tables):
         part = tables.of(dataset)
         models, split = part.models, lineup.split_of(part.models)
@@ -42,6 +44,9 @@ def chains(tables) -> Sheet | None:
             for row in comparisons.of_chains(models)
             if row["group"] == comparisons.SCRATCH
         }
+        found, lines = _teachers(models, split, dataset if several else "")
+        warnings += found
+        beside += lines
         shown = lineup.ends(models)
         named = {node.lineage for node in shown}
         # The models on the way, teacher first, belong to the story even if no chain ends there.
@@ -76,6 +81,9 @@ def chains(tables) -> Sheet | None:
                     "gain_low": gain.low if gain else NAN,
                     "gain_high": gain.high if gain else NAN,
                     "teacher_accuracy": estimates["parent_accuracy"][node.lineage].mean,
+                    "scratch_accuracy": estimates["accuracy"][node.model].mean
+                    if node.parent and node.model in estimates["accuracy"]
+                    else NAN,
                     **{
                         metric: estimates[metric][node.lineage].mean
                         for metric in (
@@ -107,6 +115,7 @@ def chains(tables) -> Sheet | None:
             else []
         ),
         share("its teacher %", "teacher_accuracy", brief=False),
+        share("from scratch %", "scratch_accuracy", brief=False),
         share("agrees with it %", "agreement", brief=False),
         number("NLL", "nll", "{:.3f}", brief=False),
         share("ECE %", "ece", brief=False),
@@ -118,8 +127,8 @@ def chains(tables) -> Sheet | None:
         "chains", "Chains", COMPRESSION, rows, columns,
         note="Mean over seeds ± half of the 95 % t interval. Gain: difference, paired by seed, to "
         "the same model trained from scratch, in percentage points. Latency: one image, one CPU "
-        "thread, median.",
-        warnings=_one_seed(rows),
+        "thread, median." + "".join(f" {line}" for line in beside),
+        warnings=warnings + _one_seed(rows),
         in_brief=lambda row: bool(row["chain"]) or row["switches"] == 0,
     )  # fmt: skip
 
@@ -128,6 +137,7 @@ def rules(tables) -> Sheet | None:
     """Weighting rules beside the fixed weight, with Holm's correction over the rules."""
     rows: list[dict] = []
     warnings: list[str] = []
+    beside: list[str] = []
     for dataset in datasets(tables):
         part = tables.of(dataset)
         compared = comparisons.of_rules(part)
@@ -135,6 +145,9 @@ def rules(tables) -> Sheet | None:
             continue
         models, history = part.models, part.history
         split = lineup.split_of(models)
+        found, lines = _teachers(models, split, dataset if len(datasets(tables)) > 1 else "")
+        warnings += found
+        beside += lines
         estimates = {
             metric: lineup.over_seeds(models, metric, split)
             for metric in ("accuracy", "accuracy_teacher_right", "accuracy_teacher_wrong")
@@ -201,7 +214,8 @@ def rules(tables) -> Sheet | None:
         "accuracy on the images that the teacher gets right or wrong. Views wrong: share of "
         "training views on which the teacher is wrong; stored views: of those that were stored "
         "before training. Seeds needed: to find a difference of this size with 80 % power."
-        + _passes(tables),
+        + _passes(tables)
+        + "".join(f" {line}" for line in beside),
         warnings=warnings + _one_seed(rows),
     )  # fmt: skip
 
@@ -350,6 +364,29 @@ def missing(tables, chains: dict[str, str], seeds: list[int]) -> list[str]:
             which = "no results" if len(absent) == len(seeds) else f"no seed {', '.join(absent)}"
             lines.append(f"Chain {label} ({lineage}): {which}.")
     return lines
+
+
+def _teachers(models, split: str, dataset: str) -> tuple[list[str], list[str]]:
+    """Warnings about teachers that are not worth following, and a line on each of the others."""
+    warnings, lines = [], []
+    accuracy = lineup.over_seeds(models, "accuracy", split)
+    for row in comparisons.of_teachers(models):
+        difference = row["difference"]
+        if math.isnan(difference.estimate):
+            continue
+        half = (difference.high - difference.low) / 2
+        bounds = "" if math.isnan(half) else f" ± {100 * half:.1f}"
+        line = (
+            f"{dataset + ': ' if dataset else ''}{row['teacher']} reaches "
+            f"{lineup.percent(accuracy[row['teacher']])} %, {row['student']} from scratch "
+            f"{lineup.percent(accuracy[row['student']])} % ({split}); difference, paired by seed: "
+            f"{100 * difference.estimate:+.1f}{bounds} percentage points."
+        )
+        if difference.estimate > 0:
+            lines.append(line)
+        else:
+            warnings.append(f"A teacher that is no better than its student from scratch: {line}")
+    return warnings, lines
 
 
 def _stored_wrong(responses, teacher: str) -> float:

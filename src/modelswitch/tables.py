@@ -27,6 +27,9 @@ class Stored:
     def __init__(self, experiment: Experiment, root: str | Path = ".") -> None:
         self.experiment, self.root = experiment, Path(root)
         self.graph = Graph(experiment)
+        # A search must not even have the test set's figures lying beside its own.
+        search = experiment.report.split == "validation"
+        self.splits = ("validation",) if search else ("validation", "test")
         places = self.graph.models()
         self.places = [p for p in places if self._path(p, "outputs.safetensors").exists()]
         self.missing = [p for p in places if p not in set(self.places)]
@@ -64,7 +67,7 @@ class Stored:
             tensors, passport = self._outputs[place]
             fixed = self._key(place) | self._origin(place) | self._size(place)
             fixed |= {key: passport[key] for key in ("epochs", "train_seconds", "precision")}
-            for split in ("validation", "test"):
+            for split in self.splits:
                 if f"{split}.logits" in tensors:
                     rows.append(fixed | {"split": split} | self._measured(place, split))
         return pd.DataFrame(rows)
@@ -126,7 +129,7 @@ class Stored:
         frames = []
         for place in self.places:
             tensors, _ = self._outputs[place]
-            for split in ("validation", "test"):
+            for split in self.splits:
                 if f"{split}.logits" not in tensors:
                     continue
                 labels = tensors[f"{split}.labels"]

@@ -190,7 +190,7 @@ SCHEMAS = {
             p? | number | paired t test, two-sided
             p_holm? | number | the same, Holm-corrected over all claims of the experiment
             permutation_p? | number | exact test by sign flips
-            mcnemar_p? | number | exact McNemar test on test images pooled over seeds (accuracy only)
+            mcnemar_p? | number | exact McNemar test on the split's images, pooled over seeds (accuracy only)
             seeds_needed? | number | seeds to find a difference of this size (or of `smallest`) with 80 % power
             note? | text | what a reader has to know beside the numbers
             statement? | text | the claim in words
