@@ -95,7 +95,8 @@ SCHEMAS = {
             loss? | number | mean of the whole loss over the epoch; its terms follow as `loss_<term>`
             validation_accuracy? | number | after the epoch, on the validation split, 0 to 1
             validation_nll? | number | after the epoch, on the validation split, nats per image
-            seconds? | number | wall-clock time of the epoch
+            validation_seconds? | number | wall-clock time of answering it
+            seconds? | number | wall-clock time of the epoch's training
             teacher_wrong? | number | share of the epoch's training views on which the teacher is wrong, 0 to 1
             weight_soft? | number | mean weight of the soft loss over the epoch
             weight_hard? | number | mean weight of the hard loss over the epoch

@@ -231,7 +231,9 @@ def train(
             row = {"epoch": epoch + 1, "learning_rate": rate(steps - 1), **terms.means(steps)}
             if validate is not None:
                 objective.eval()
+                start = time.perf_counter()
                 row |= validate()
+                row["validation_seconds"] = time.perf_counter() - start
             history.append(row | {"seconds": spent})
             report(_line(history[-1], training.epochs))
             terms, spent = _Terms(), 0.0
