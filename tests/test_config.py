@@ -229,6 +229,16 @@ def test_sweeps_whose_variants_would_share_a_name_are_refused():
         load(values)
 
 
+def test_with_folds_the_teacher_itself_is_among_the_results_and_its_fold_teachers_are_not():
+    values = changed("responses", {"folds": 3})
+    values["transfers"]["kd"]["views"] = "stored"
+    graph = Graph(load(values))
+    found = {(str(place.branch), str(place.lineage)) for place in graph.models()}
+    names = ("teacher", "teacher/student@kd")
+    assert found == {(f"seed{seed}", name) for seed in (0, 1) for name in names}
+    assert len(graph.all_places()) == 2 * (2 + 3)
+
+
 def test_a_teacher_answers_once_a_seed_for_all_variants_of_a_sweep():
     rules = ["fixed", "wsl", {"rule": "correctness", "delta": [0.1, 0.2, 0.3]}]
     values = changed("sweeps", {"s": {"chain": "teacher/student@kd", "over": {"weighting": rules}}})

@@ -118,6 +118,15 @@ def clone(finished):
     finished.values = values
 
 
+def test_out_of_fold_responses_train_the_teacher_and_one_a_fold(tmp_path):
+    clone = Clone(tmp_path)
+    clone.values |= {"chains": {"stored": "teacher/student@stored"}}
+    clone.values["responses"] |= {"folds": 2}
+    said = clone.snakemake("models", "--dry-run").stdout
+    trained = set(re.findall(r"rule train:[^[]*branch=(\S+), lineage=teacher\s", said))
+    assert trained == {"seed0", "seed0.fold0of2", "seed0.fold1of2"}
+
+
 @pytest.mark.slow
 def test_a_second_run_has_nothing_to_do(clone):
     assert clone.planned() == set()
