@@ -16,8 +16,10 @@ import torch
 
 from modelswitch import artifacts
 from modelswitch.config import load
+from modelswitch.digests import code_digest
 from modelswitch.graph import Graph
 from modelswitch.lineage import Branch, Lineage, Place
+from modelswitch.specs import Job
 
 EPOCHS = 8
 EXPERIMENT = {
@@ -164,13 +166,14 @@ def test_killed_at_any_moment_the_result_is_the_same(workplace, tmp_path, kind):
     assert names(tmp_path) == names(workplace.folder / kind)
 
 
-def test_sigterm_finishes_the_step_saves_and_leaves(workplace, tmp_path, capfd):
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT], ids=lambda asked: asked.name)
+def test_a_signal_finishes_the_step_saves_and_leaves(workplace, tmp_path, capfd, asked):
     process = workplace.fork("kd", tmp_path)
     until(lambda: (tmp_path / "state" / "resume0.safetensors").exists())
-    os.kill(process, signal.SIGTERM)
-    assert status_of(process) == 128 + signal.SIGTERM
+    os.kill(process, asked)
+    assert status_of(process) == 128 + asked
     last = capfd.readouterr().err.splitlines()[-1]
-    assert last.startswith("SIGTERM: saved in epoch")
+    assert last.startswith(f"{asked.name}: saved in epoch")
     assert not {"model.safetensors", "outputs.safetensors", "history.csv"} & names(tmp_path)
     ended = workplace.run("kd", tmp_path)
     epoch = int(last.split("epoch ")[1].split()[0])
@@ -237,6 +240,41 @@ def test_the_same_training_twice_at_once_is_done_once(workplace, tmp_path, capfd
     assert status_of(successor) == 0
     assert f"process {left_behind} was left behind" in capfd.readouterr().err
     assert result(tmp_path) == result(workplace.folder / "kd")
+
+
+@pytest.mark.parametrize(
+    ("kind", "script", "file"),
+    [
+        ("train", "train", "model"),
+        ("hint", "hint", "hint"),
+        ("respond", "respond", "responses"),
+        ("pretrain", "distil", "model"),
+    ],
+)
+def test_every_file_of_weights_says_what_it_is_and_what_made_it(workplace, kind, script, file):
+    passport = artifacts.read_passport(workplace.folder / kind / f"{file}.safetensors")
+    _, values = workplace.arguments(kind, workplace.folder)
+    job = Job.model_validate_json(values[values.index("--job") + 1])
+    assert passport["lineage"] == job.lineage
+    assert passport["branch"] == "seed0"
+    assert passport["job"] == job.model_dump(mode="json")
+    assert passport["job_digest"] == job.digest
+    assert passport["code"] == code_digest(script_runs.SCRIPTS / f"{script}.py")
+    assert passport["versions"] == artifacts.package_versions()
+    assert passport["data"] == artifacts.read_passport(workplace.data)["checksum"]
+
+
+def test_a_model_of_another_data_set_is_refused_by_name(workplace, tmp_path):
+    teacher = workplace.folder / "train" / "model.safetensors"
+    tensors, passport = artifacts.load(teacher)
+    foreign = tmp_path / "teacher.safetensors"
+    artifacts.save(foreign, tensors, passport | {"data": "0" * 64})
+    script, values = workplace.arguments("kd", tmp_path)
+    values[values.index(teacher)] = foreign
+    ended = script_runs.run(script, *values)
+    assert ended.status == 1
+    assert ended.said.startswith(f"error: {foreign}: belongs to another data set")
+    assert "model.safetensors" not in names(tmp_path)
 
 
 def limited(size):
@@ -321,3 +359,36 @@ def test_a_clock_that_jumps_backwards_does_not_matter(workplace, begun):
     ended = workplace.run("kd", begun)
     assert f"resumed after epoch {max(epochs)}, step 0" in ended.said
     assert result(begun) == result(workplace.folder / "kd")
+
+
+@pytest.mark.parametrize("kind", ["train", "pretrain", "stored"])
+def test_a_clock_set_back_dates_nothing_before_what_it_was_made_from(workplace, tmp_path, kind):
+    script, values = workplace.arguments(kind, tmp_path)
+    # All that the training reads was written before the clock went back by an hour.
+    read = [path for path in values if isinstance(path, Path) and path.is_file()]
+    assert len(read) == {"train": 1, "pretrain": 3, "stored": 2}[kind]
+    future = time.time_ns() + 3600 * 10**9
+    dates = [path.stat().st_mtime_ns for path in read]
+    try:
+        for number, path in enumerate(read):
+            os.utime(path, ns=(future + number, future + number))
+        # In a process of its own: this one has read files of other tests.
+        assert status_of(script_runs.fork(script, *values)) == 0
+    finally:
+        for path, date in zip(read, dates, strict=True):
+            os.utime(path, ns=(date, date))
+    for name in ("model.safetensors", "history.csv", "outputs.safetensors"):
+        assert (tmp_path / name).stat().st_mtime_ns == future + len(read) - 1
+
+
+def test_a_history_that_is_read_counts_as_what_a_training_is_made_from(
+    workplace, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(artifacts, "_newest_read", 0)
+    history = shutil.copy(workplace.folder / "kd" / "history.csv", tmp_path)
+    future = time.time_ns() + 3600 * 10**9
+    os.utime(history, ns=(future, future))
+    script_runs.load("distil").mean_weights(history)
+    with artifacts.replacing(tmp_path / "made") as part:
+        part.touch()
+    assert (tmp_path / "made").stat().st_mtime_ns == future
