@@ -20,6 +20,9 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "srun", "scance
 # CUDA_VISIBLE_DEVICES by their number.
 GPU_FILES = "/dev/tty[0-1]"
 
+# A job that is requeued waits until its credential has expired, and then for the scheduler's next
+# turn: by default two minutes and up to one more. Not much less than this: on a node under load,
+# a job has to start before its credential expires.
 SLURM_CONF = """
 ClusterName=modelswitch
 SlurmctldHost={host}(127.0.0.1)
@@ -28,7 +31,7 @@ SlurmdPort={node_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -49,7 +52,7 @@ JobRequeue=1
 KillWait=10
 MinJobAge={min_job_age}
 MaxJobCount=20000
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2
 NodeName={host} NodeAddr=127.0.0.1 Sockets=1 CoresPerSocket={cores} ThreadsPerCore=1 \
 RealMemory={memory_mb} Gres=gpu:a100:2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
