@@ -2,7 +2,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from modelswitch import checks
+from modelswitch import checks, configuration_file
 from modelswitch.config import load
 from modelswitch.data_specs import input_files
 from modelswitch.digests import code_digest
@@ -39,6 +39,8 @@ except UserError as error:
 
 GRAPH = Graph(EXPERIMENT)
 RESOURCES = EXPERIMENT.resources
+# The whole of it, for the few scripts that need that.
+CONFIGURATION = configuration_file.keep(EXPERIMENT)
 # For a job that has the machine to itself. Not workflow.cores, which is an error where nobody said
 # how many, as with --unlock or a cluster's --jobs.
 ALL_CORES = workflow.resource_settings.cores or 1
@@ -101,4 +103,4 @@ def measured(wildcards):
     used = sorted({step.model for end in EXPERIMENT.lineages.values() for step in end.steps})
     alone = {"chains": {name: name for name in used}, "seeds": [0]}
     kept = EXPERIMENT.model_dump(mode="json", include={"name", "data", "models"})
-    return load(kept | alone).model_dump_json(exclude={"report"})
+    return configuration_file.keep(load(kept | alone))

@@ -7,6 +7,6 @@ rule plan:
     localrule: True
     threads: ALL_CORES
     params:
-        experiment=EXPERIMENT.model_dump_json(),
+        experiment=CONFIGURATION,
     shell:
         "run_script plan --experiment {params.experiment:q} --cores {threads} 2>&1 | tee {log:q}"

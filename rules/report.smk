@@ -10,7 +10,6 @@ CAPTIONS = Path(workflow.basedir) / "workflow" / "report"
 FACTS = catalogue.facts_of(EXPERIMENT)
 FIGURES = catalogue.figures(FACTS)
 FROM_SELECTOR = [item for item in catalogue.all_figures(FACTS) if item not in FIGURES]
-CONFIGURATION = EXPERIMENT.model_dump_json()
 TIDY = ["models.csv", "history.csv", "predictions.parquet", "weights.csv", "responses.csv"]
 COMMAND = " ".join(
     ["snakemake --configfile", *(os.path.relpath(path) for path in workflow.configfiles)]

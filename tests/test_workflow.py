@@ -208,6 +208,36 @@ def test_tables_and_figures_come_from_the_results_alone(clone, tmp_path):
     assert list((results / "small/figures").glob("*.png"))
 
 
+def jobs(clone: Clone) -> set[str]:
+    """The rules that would run now."""
+    done = clone.snakemake("--dry-run", "--quiet", "host")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_a_configuration_of_any_size_reaches_its_scripts(clone):
+    # A thousand names for chains that are trained, and as many transfers: more than the 128 KiB
+    # at which Linux ends an argument, and no training more.
+    for number in range(1000):
+        clone.values["chains"][f"direct{number}"] = "teacher/student@kd"
+        clone.values["transfers"][f"kd{number}"] = {"soft": number / 1000}
+    assert jobs(clone) == {"all", "results"}
+    clone.run()
+    page = (clone.folder / "results/small/results.html").read_text()
+    assert "direct999" in page
+    assert jobs(clone) == set()
+    [kept] = [
+        path
+        for path in (clone.folder / ".snakemake/modelswitch").glob("experiment-*.json")
+        if "direct999" in path.read_text()
+    ]
+    assert kept.stat().st_size > 2 * 128 * 1024
+    # Another name for a chain is a change of the results, and of nothing else.
+    del clone.values["chains"]["direct999"]
+    assert jobs(clone) == {"all", "results"}
+
+
 @pytest.mark.slow
 def test_the_plan_is_printed_before_anything_is_trained(tmp_path):
     clone = Clone(tmp_path)

@@ -4,8 +4,7 @@ import argparse
 import dataclasses
 import json
 
-from modelswitch import artifacts
-from modelswitch.config import load
+from modelswitch import artifacts, configuration_file
 from modelswitch.errors import run_script
 from modelswitch.model_checks import model_costs, shape_of
 from modelswitch.models import build
@@ -14,11 +13,11 @@ from modelswitch.profiling import latency
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", required=True, help="the configuration, as JSON")
+    parser.add_argument("--experiment", required=True, help="file with the configuration, as JSON")
     parser.add_argument("--dataset", required=True, help="data set whose images are the inputs")
     parser.add_argument("--costs", required=True, help="JSON file to write")
     args = parser.parse_args()
-    experiment = load(json.loads(args.experiment))
+    experiment = configuration_file.read(args.experiment)
     shape, classes = shape_of(experiment.data, args.dataset)
     result = {}
     for name, cost in model_costs(experiment, args.dataset).items():

@@ -1,12 +1,11 @@
 """Print what an experiment would train, how large it is and how long it takes."""
 
 import argparse
-import json
 
 from rich.console import Console
 
+from modelswitch import configuration_file
 from modelswitch.calibration import calibrate
-from modelswitch.config import load
 from modelswitch.errors import run_script
 from modelswitch.model_checks import model_costs, shape_of
 from modelswitch.plan import Size, show
@@ -15,10 +14,10 @@ from modelswitch.sources import training_images
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", required=True, help="the configuration, as JSON")
+    parser.add_argument("--experiment", required=True, help="file with the configuration, as JSON")
     parser.add_argument("--cores", type=int, required=True)
     args = parser.parse_args()
-    experiment = load(json.loads(args.experiment))
+    experiment = configuration_file.read(args.experiment)
     costs = model_costs(experiment)
     shape, classes = shape_of(experiment.data)
     count = training_images(experiment.data)

@@ -1,14 +1,12 @@
 """Compare selectors and baselines on stored outputs, all seeds: the selection tables."""
 
 import argparse
-import json
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from modelswitch import artifacts
-from modelswitch.config import load
+from modelswitch import artifacts, configuration_file
 from modelswitch.errors import run_script
 from modelswitch.graph import Graph
 from modelswitch.lineage import Branch, derive_seed
@@ -36,12 +34,12 @@ def contest(graph: SelectionGraph, branch: str, name: str) -> Contest:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", required=True, help="the configuration, as JSON")
+    parser.add_argument("--experiment", required=True, help="file with the configuration, as JSON")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tables", required=True, type=Path, help="folder to write to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    experiment = load(json.loads(args.experiment))
+    experiment = configuration_file.read(args.experiment)
     graph = SelectionGraph(Graph(experiment))
     selection, confusion = [], []
     for branch, name in graph.pairs():
