@@ -98,6 +98,11 @@ def more_time(wildcards, attempt):
     return RESOURCES.runtime * attempt
 
 
+def brief_time(wildcards, attempt):
+    """Minutes for what trains nothing: a queue is shorter for whoever asks for little."""
+    return 30 * attempt
+
+
 def measured(wildcards):
     """Of the configuration, what sizes and latency depend on, so that nothing else measures anew."""
     used = sorted({step.model for end in EXPERIMENT.lineages.values() for step in end.steps})

@@ -30,6 +30,8 @@ rule measure_models:
     benchmark:
         "results/{experiment}/{dataset}/models.benchmark.tsv"
     threads: ALL_CORES
+    resources:
+        runtime=brief_time,
     params:
         experiment=measured,
         code=code("measure.py"),
@@ -79,7 +81,7 @@ rule results:
         f"{RESULTS}/tables/report.benchmark.tsv"
     resources:
         mem_mb=more_memory,
-        runtime=more_time,
+        runtime=brief_time,
     params:
         experiment=CONFIGURATION,
         command=COMMAND,

@@ -74,7 +74,7 @@ rule selection_tables:
     threads: RESOURCES.threads
     resources:
         mem_mb=more_memory,
-        runtime=more_time,
+        runtime=brief_time,
     params:
         experiment=CONFIGURATION,
         code=code("selection_tables.py"),
@@ -99,6 +99,8 @@ rule selection_figures:
         [f"{RESULTS}/figures/{item.file}.png" for item in catalogue.selection_figures(FACTS)],
     log:
         f"results/{EXPERIMENT.name}/figures/selection.log",
+    resources:
+        runtime=brief_time,
     params:
         selectors=SELECTION.names,
         sides=SELECTION.sides,
@@ -125,6 +127,8 @@ rule contact_sheet:
         ),
     log:
         f"results/{EXPERIMENT.name}/figures/contact_sheet.log",
+    resources:
+        runtime=brief_time,
     params:
         modalities=EXPERIMENT.datasets,
         synthetic=["--synthetic"] if EXPERIMENT.data.source == "eyes" else [],
