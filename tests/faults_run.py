@@ -15,10 +15,10 @@ CONFIG = ROOT / "config" / "test" / "faults.yaml"
 TRAINING = ("train.py", "hint.py", "distil.py", "selector.py")
 
 
-def command(folder: Path, *extra: str, config: Path = CONFIG) -> list[str]:
-    """Snakemake for all trainings of ``config`` in ``folder``, without tables and figures."""
+def command(folder: Path, *extra: str, config: Path = CONFIG, target: str = "models") -> list[str]:
+    """Snakemake in ``folder``; by default for all trainings, without tables and figures."""
     return [
-        *(sys.executable, "-m", "snakemake", "models", "--snakefile", str(ROOT / "Snakefile")),
+        *(sys.executable, "-m", "snakemake", target, "--snakefile", str(ROOT / "Snakefile")),
         *("--directory", str(folder), "--configfile", str(config), *extra),
     ]
 
@@ -33,12 +33,14 @@ def environment(**extra: str) -> dict[str, str]:
     }
 
 
-def start(folder: Path, *extra: str, config: Path = CONFIG, **variables: str) -> subprocess.Popen:
+def start(
+    folder: Path, *extra: str, config: Path = CONFIG, target: str = "models", **variables: str
+) -> subprocess.Popen:
     """Snakemake in a process group of its own, printing to ``folder``/snakemake.out."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "snakemake.out").open("a") as output:
         return subprocess.Popen(
-            command(folder, *extra, config=config),
+            command(folder, *extra, config=config, target=target),
             env=environment(**variables),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -47,9 +49,11 @@ def start(folder: Path, *extra: str, config: Path = CONFIG, **variables: str) ->
         )
 
 
-def finish(folder: Path, *extra: str, config: Path = CONFIG, **variables: str) -> str:
+def finish(
+    folder: Path, *extra: str, config: Path = CONFIG, target: str = "models", **variables: str
+) -> str:
     """Run Snakemake to its end and return what it printed; fails the test unless it succeeds."""
-    process = start(folder, *extra, config=config, **variables)
+    process = start(folder, *extra, config=config, target=target, **variables)
     try:
         status = process.wait(900)
     except BaseException:

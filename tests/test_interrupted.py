@@ -1,0 +1,111 @@
+"""Snakemake is asked to stop, started twice at once, or its clock is set back."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from faults_run import (
+    command,
+    environment,
+    files,
+    finish,
+    leftovers,
+    start,
+    stop,
+    trainings,
+    weights,
+)
+
+DATA = "results/faults/digits/data.safetensors"
+FOLDER = "results/faults/digits/seed0/teacher"
+TEACHER = f"{FOLDER}/model.safetensors"
+ONE_CORE = ("--cores", "1")
+
+pytestmark = pytest.mark.slow
+
+
+def until_it_trains(process, folder):
+    """Wait for a training that has something to lose; returns its process id."""
+    deadline = time.monotonic() + 300
+    while not any(path.match("resume?.safetensors") for path in files(folder)):
+        assert process.poll() is None, (folder / "snakemake.out").read_text()[-5000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    [training] = trainings(folder)
+    return training
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM], ids=lambda asked: asked.name)
+def test_stopped_with_its_trainings_the_same_command_goes_on(uninterrupted, tmp_path, asked):
+    # A terminal sends Ctrl-C to all processes of a command, a batch system SIGTERM.
+    process = start(tmp_path, *ONE_CORE, target=TEACHER)
+    try:
+        until_it_trains(process, tmp_path)
+        os.killpg(process.pid, asked)
+        assert process.wait(60) != 0
+    finally:
+        stop(process, tmp_path)
+    log = tmp_path / FOLDER / "train.log"
+    assert f"{asked.name}: saved in epoch" in log.read_text()
+    assert not (tmp_path / TEACHER).exists()
+    # No --unlock: Snakemake took its lock away.
+    said = finish(tmp_path, *ONE_CORE, target=TEACHER)
+    assert "resumed after epoch" in log.read_text()
+    assert weights(tmp_path) == {TEACHER: uninterrupted[TEACHER]}
+    assert leftovers(tmp_path) == []
+    assert "Traceback" not in said
+
+
+def test_sigterm_to_snakemake_alone_lets_trainings_end_and_starts_none(uninterrupted, tmp_path):
+    hint = "results/faults/digits/seed0/teacher/student@pretrain/hint.safetensors"
+    process = start(tmp_path, *ONE_CORE, target=hint)
+    try:
+        until_it_trains(process, tmp_path)
+        process.terminate()
+        process.wait(120)
+    finally:
+        stop(process, tmp_path)
+    assert weights(tmp_path) == {TEACHER: uninterrupted[TEACHER]}
+    written = (tmp_path / TEACHER).stat().st_mtime_ns
+    finish(tmp_path, *ONE_CORE, target=hint)
+    assert (tmp_path / TEACHER).stat().st_mtime_ns == written
+    assert weights(tmp_path) == {path: uninterrupted[path] for path in (TEACHER, hint)}
+
+
+def test_a_second_snakemake_in_the_folder_is_refused_and_disturbs_nothing(uninterrupted, tmp_path):
+    process = start(tmp_path, *ONE_CORE, target=TEACHER)
+    try:
+        training = until_it_trains(process, tmp_path)
+        # The first one's training waits, so that the second surely comes while it runs.
+        os.kill(training, signal.SIGSTOP)
+        second = subprocess.run(
+            command(tmp_path, *ONE_CORE, target=TEACHER),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert trainings(tmp_path) == [training]
+        os.kill(training, signal.SIGCONT)
+        assert process.wait(300) == 0
+    finally:
+        stop(process, tmp_path)
+    said = second.stdout + second.stderr
+    assert second.returncode == 1
+    assert said.count("Directory cannot be locked") == 1
+    assert "Traceback" not in said
+    assert weights(tmp_path) == {TEACHER: uninterrupted[TEACHER]}
+    assert leftovers(tmp_path) == []
+
+
+def test_a_clock_set_back_between_two_jobs_loses_no_training(uninterrupted, tmp_path):
+    finish(tmp_path, *ONE_CORE, target=DATA)
+    # The clock was an hour ahead when the data was written; Snakemake refuses, and deletes, what
+    # is older than its input.
+    future = time.time() + 3600
+    os.utime(tmp_path / DATA, (future, future))
+    finish(tmp_path, *ONE_CORE, target=TEACHER)
+    assert weights(tmp_path) == {TEACHER: uninterrupted[TEACHER]}
+    assert "Nothing to be done" in finish(tmp_path, *ONE_CORE, target=TEACHER)
