@@ -25,7 +25,7 @@ from modelswitch.errors import fail
 from modelswitch.graph import Graph
 from modelswitch.weighting import Balance, soft_loss
 
-# 500 configurations and data files at least are tried: 280 + 160 + 40 + 60.
+# 500 configurations and data files at least are tried: 300 + 160 + 45, and 60 files of weights.
 QUICK = settings(
     deadline=None,
     database=None,
@@ -287,7 +287,7 @@ def test_the_unchanged_experiment_works(folder):
 
 
 def test_mutated_configurations(folder, tried):
-    @settings(QUICK, max_examples=280)
+    @settings(QUICK, max_examples=300)
     @given(values=mutated_configurations())
     def check(values):
         clean(folder)
@@ -445,7 +445,7 @@ def mutated_images(draw):
 
 
 def test_mutated_folders_of_images(folder, tried):
-    @settings(QUICK, max_examples=40)
+    @settings(QUICK, max_examples=45)
     @given(files=mutated_images())
     def check(files):
         clean(folder)
