@@ -359,36 +359,3 @@ def test_a_clock_that_jumps_backwards_does_not_matter(workplace, begun):
     ended = workplace.run("kd", begun)
     assert f"resumed after epoch {max(epochs)}, step 0" in ended.said
     assert result(begun) == result(workplace.folder / "kd")
-
-
-@pytest.mark.parametrize("kind", ["train", "pretrain", "stored"])
-def test_a_clock_set_back_dates_nothing_before_what_it_was_made_from(workplace, tmp_path, kind):
-    script, values = workplace.arguments(kind, tmp_path)
-    # All that the training reads was written before the clock went back by an hour.
-    read = [path for path in values if isinstance(path, Path) and path.is_file()]
-    assert len(read) == {"train": 1, "pretrain": 3, "stored": 2}[kind]
-    future = time.time_ns() + 3600 * 10**9
-    dates = [path.stat().st_mtime_ns for path in read]
-    try:
-        for number, path in enumerate(read):
-            os.utime(path, ns=(future + number, future + number))
-        # In a process of its own: this one has read files of other tests.
-        assert status_of(script_runs.fork(script, *values)) == 0
-    finally:
-        for path, date in zip(read, dates, strict=True):
-            os.utime(path, ns=(date, date))
-    for name in ("model.safetensors", "history.csv", "outputs.safetensors"):
-        assert (tmp_path / name).stat().st_mtime_ns == future + len(read) - 1
-
-
-def test_a_history_that_is_read_counts_as_what_a_training_is_made_from(
-    workplace, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(artifacts, "_newest_read", 0)
-    history = shutil.copy(workplace.folder / "kd" / "history.csv", tmp_path)
-    future = time.time_ns() + 3600 * 10**9
-    os.utime(history, ns=(future, future))
-    script_runs.load("distil").mean_weights(history)
-    with artifacts.replacing(tmp_path / "made") as part:
-        part.touch()
-    assert (tmp_path / "made").stat().st_mtime_ns == future

@@ -33,16 +33,6 @@ _MEANINGS = {
 }
 
 
-# Modification time of the newest file that this process has read, in nanoseconds.
-_newest_read = 0
-
-
-def made_from(path: str | Path) -> None:
-    """Note that what this process writes is made from ``path``; what is read here notes itself."""
-    global _newest_read
-    _newest_read = max(_newest_read, Path(path).stat().st_mtime_ns)
-
-
 def package_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {
         name: version(name) for name in ("modelswitch", "torch", "torchvision", "safetensors")
@@ -54,8 +44,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A file beside ``path`` to write to; it takes the name of ``path`` when all is written.
 
     All of it is on the disk by then, so that a loss of power leaves the old file or the new one.
-    Its date is never before that of what it was made from: were the clock set back in between,
-    Snakemake would take it for out of date and delete a training that is done.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +56,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield part
         part.chmod(0o644)
         os.fsync(handle)
-        if part.stat().st_mtime_ns < _newest_read:
-            os.utime(part, ns=(_newest_read, _newest_read))
         part.replace(path)
     except OSError as error:
         if error.errno is None:
@@ -125,7 +111,6 @@ def _opened(path: str | Path) -> Iterator[Any]:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
     try:
-        made_from(path)
         with safe_open(path, framework="pt") as stored:
             yield stored
     except SafetensorError as error:
