@@ -8,7 +8,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation, Text
 
 from modelswitch import catalogue, figures, tidy
-from modelswitch.figures import chains, learning, style
+from modelswitch.claims import Claim
+from modelswitch.figures import chains, differences, learning, style
+from modelswitch.reporting import write_claims
 
 EXAMPLES = {
     "few": {"chains": tidy_examples.FEW},
@@ -84,6 +86,25 @@ def test_a_figure_without_data_says_so(tmp_path):
     tables = tidy.Tables(tmp_path)
     written = figures.draw_all(tables, list(catalogue.FIGURES), tmp_path / "figures")
     assert len(written) == 2 * len(catalogue.FIGURES)
+
+
+def test_claims_with_long_names_stay_apart(tmp_path):
+    tidy_examples.write(tmp_path, images=60, epochs=2)
+    names = [f"selector_beats_fusion_on_{what}_degradations" for what in ("seen", "unseen")]
+    write_claims({name: Claim(better="chain", than="direct") for name in names}, tmp_path)
+    with style.look():
+        figure = differences.forest(tidy.Tables(tmp_path))
+        shown = [text.get_text().replace("\n", " ") for text in figure.findobj(Text)]
+        assert {name.replace("_", " ") for name in names} <= set(shown)
+        assert overlaps(figure) == []
+
+
+def test_what_has_no_table_has_no_figure(tmp_path):
+    tidy_examples.write(tmp_path, images=60, epochs=2)
+    for name in ("history.csv", "predictions.parquet"):
+        (tmp_path / name).unlink()
+    items = catalogue.figures(catalogue.facts_in(tidy.Tables(tmp_path)))
+    assert [item.name for item in items] == ["chains", "size", "differences"]
 
 
 def test_selection_figures(tmp_path):

@@ -25,6 +25,16 @@ def test_optional_columns_and_tables_may_be_missing(tmp_path):
     assert tables.history is None
 
 
+def test_long_tables_may_be_compressed_and_empty_ones_are_none(tmp_path):
+    tidy_examples.write_selection(tmp_path)
+    plain = tidy.Tables(tmp_path).selection
+    plain.to_csv(tmp_path / "selection.csv.gz", index=False)
+    (tmp_path / "selection.csv").unlink()
+    assert tidy.Tables(tmp_path).selection.equals(plain)
+    (tmp_path / "history.csv").write_text("\n")
+    assert tidy.Tables(tmp_path).history is None
+
+
 def test_a_missing_column_is_named(tmp_path):
     (tmp_path / "models.csv").write_text("dataset,seed\nd,0\n")
     with pytest.raises(UserError, match=r"models\.csv: column 'lineage' is missing; found dataset"):

@@ -29,6 +29,7 @@ class Facts:
     selectors: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()  # modalities that are degraded, for the selectors
     contact_sheet: bool = False
+    absent: frozenset[str] = frozenset()  # tidy tables that are not there
 
     @property
     def compares_rules(self) -> bool:
@@ -44,6 +45,7 @@ class Item:
     title: str
     draw: str = ""  # module:function in modelswitch.figures
     applies: Callable[[Facts], bool] = lambda facts: True
+    needs: str = ""  # a tidy table besides `models`
     dataset: str = ""
     arguments: tuple[str, ...] = ()  # passed on to `draw`
 
@@ -60,8 +62,9 @@ FIGURES = (
     Item("chains", COMPRESSION, "The models and their switches", "chains:diagram"),
     Item("size", COMPRESSION, "Accuracy against size", "chains:accuracy_by_size"),
     Item("differences", COMPRESSION, "Paired differences", "differences:forest"),
-    Item("learning", COMPRESSION, "Learning curves", "learning:curves"),
-    Item("calibration", COMPRESSION, "Calibration", "learning:calibration"),
+    Item("learning", COMPRESSION, "Learning curves", "learning:curves", needs="history"),
+    Item("calibration", COMPRESSION, "Calibration", "learning:calibration",
+         needs="predictions"),
     Item("rules", SELECTIVE, "Rules against a fixed weight", "differences:rules_forest",
          lambda facts: facts.compares_rules),
     Item("delta", SELECTIVE, "Accuracy against δ", "weighting:delta_curve",
@@ -69,7 +72,7 @@ FIGURES = (
     Item("where", SELECTIVE, "Where each rule helps", "weighting:teacher_right_wrong",
          lambda facts: facts.compares_rules),
     Item("weights", SELECTIVE, "Weights of single samples", "weighting:weight_histograms",
-         lambda facts: facts.compares_rules),
+         lambda facts: facts.compares_rules, needs="weights"),
 )  # fmt: skip
 # Of these there is one for every selector and side; rules/selector.smk draws them in a run.
 SELECTION = Item("selection", SELECTOR, "Selecting a modality", "selection:for_selector")
@@ -96,7 +99,7 @@ def figures(facts: Facts) -> list[Item]:
     return [
         dataclasses.replace(item, dataset=dataset)
         for item in FIGURES
-        if item.applies(facts)
+        if item.applies(facts) and item.needs not in facts.absent
         for dataset in datasets
     ]
 
@@ -150,6 +153,9 @@ def facts_in(tables) -> Facts:
         claims=tables.claims is not None,
         selectors=() if selection is None else tuple(dict.fromkeys(selection["selector"])),
         sides=() if selection is None else tuple(dict.fromkeys(selection["side"])),
+        absent=frozenset(
+            name for name in ("history", "predictions", "weights") if getattr(tables, name) is None
+        ),
     )
 
 

@@ -67,6 +67,7 @@ def results_page(
     configuration: str = "",
     provenance: dict[str, str] | None = None,
     notice: str = "",
+    settings: str = "",
 ) -> str:
     """The whole page.
 
@@ -74,7 +75,8 @@ def results_page(
         sheets: tables, `items`: figures, both sorted into systems here.
         figures: folder with the figures, as SVG or PNG.
         missing: what the configuration asks for and the results lack.
-        configuration: YAML.
+        configuration: YAML, what differs from the defaults.
+        settings: YAML, all of it.
         provenance: command, commit, machine, ….
         notice: what a reader has to know before anything else.
     """
@@ -103,6 +105,7 @@ def results_page(
         configuration=configuration,
         provenance=provenance or {},
         notice=notice,
+        settings=settings,
     )
 
 

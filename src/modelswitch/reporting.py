@@ -72,7 +72,11 @@ class Report:
             "provenance": self._provenance,
         }
         html = page.results_page(
-            templates, figures=self.figures, configuration=self._configuration, **shown
+            templates,
+            figures=self.figures,
+            configuration=self._configuration,
+            settings=_yaml(self.experiment.model_dump(mode="json")),
+            **shown,
         )
         (self.folder / "results.html").write_text(html, encoding="utf-8")
         (self.folder / "summary.md").write_text(page.summary(**shown), encoding="utf-8")
@@ -102,10 +106,7 @@ class Report:
 
     @property
     def _configuration(self) -> str:
-        import yaml
-
-        values = self.experiment.model_dump(mode="json", exclude_defaults=True)
-        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=96)
+        return _yaml(self.experiment.model_dump(mode="json", exclude_defaults=True))
 
     @property
     def _provenance(self) -> dict[str, str]:
@@ -115,6 +116,14 @@ class Report:
             "machine": provenance.machine(),
         }
         return {key: value for key, value in shown.items() if value}
+
+
+def _yaml(values: dict) -> str:
+    import yaml
+
+    return yaml.safe_dump(
+        values, sort_keys=False, allow_unicode=True, width=96, default_flow_style=None
+    )
 
 
 def write_claims(stated: dict[str, claims.Claim], folder: Path) -> None:

@@ -103,7 +103,6 @@ def chains(tables) -> Sheet | None:
     columns = [
         *([text("data set", "dataset")] if several else []),
         Shown("chain", _chain, _chain, numeric=False),
-        text("lineage", "lineage", brief=False),
         number("parameters", "parameters", amount),
         number("times smaller", "times_smaller", "{:.1f}", brief=False),
         number("layers", "layers", "{:.0f}", brief=False),
@@ -122,6 +121,7 @@ def chains(tables) -> Sheet | None:
         number("MACs", "macs", amount, brief=False),
         number("latency ms", "latency_ms", "{:.2f}", brief=False),
         number("seeds", "seeds", "{:.0f}"),
+        text("lineage", "lineage", brief=False),
     ]  # fmt: skip
     return Sheet(
         "chains", "Chains", COMPRESSION, rows, columns,
@@ -251,7 +251,7 @@ def selection(tables) -> Sheet | None:
 
 
 def claims(tables) -> Sheet | None:
-    """What was claimed beforehand, and the verdicts."""
+    """What the configuration claims, and the verdicts."""
     table = tables.claims
     if table is None or table.empty:
         return None
@@ -261,7 +261,7 @@ def claims(tables) -> Sheet | None:
     def scale(row) -> tuple[float, int, str]:
         percent = any(row["metric"].startswith(name) for name in in_percent)
         percent = percent or row["metric"] == "selection_accuracy"
-        return (100.0, 1, "") if percent else (1.0, 3, "")
+        return (100.0, 2, "") if percent else (1.0, 3, "")
 
     def about(row) -> str:
         sides = (
@@ -286,9 +286,9 @@ def claims(tables) -> Sheet | None:
         Shown("claim", lambda r: r["claim"].replace("_", " "), lambda r: r["claim"],
               numeric=False),
         text("verdict", "verdict"),
-        Shown("what is compared", about, about, numeric=False, brief=False),
         Shown("estimate", estimate, lambda r: r["estimate"]),
         Shown("95 % interval", interval, lambda r: r["low"]),
+        Shown("what is compared", about, about, numeric=False, brief=False),
         Shown("smallest of interest", lambda r: f"{scale(r)[0] * r['smallest']:g}",
               lambda r: r["smallest"], brief=False),
         number("seeds", "seeds", "{:.0f}"),
@@ -297,10 +297,11 @@ def claims(tables) -> Sheet | None:
         probability("p (McNemar)", "mcnemar_p", brief=False),
         number("seeds needed", "seeds_needed", "{:.0f}", brief=False),
         text("note", "note", brief=False),
+        text("in words", "statement", brief=False),
     ]  # fmt: skip
     return Sheet(
         "claims", "Claims", CLAIMS, rows, columns,
-        note="Stated in the configuration before anything was trained; the verdicts are computed. "
+        note="As the configuration states them; the verdicts are computed. "
         "Estimates of accuracies are in percentage points, above zero where the claim points the "
         "right way. Supported: the 95 % interval lies above zero and the estimate reaches the "
         "smallest difference of interest. Contradicted: the interval rules such a difference out. "
@@ -309,8 +310,8 @@ def claims(tables) -> Sheet | None:
 
 
 def _chain(row: dict) -> str:
-    """What a chain is called; a first model goes by its own name, others on the way by none."""
-    return row["chain"] or (row["lineage"] if row["switches"] == 0 else "")
+    """What a chain is called; a model on the way goes by its own step."""
+    return row["chain"] or row["lineage"].rpartition("/")[2]
 
 
 def run_times(tables) -> Sheet | None:
@@ -377,8 +378,8 @@ def _teachers(models, split: str, dataset: str) -> tuple[list[str], list[str]]:
         half = (difference.high - difference.low) / 2
         bounds = "" if math.isnan(half) else f" ± {100 * half:.1f}"
         line = (
-            f"{dataset + ': ' if dataset else ''}{row['teacher']} reaches "
-            f"{lineup.percent(accuracy[row['teacher']])} %, {row['student']} from scratch "
+            f"{dataset + ', first' if dataset else 'First'} model {row['teacher']}: "
+            f"{lineup.percent(accuracy[row['teacher']])} %; {row['student']} from scratch: "
             f"{lineup.percent(accuracy[row['student']])} % ({split}); difference, paired by seed: "
             f"{100 * difference.estimate:+.1f}{bounds} percentage points."
         )

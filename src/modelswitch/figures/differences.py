@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import textwrap
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from modelswitch import comparisons
+from modelswitch import comparisons, lineup
 from modelswitch.figures import style
 
 SHARES = ("accuracy", "selection_accuracy", "top5", "accuracy_teacher_right",
           "accuracy_teacher_wrong", "agreement", "ece")  # fmt: skip
 VERDICTS = {"supported": style.GREEN, "contradicted": style.ORANGE}
+LETTERS = 27  # of a name beside the axis
 
 
 def forest(tables) -> Figure:
@@ -27,25 +30,28 @@ def forest(tables) -> Figure:
         for row in claims.itertuples():
             if row.metric in SHARES and not math.isnan(row.estimate):
                 groups.setdefault("claims", []).append(
-                    {"name": row.claim, "estimate": row.estimate, "low": row.low,
-                     "high": row.high, "bootstrap_low": row.bootstrap_low,
+                    {"name": _wrapped(row.claim.replace("_", " ")), "estimate": row.estimate,
+                     "low": row.low, "high": row.high, "bootstrap_low": row.bootstrap_low,
                      "bootstrap_high": row.bootstrap_high,
                      "colour": VERDICTS.get(row.verdict, style.BLACK)}
                 )  # fmt: skip
     for row in comparisons.of_chains(tables.models):
         groups.setdefault(row["group"], []).append(_row(row["better"], row["difference"]))
-    return draw(groups)
+    measured = {row.metric for row in claims.itertuples()} if "claims" in groups else set()
+    what = "" if measured - {"accuracy"} else f"{lineup.split_of(tables.models)} accuracy"
+    return draw(groups, what)
 
 
 def rules_forest(tables) -> Figure:
     """Paired difference of every weighting rule to the fixed weight."""
     rows = [row for row in comparisons.of_rules(tables) if row["difference"] is not None]
-    return draw({"over a fixed weight": [_row(r["name"], r["difference"]) for r in rows]})
+    groups = {"over a fixed weight": [_row(r["name"], r["difference"]) for r in rows]}
+    return draw(groups, f"{lineup.split_of(tables.models)} accuracy")
 
 
 def _row(name: str, difference) -> dict:
     return {
-        "name": name,
+        "name": style.short(name, LETTERS),
         "estimate": difference.estimate,
         "low": difference.low,
         "high": difference.high,
@@ -55,7 +61,16 @@ def _row(name: str, difference) -> dict:
     }
 
 
-def draw(groups: dict[str, list[dict]]) -> Figure:
+def _wrapped(name: str) -> str:
+    """A claim's name on up to two lines: cut in the middle, two claims can look the same."""
+    lines = textwrap.wrap(name, LETTERS)
+    return "\n".join(
+        [*lines[:1], style.short(" ".join(lines[1:]), LETTERS)] if lines[1:] else lines
+    )
+
+
+def draw(groups: dict[str, list[dict]], what: str) -> Figure:
+    """Groups of rows under their headings; `what` is the metric that differs, '' for several."""
     lines = []
     for group, rows in groups.items():
         rows = [row for row in rows if not math.isnan(row["estimate"])]
@@ -63,11 +78,15 @@ def draw(groups: dict[str, list[dict]]) -> Figure:
             lines += [group, *rows]
     if not lines:
         return style.message("There are no two models to compare.")
-    figure = style.new(0.55 + 0.165 * len(lines))
+    heights = [1.5 if not isinstance(line, str) and "\n" in line["name"] else 1 for line in lines]
+    centres = [end - height / 2 for end, height in
+               zip(itertools.accumulate(heights), heights, strict=True)]  # fmt: skip
+    figure = style.new(0.55 + 0.165 * sum(heights))
     axes = figure.subplots()
-    style.rows_axis(axes, len(lines))
+    style.rows_axis(axes, 1)
+    axes.set_ylim(sum(heights), 0)
     axes.axvline(0, color="#555555", linewidth=0.8, zorder=1)
-    for y, line in enumerate(lines):
+    for y, line in zip(centres, lines, strict=True):
         if isinstance(line, str):
             axes.text(-0.02, y, line, transform=axes.get_yaxis_transform(), ha="right",
                       va="center", fontsize=6.5, fontweight="bold")  # fmt: skip
@@ -77,15 +96,15 @@ def draw(groups: dict[str, list[dict]]) -> Figure:
             axes.plot([100 * line["bootstrap_low"], 100 * line["bootstrap_high"]],
                       [y + 0.27, y + 0.27], color=style.GREY, linewidth=0.6)  # fmt: skip
         style.interval(axes, y, estimate, low, high, line["colour"])
-        axes.text(-0.02, y, style.short(line["name"], 27), transform=axes.get_yaxis_transform(),
-                  ha="right", va="center", fontsize=6.3)  # fmt: skip
-        numbers = f"{estimate:+.1f}"
+        axes.text(-0.02, y, line["name"], transform=axes.get_yaxis_transform(), ha="right",
+                  va="center", fontsize=6.3, linespacing=1)  # fmt: skip
+        numbers = f"{estimate:+.2f}"
         if not math.isnan(low):
-            numbers += f" [{low:+.1f}, {high:+.1f}]"
-        axes.text(1.02, y, numbers, transform=axes.get_yaxis_transform(), ha="left", va="center",
-                  fontsize=6.2)  # fmt: skip
+            numbers += f" [{low:+.2f}, {high:+.2f}]"
+        axes.text(1.02, y, numbers.replace("-", "\N{MINUS SIGN}"), ha="left", va="center",
+                  transform=axes.get_yaxis_transform(), fontsize=6.2)  # fmt: skip
     axes.set_yticks([])
     axes.margins(x=0.06)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel("difference (percentage points)")
+    axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3))
+    axes.set_xlabel("difference" + (f" in {what}" if what else "") + "\n(percentage points)")
     return figure

@@ -99,11 +99,13 @@ def calibration(tables, bins: int = 10) -> Figure:
         panel.fill_between(sure, low, high, color=style.BLUE, alpha=0.2, linewidth=0, zorder=2)
         panel.plot(sure, true, color=style.BLUE, linewidth=0.9, zorder=3)
         panel.scatter(sure, true, s=2 + 22 * counts[filled] / counts.sum(), color=style.BLUE,
-                      linewidths=0, zorder=4)  # fmt: skip
+                      linewidths=0, zorder=4, clip_on=False)  # fmt: skip
         error = errors.get(node.lineage)
         if error is not None and not math.isnan(error.mean):
             panel.text(0.04, 0.93, f"ECE {100 * error.mean:.1f} %", transform=panel.transAxes,
-                       va="top", fontsize=6)  # fmt: skip
+                       va="top", fontsize=6, zorder=5,
+                       bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0,
+                             "pad": 0.6})  # fmt: skip
         panel.set_title(style.short(node.name, TITLE), pad=2, fontsize=6.3)
     axes[0].set_xlim(0, 1.02)
     axes[0].set_ylim(0, 1.02)

@@ -67,10 +67,15 @@ def grid(
     figure = new(panel * rows + extra, width)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     flat = list(axes.flat)
+    if flat[count:]:  # half a number may stand out on the right, see below
+        figure.get_layout_engine().set(rect=(0, 0, 0.98, 1))
     for spare in flat[count:]:
         spare.set_visible(False)
     for above in flat[count - columns : count]:  # lowest of its column
         above.tick_params(axis="x", labelbottom=True)
+        if above.get_subplotspec().rowspan.start < rows - 1:
+            # These numbers stand where a panel is missing, so no row has to make room for them.
+            above.xaxis.set_in_layout(False)
     return figure, flat[:count]
 
 
