@@ -24,6 +24,9 @@ from modelswitch.specs import Job, ModelSpec, Teacher, Training, digest
 from modelswitch.training import Interrupted, train
 from modelswitch.views import Normaliser, Views
 
+# Seconds: file servers' clocks differ by some, and no training is over in them.
+_CLOCKS_DIFFER = 60.0
+
 
 def parser(description: str) -> argparse.ArgumentParser:
     """The arguments that all training scripts share."""
@@ -53,14 +56,32 @@ def undisturbed(resume: str | None) -> Iterator[Path | None]:
         if resume is not None:
             folder = Path(os.environ.get("MODELSWITCH_RESUME", ""), resume)
             held.enter_context(locks.alone(folder / "lock", report))
+        begun, begun_by_clock = time.monotonic(), time.time()
         try:
             yield folder
         except Interrupted as stop:
             report(str(stop))
             raise SystemExit(stop.exit_status) from None
-        if folder is not None:
+        set_back = (time.monotonic() - begun) - (time.time() - begun_by_clock)
+        if set_back > _CLOCKS_DIFFER:
+            # Snakemake may take what was written for older than its inputs, and delete it.
+            report(f"the clock was set back by {set_back / 60:.0f} minutes: keeps its resume files")
+        elif folder is not None:
             # All is written: what the training could go on from is no longer needed.
             ResumeFiles(folder, "").remove()
+
+
+def refuse_future(path: str | Path) -> None:
+    """Raise `UserError` if ``path`` is dated in the future.
+
+    Snakemake deletes what was made from such a file, so a training would be for nothing.
+    """
+    ahead = Path(path).stat().st_mtime - time.time()
+    if ahead > _CLOCKS_DIFFER:
+        raise UserError(
+            f"{path}: dated {ahead / 60:.0f} minutes in the future; was the clock set back? "
+            "snakemake --touch --forceall with the same configuration dates all files anew"
+        )
 
 
 @contextlib.contextmanager
@@ -100,6 +121,7 @@ class Session:
         self.resume = resume
         # Checksums of what the training starts from besides the data: teachers, hints, responses.
         self.inputs: list[str] = []
+        refuse_future(data)
         self.data = ImageArrays.load(data)
         self.branch = Branch.parse(job.branch)
         self.normalise = Normaliser(self.data.mean, self.data.std, self.device)
@@ -130,6 +152,7 @@ class Session:
         return model.eval().requires_grad_(False)
 
     def load_weights(self, model: nn.Module, path: str, **expected: Any) -> None:
+        refuse_future(path)
         tensors, passport = artifacts.load(path, data=self.data.checksum, **expected)
         self.inputs.append(passport["checksum"])
         if passport["classes"] != self.data.class_names:

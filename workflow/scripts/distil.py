@@ -24,6 +24,8 @@ def guides(session: jobs.Session, teachers: list[str], responses: list[str]) -> 
     """What answers for each teacher: its stored responses, or the teacher itself."""
     job = session.job
     if responses:
+        for path in responses:
+            jobs.refuse_future(path)
         stored = [
             artifacts.MappedTensor(
                 path,
