@@ -54,6 +54,9 @@ report: run ## CONFIG's results as one HTML file, beside them, to open in any br
 format: $(VENV)/test.stamp ## put the code into its standard form
 	@$(BIN)/ruff check --fix -q . && $(BIN)/ruff format -q . && $(BIN)/snakefmt Snakefile rules
 
+bench: $(VENV)/run.stamp ## the benchmarks as one table; ONLY=step,planning for single parts
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/bench.py --only "$(ONLY)" $(BENCH)
+
 docs: $(VENV)/run.stamp ## regenerate config/README.md from the configuration's models
 	@$(BIN)/python -m modelswitch.config_docs > config/README.md
 

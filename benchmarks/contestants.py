@@ -1,0 +1,132 @@
+"""The project's own side of the comparisons: its session, views, objective and loop, paced."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modelswitch import artifacts, jobs
+from modelswitch.objectives.distillation import Distillation, LiveTeacher, StoredResponses
+from modelswitch.objectives.labels import Labels
+from modelswitch.specs import (
+    Augmentation,
+    Job,
+    ModelSpec,
+    PlainModel,
+    ResnetModel,
+    Teacher,
+    Training,
+    Transfer,
+)
+from modelswitch.weighting import resolve
+
+RESNET20 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[3, 3, 3])
+RESNET56 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[9, 9, 9])
+# About 70 thousand parameters, 14 layers: the student of config/cifar10.yaml.
+SMALL = ResnetModel(family="resnet", widths=[16, 16, 32], blocks=[2, 2, 2])
+# About a million parameters.
+LARGE = PlainModel(family="plain", stages=[[64, 64], [128, 128], [256, 256]])
+BATCH = 128
+VIEWS = 8
+
+Wrap = Callable[[Any, int], Iterable[Any]]
+
+
+class _Wrapped:
+    """Views whose batches pass through ``wrap``; everything else of them as it is."""
+
+    def __init__(self, views: Any, wrap: Wrap) -> None:
+        self._views, self._wrap = views, wrap
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._views, name)
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Any]:
+        yield from self._wrap(self._views.epoch(epoch, skip), self._views.steps)
+
+
+class Session(jobs.Session):
+    """A training job's session whose batches pass through ``wrap``."""
+
+    wrap: Wrap | None = None
+
+    def views(self, stage: str, training: Training) -> Any:
+        views = super().views(stage, training)
+        return views if self.wrap is None else _Wrapped(views, self.wrap)
+
+
+def session(
+    data: Path,
+    model: ModelSpec,
+    *,
+    precision: str = "auto",
+    teacher: ModelSpec | None = None,
+    stored: bool = False,
+    epochs: int = 100,
+    threads: int = 1,
+    validation: float = 0.1,
+) -> Session:
+    """The session of a first model, or of a student of ``teacher``."""
+    transfer, teachers, lineage = None, [], "first"
+    if teacher is not None:
+        lineage = "first/student@kd"
+        transfer = Transfer(soft=0.9, temperature=4, views="stored" if stored else "live")
+        teachers = [Teacher(lineage="first", model=teacher, digest="")]
+    job = Job(
+        dataset="cifar10",
+        branch="seed0",
+        lineage=lineage,
+        model=model,
+        training=Training(epochs=epochs, batch=BATCH, precision=precision),
+        augmentation=Augmentation(),
+        validation=validation,
+        transfer=transfer,
+        teachers=teachers,
+        stored_views=VIEWS if stored else 0,
+    )
+    return Session(job, str(data), threads)
+
+
+def responses(here: Session, path: Path) -> StoredResponses:
+    """Random responses of the right shape: how fast they are read does not depend on them."""
+    classes, count = here.data.num_classes, len(here.train_index)
+    logits = torch.randn(VIEWS, count, classes, generator=torch.Generator().manual_seed(0))
+    artifacts.save(path, {"logits": logits.half()}, {"kind": "responses"})
+    return StoredResponses(artifacts.MappedTensor(path, "logits"), here.device)
+
+
+def objective(here: Session, scratch: Path) -> torch.nn.Module:
+    """What the session's job minimises, with a fresh student and a teacher that is untrained."""
+    student = here.new_model()
+    transfer = here.job.transfer
+    if transfer is None:
+        return Labels(student)
+    if here.job.stored_views:
+        guide = responses(here, scratch / "responses.safetensors")
+    else:
+        teacher = here.new_model(here.job.teachers[0].model)
+        guide = LiveTeacher(teacher.eval().requires_grad_(False))
+    rule = resolve(transfer.weighting)
+    return Distillation(
+        student, [guide], rule, soft=transfer.soft, temperature=transfer.temperature
+    )
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def serve(here: Session, trained: torch.nn.Module) -> None:
+    """Train in windows of steps that the standard input asks for."""
+    from pacing import Windows
+
+    here.wrap = Windows
+    about = {"student": parameters(trained.student)}
+    print(json.dumps(about), flush=True)
+    here.fit(trained, trained.student, "train", here.job.training, validates=False)
+    sys.exit("the training came to its end before the benchmark did")
