@@ -138,13 +138,14 @@ def machine() -> dict[str, str]:
 
     lines = _lines("/proc/cpuinfo")
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    words = next((l.split(":", 1)[1] for l in lines if l.startswith(("flags", "Features"))), "")
-    memory = next((int(l.split()[1]) for l in _lines("/proc/meminfo") if "MemTotal" in l), 0)
+    flags = [line.split(":", 1)[1] for line in lines if line.startswith(("flags", "Features"))]
+    words = flags[0].split() if flags else []
+    sizes = [int(line.split()[1]) for line in _lines("/proc/meminfo") if "MemTotal" in line]
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
-        "instructions": " ".join(flag for flag in _FLAGS if flag in words.split()),
+        "instructions": " ".join(flag for flag in _FLAGS if flag in words),
         "cores": str(os.cpu_count()),
-        "memory": f"{memory / 2**20:.0f} GiB",
+        "memory": f"{sizes[0] / 2**20:.0f} GiB" if sizes else "unknown",
         "system": _system(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -192,11 +193,8 @@ def prepared(path: str) -> tuple[Path, str]:
     name = "CIFAR-10" if found.is_file() else "synthetic images, 32x32x3"
     target = WORK / f"{'cifar10' if found.is_file() else 'synthetic'}.safetensors"
     if not target.exists():
-        if found.is_file():
-            arrays = read(NpzData(source="npz", path=str(found)))
-        else:
-            arrays = _synthetic()
-        arrays.save(target)
+        stored = NpzData(source="npz", path=str(found))
+        (read(stored) if found.is_file() else _synthetic()).save(target)
     return target, name
 
 
@@ -225,11 +223,9 @@ def finish(part: Part, to: Path | None) -> None:
         part.save(to)
         return
     from rich.console import Console
+    from table import WIDTH, table
 
-    from table import table
-
-    console = Console(width=80, highlight=False)
-    console.print(table([part]))
+    Console(width=WIDTH, highlight=False).print(table([part]))
 
 
 def note(line: str) -> None:

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import torch
 import torchvision
-import torchvision.transforms as T  # noqa: N812
+import torchvision.transforms as T
 from pacing import Windows
 from torchdistill.core.distillation import get_distillation_box
 from torchdistill.misc.log import MetricLogger, SmoothedValue
