@@ -27,8 +27,8 @@ from modelswitch.weighting import resolve
 
 RESNET20 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[3, 3, 3])
 RESNET56 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[9, 9, 9])
-# About 70 thousand parameters in 20 layers.
-SMALL = ResnetModel(family="resnet", widths=[16, 16, 32], blocks=[3, 3, 3])
+# About 70 thousand parameters in 22 layers.
+SMALL = ResnetModel(family="resnet", widths=[16, 16, 32], blocks=[4, 4, 2])
 # About a million parameters.
 LARGE = PlainModel(family="plain", stages=[[64, 64], [128, 128], [256, 256]])
 BATCH = 128

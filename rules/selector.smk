@@ -99,6 +99,8 @@ rule selection_figures:
         [f"{RESULTS}/figures/{item.file}.png" for item in catalogue.selection_figures(FACTS)],
     log:
         f"results/{EXPERIMENT.name}/figures/selection.log",
+    benchmark:
+        f"results/{EXPERIMENT.name}/figures/selection.benchmark.tsv"
     resources:
         runtime=brief_time,
     params:
@@ -127,6 +129,8 @@ rule contact_sheet:
         ),
     log:
         f"results/{EXPERIMENT.name}/figures/contact_sheet.log",
+    benchmark:
+        f"results/{EXPERIMENT.name}/figures/contact_sheet.benchmark.tsv"
     resources:
         runtime=brief_time,
     params:
