@@ -47,11 +47,19 @@ class Program:
         """What the program says about itself, in the first line that it prints."""
         return self._read()
 
-    def run(self, steps: int) -> float:
-        """Seconds that the next ``steps`` steps take."""
+    def start(self, steps: int) -> None:
+        """Begin the next ``steps`` steps."""
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
+
+    def seconds(self) -> float:
+        """Wait for the end of what was begun, and return how long it took."""
         return self._read()
+
+    def run(self, steps: int) -> float:
+        """Seconds that the next ``steps`` steps take."""
+        self.start(steps)
+        return self.seconds()
 
     def _read(self) -> Any:
         line = self._process.stdout.readline()

@@ -1,0 +1,107 @@
+"""Peak resident memory of the training jobs on CIFAR-10.
+
+The workflow's own scripts by their command line, on all of the data, each in a process of its own.
+Epochs are cut to a dozen steps: memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from contestants import BATCH, LARGE, SMALL, VIEWS
+from measure import ROOT, Figure, Part, arguments, finish, note, prepared
+
+from modelswitch import artifacts
+from modelswitch.datasets import ImageArrays, split
+from modelswitch.specs import Augmentation, Hint, Job, ModelSpec, Teacher, Training, Transfer
+
+GOAL = 1.5
+STEPS = 12
+VALIDATION = 0.1
+
+
+def job(lineage: str, model: ModelSpec, **options) -> Job:
+    return Job(
+        dataset="cifar10",
+        branch="seed0",
+        lineage=lineage,
+        model=model,
+        training=Training(epochs=2, batch=BATCH),
+        augmentation=Augmentation(),
+        validation=VALIDATION,
+        **options,
+    )
+
+
+def peak(script: str, job: Job, data: Path, folder: Path, *options: str) -> float:
+    """GiB that a job had in memory at most."""
+    folder.mkdir()
+    outputs = ("model.safetensors", "history.csv", "outputs.safetensors")
+    command = [sys.executable, Path(__file__).with_name("memory_job.py"), str(STEPS)]
+    command += [ROOT / "workflow" / "scripts" / script, "--job", job.canonical()]
+    command += ["--data", data, "--threads", "1", "--gpus", "0", "--resume", folder / "resume"]
+    for name in outputs:
+        command += [f"--{name.split('.')[0]}", folder / name]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([*map(str, command), *options], stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{script}: {(folder / 'log').read_text()[-2000:]}")
+    return usage.ru_maxrss / 2**20
+
+
+def random_responses(path: Path, arrays: ImageArrays, digest: str) -> None:
+    """What a teacher would have answered to all views, for its size alone."""
+    train, _ = split(arrays.train_labels, VALIDATION, 0)
+    logits = torch.randn(VIEWS, len(train), arrays.num_classes).half()
+    passport = {"kind": "responses", "job_digest": digest, "data": arrays.checksum}
+    artifacts.save(path, {"logits": logits}, passport)
+
+
+def main() -> None:
+    args = arguments(__doc__).parse_args()
+    data, name = prepared(args.data)
+    figures = []
+
+    def measured(case: str, *what, **options) -> None:
+        note(f"{case} …")
+        value = peak(*what, **options)
+        figures.append(Figure(case, value, "GiB", goal=GOAL, below=True))
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        first = job("teacher", LARGE)
+        measured("teacher on the labels", "train.py", first, data, folder / "teacher")
+        weights = str(folder / "teacher" / "model.safetensors")
+        guide = Teacher(lineage="teacher", model=LARGE, digest=first.digest)
+        live = job("teacher/student@live", SMALL, transfer=Transfer(), teachers=[guide])
+        options = ("--teachers", weights)
+        measured("student, live teacher", "distil.py", live, data, folder / "live", *options)
+        transfer = Transfer(hint=Hint(mode="joint"))
+        joint = job("teacher/student@joint", SMALL, transfer=transfer, teachers=[guide])
+        measured("the same and a hint", "distil.py", joint, data, folder / "joint", *options)
+        stored = job(
+            "teacher/student@stored",
+            SMALL,
+            transfer=Transfer(views="stored"),
+            teachers=[guide.model_copy(update={"responses": "any"})],
+            stored_views=VIEWS,
+        )
+        answers = folder / "responses.safetensors"
+        random_responses(answers, ImageArrays.load(data), "any")
+        options = ("--responses", str(answers))
+        measured(
+            "student, stored responses", "distil.py", stored, data, folder / "stored", *options
+        )
+    notes = ["teacher of 1.1 M parameters, student of 70 k; the scripts by their command line"]
+    finish(Part("memory", "Peak resident memory of a training job", figures, notes, name), args.to)
+
+
+if __name__ == "__main__":
+    main()
