@@ -34,7 +34,7 @@ def compare(name: str, data: Path, rounds: int) -> tuple[list[float], list[float
     """Images a second side by side and with two threads, and the model's parameters."""
     pair = [program(name, 1, data), program(name, 1, data)]
     alone = [program(name, 2, data)]
-    size = [each.ready()["student"] for each in pair + alone][0]
+    size = [each.ready()["student"] for each in (*pair, *alone)][-1]
     for programs in (pair, alone):
         together(programs, 3)
     both, one = [], []

@@ -206,7 +206,7 @@ def main() -> None:
             for clock in ("wall", "processor"):
                 added = [a[clock] - b[clock] for a, b in zip(ours, theirs, strict=True)]
                 wall = clock == "wall"
-                name = f"{trainings:,} trainings, added" + ("" if wall else ", processor time")
+                name = f"{trainings:,} trainings, " + ("added" if wall else "processor time")
                 options = {"goal": goal, "below": True} if wall else {}
                 figures.append(Figure.of(name, added, "s", **options))
             for name, runs in (("with this workflow", ours), ("plain Snakefile", theirs)):

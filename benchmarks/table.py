@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH = 80
-_COLUMNS = (("figure", 33), ("measured", 14), ("lowest–highest", 14), ("goal", 9), ("verdict", 7))
+_COLUMNS = (("figure", 31), ("measured", 14), ("lowest–highest", 15), ("goal", 8), ("verdict", 7))
 _COLOURS = {"reached": "green", "missed": "bold red", "": ""}
 
 

@@ -15,7 +15,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torchvision.transforms.v2 import functional as transforms
 
 from modelswitch.errors import UserError
 
@@ -98,12 +97,19 @@ def lid(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
     return torch.where(covered, _quantise(colour * shade), images)
 
 
+def _torchvision():
+    """torchvision's image functions; importing them takes a second that many jobs do without."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
+
+
 def gaussian_blur(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
     """torchvision's Gaussian blur, the same for all images."""
     sigma = BLUR_SIGMA * level * min(images.shape[1:3])
     # reflection needs a kernel whose half is shorter than the image
     reach = min(int(np.ceil(3 * sigma)), min(images.shape[1:3]) - 1)
-    blurred = transforms.gaussian_blur(_planes(images), [2 * reach + 1] * 2, [sigma, sigma])
+    blurred = _torchvision().gaussian_blur(_planes(images), [2 * reach + 1] * 2, [sigma, sigma])
     return blurred.permute(0, 2, 3, 1).contiguous()
 
 
@@ -133,7 +139,7 @@ def low_light(images: torch.Tensor, level: float, streams: list) -> torch.Tensor
     planes = _planes(images).float() / 255
     # adjust_brightness knows one and three channels only; brightness does not mix them
     flat = planes.reshape(-1, 1, *planes.shape[2:])
-    dark = transforms.adjust_brightness(flat, 1 - (1 - DARKEST) * level).reshape(planes.shape)
+    dark = _torchvision().adjust_brightness(flat, 1 - (1 - DARKEST) * level).reshape(planes.shape)
     grain = np.stack([rng.standard_normal(images.shape[1:], dtype=np.float32) for rng in streams])
     noise = torch.from_numpy(grain) * (READ_NOISE * level)
     return _quantise((dark.permute(0, 2, 3, 1) + noise) * 255)
@@ -148,7 +154,8 @@ def jpeg(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
     with warnings.catch_warnings():
         # torchvision announces that its codecs will move to another package one day
         warnings.simplefilter("ignore", DeprecationWarning)
-        squeezed = torch.stack([transforms.jpeg(plane.contiguous(), quality) for plane in planes])
+        encode = _torchvision().jpeg
+        squeezed = torch.stack([encode(plane.contiguous(), quality) for plane in planes])
     return squeezed.reshape(_planes(images).shape).permute(0, 2, 3, 1).contiguous()
 
 
