@@ -86,15 +86,13 @@ rule distil:
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
         resume=lambda w: place(w).resume_folder("train"),
-        teachers=lambda w, input: option("--teachers", input.teachers),
-        responses=lambda w, input: option("--responses", input.responses),
-        hint=lambda w, input: option("--hint", input.hint),
-        matched=lambda w, input: option("--matched", input.matched),
+        # One function for all four: Snakemake inspects every function anew for every job.
+        sources=lambda w, input: options(input, "teachers", "responses", "hint", "matched"),
         code=code("distil.py"),
     shell:
         "run_script distil --job {params.job:q} --data {input.data:q} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
-        "{params.teachers:q} {params.responses:q} {params.hint:q} {params.matched:q} "
+        "{params.sources:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
         "> {log:q} 2>&1"
 

@@ -85,9 +85,12 @@ def matched_history(wildcards):
     return [] if matched is None else [matched.file("history.csv")]
 
 
-def option(name, values):
-    """A command-line option with its values, or nothing where there are none."""
-    return [name, *values] if values else []
+def options(files, *names):
+    """A command-line option for each kind of input files, with its files, where there are any."""
+    given = {name: files[name] for name in names if files.get(name)}
+    # A single file is a string, which must not fall apart into letters.
+    lists = {name: [v] if isinstance(v, str) else list(v) for name, v in given.items()}
+    return [word for name, values in lists.items() for word in (f"--{name}", *values)]
 
 
 def more_memory(wildcards, attempt):
