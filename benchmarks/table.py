@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH = 80
-_COLUMNS = (("figure", 31), ("measured", 14), ("lowest–highest", 15), ("goal", 8), ("verdict", 7))
+_COLUMNS = (("figure", 30), ("measured", 14), ("lowest–highest", 15), ("goal", 9), ("verdict", 7))
 _COLOURS = {"reached": "green", "missed": "bold red", "": ""}
 
 
 def _grid() -> Table:
-    grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+    grid = Table(
+        box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0), collapse_padding=True
+    )
     for name, width in _COLUMNS:
         grid.add_column(
             name, width=width, justify="left" if name in ("figure", "verdict") else "right"
