@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from contestants import objective, parameters, session
+from matplotlib.ticker import NullFormatter
 from measure import ROOT, WORK, Figure, Part, arguments, finish, note, prepared, take_one_core
 from torch import nn
 
@@ -20,7 +21,7 @@ from modelswitch.specs import ModelSpec, PlainModel
 from modelswitch.texts import round_amount
 
 IMAGES = (2_560, 5_120, 10_240, 20_480, 40_960)
-WIDTHS = (8, 16, 24, 32, 48, 64)
+WIDTHS = (8, 12, 16, 24, 32, 48)
 SUBSET = 2_560
 STRAIGHT = 0.98
 
@@ -83,6 +84,10 @@ def draw(panels: list[tuple[str, str, list[float], list[list[float]]]]):
         text = f"slope {exponent:.2f}\nR² {straight:.3f}"
         panel.text(0.05, 0.95, text, transform=panel.transAxes, va="top", fontsize=6.5)
         panel.set_xlabel(label)
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+        if max(sizes) < 100 * min(sizes):
+            panel.set_xticks(sizes[::2])  # decades alone would leave a tick or two
         panel.xaxis.set_major_formatter(lambda value, _: round_amount(value))
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes[0].set_ylabel("seconds an epoch")
