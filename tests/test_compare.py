@@ -57,7 +57,18 @@ def test_what_only_one_run_has_is_listed(tmp_path):
     assert compare.compare(first, second) == []
 
 
-def test_a_folder_without_results_is_named(tmp_path):
+def test_seeds_that_only_one_run_has_are_listed(tmp_path):
+    first = run(tmp_path / "a", {0: 0.8, 1: 0.7, 2: 0.9})
+    second = run(tmp_path / "b", {0: 0.9})
+    assert compare.only_in_one(first, second) == (["teacher (seed 1, 2)"], [])
+
+
+def test_a_folder_or_configuration_without_results_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("name: study\n")
+    for where, said in (("x", "x: no such folder"), ("c.yaml", "c.yaml: no folder results/study")):
+        with pytest.raises(UserError, match=said):
+            compare.tables_of(where)
     with pytest.raises(UserError, match=r"no tables/models\.csv there"):
         compare.tables_of(str(tmp_path))
 

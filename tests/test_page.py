@@ -63,6 +63,20 @@ def test_every_column_can_be_sorted(html):
     assert body.count("<td") == body.count("data-key=")
 
 
+def test_numbers_are_sorted_as_numbers_whatever_is_shown(html):
+    """An interval sorts by its mean, an abbreviated size by the whole number, a dash comes last."""
+    table = html[html.index("<h3>Chains") : html.index("<figure")]
+    cells = re.findall(r'<td class="number[^"]*" data-key="([^"]*)">([^<]*)<', table)
+    shown = {text: key for key, text in cells}
+    assert {"559 k", "68.8 k", "–"} <= set(shown)
+    assert float(shown["559 k"]) == 559_000
+    assert shown["–"] == ""
+    intervals = [(float(key), text) for key, text in cells if "±" in text]
+    assert intervals
+    for key, text in intervals:
+        assert 100 * key == pytest.approx(float(text.split("±")[0]), abs=0.051)
+
+
 def test_every_figure_of_the_catalogue_has_a_caption_file():
     names = {
         item.name for item in (*catalogue.FIGURES, catalogue.SELECTION, catalogue.CONTACT_SHEET)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tidy_examples
 import torch
@@ -109,6 +110,36 @@ def test_a_search_shows_nothing_of_the_test_set(tmp_path, monkeypatch):
         assert "A search: everything here is measured on validation images." in said
         assert "validation accuracy %" in said
         assert not re.search(r"test accuracy|, test\b|\(test\)", said), path
+
+
+def test_the_page_says_what_is_missing(tmp_path, monkeypatch):
+    """Models on the way, single seeds of one modality, selectors and their figures."""
+    monkeypatch.chdir(tmp_path)
+    values = copy.deepcopy(EXPERIMENT) | {"claims": {}}
+    values["data"] = {"source": "eyes"}
+    values["selector"] = {"selectors": {"mms": {"recognisers": "direct"}}}
+    experiment = load(values)
+    report = Report(experiment, ROOT / "workflow/report")
+    tidy_examples.write(report.tables, images=60, epochs=2)
+    models = pd.read_csv(report.tables / "models.csv")
+    models = pd.concat([models.assign(dataset=name) for name in experiment.datasets])
+    gone = (models["dataset"] == "iris") & (models["lineage"] == "student") & (models["seed"] == 1)
+    gone |= models["lineage"] == "teacher/middle@kd"
+    models[~gone].to_csv(report.tables / "models.csv", index=False)
+    report.write_figures()
+    report.write_page()
+    said = (report.folder / "summary.md").read_text()
+    assert re.findall(r"\*\*Missing.\*\* (.*)", said) == [
+        "Model teacher/middle@kd on periocular: no results.",
+        "Model teacher/middle@kd on iris: no results.",
+        "Chain scratch (student) on iris: no seed 1.",
+        "Selector mms: no results.",
+        *(
+            f"Figure Selecting a modality, mms, {side}: not drawn, for want of results."
+            for side in ("periocular", "iris", "both")
+        ),
+        "Figure Degraded images: not drawn, for want of results.",
+    ]
 
 
 def test_a_search_has_the_same_trainings_as_the_study_behind_it():

@@ -50,8 +50,8 @@ def test_the_teacher_stands_beside_its_student_from_scratch(few, tmp_path):
     rows = {row["chain"]: row for row in sheet.rows}
     assert rows["chain"]["scratch_accuracy"] == pytest.approx(accuracy["student"])
     assert math.isnan(rows["scratch"]["scratch_accuracy"])
-    assert f"teacher reaches {100 * accuracy['teacher']:.1f} ±" in sheet.note
-    assert f"student from scratch {100 * accuracy['student']:.1f} ±" in sheet.note
+    assert f"First model teacher: {100 * accuracy['teacher']:.1f} ±" in sheet.note
+    assert f"student from scratch: {100 * accuracy['student']:.1f} ±" in sheet.note
     assert not sheet.warnings
 
     tidy_examples.write(tmp_path, images=100, epochs=2)
@@ -59,7 +59,7 @@ def test_the_teacher_stands_beside_its_student_from_scratch(few, tmp_path):
     models.loc[models["lineage"] == "teacher", "accuracy"] -= 0.2
     models.to_csv(tmp_path / "models.csv", index=False)
     [warning] = summaries.chains(tidy.Tables(tmp_path)).warnings
-    assert "no better than its student from scratch: teacher reaches" in warning
+    assert "no better than its student from scratch: First model teacher:" in warning
 
 
 def test_rules_are_compared_with_fixed_and_corrected(rules):
@@ -159,7 +159,8 @@ def test_markdown_and_csv_have_every_row(few, tmp_path):
 
 def test_missing_parts_are_named(few):
     chains = {"chain": "teacher/middle@kd/student@kd", "long": "teacher/large@kd/student@kd"}
-    lines = summaries.missing(few, chains, [0, 1, 2, 3])
+    named = {f"Chain {label}": lineage for label, lineage in chains.items()}
+    lines = summaries.missing(few, named, [0, 1, 2, 3], ["pictures"])
     assert lines == [
         "Chain chain (teacher/middle@kd/student@kd): no seed 3.",
         "Chain long (teacher/large@kd/student@kd): no results.",

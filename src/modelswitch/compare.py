@@ -29,8 +29,12 @@ def tables_of(where: str) -> tidy.Tables:
     for folder in (path / "tables", path):
         if (folder / "models.csv").is_file():
             return tidy.Tables(folder)
+    if not path.exists():
+        place = f"{where}: no such folder" if str(path) == where else f"{where}: no folder {path}"
+    else:
+        place = f"{where}: no tables/models.csv there"
     raise UserError(
-        f"{where}: no tables/models.csv there; give a results folder, a folder with tables, or a "
+        f"{place}; give a results folder, a folder with tables, or a "
         "configuration that has been run"
     )
 
@@ -94,12 +98,26 @@ def moves(row: dict) -> bool:
 
 
 def only_in_one(first: tidy.Tables, second: tidy.Tables) -> tuple[list[str], list[str]]:
-    """Lineages that only the first, and only the second has."""
-    lineages = [list(dict.fromkeys(tables.models["lineage"])) for tables in (first, second)]
-    return (
-        [lineage for lineage in lineages[0] if lineage not in lineages[1]],
-        [lineage for lineage in lineages[1] if lineage not in lineages[0]],
-    )
+    """Lineages that only the first, and only the second has, or of which it has more seeds."""
+    seeds = [
+        {
+            lineage: set(map(int, rows["seed"]))
+            for lineage, rows in tables.models.groupby("lineage", sort=False)
+        }
+        for tables in (first, second)
+    ]
+
+    def extra(own: dict[str, set[int]], other: dict[str, set[int]]) -> list[str]:
+        found = []
+        for lineage, has in own.items():
+            more = sorted(has - other.get(lineage, set()))
+            if lineage not in other:
+                found.append(lineage)
+            elif more:
+                found.append(f"{lineage} (seed {', '.join(map(str, more))})")
+        return found
+
+    return extra(seeds[0], seeds[1]), extra(seeds[1], seeds[0])
 
 
 def configuration_changes(first: tidy.Tables, second: tidy.Tables) -> list[str]:
@@ -144,12 +162,12 @@ def sheet(rows: list[dict]) -> Sheet:
         Shown("second", scaled("second"), lambda r: r["second"]),
         Shown("difference", scaled("difference", "+"), lambda r: r["difference"]),
         Shown("95 % interval", interval, lambda r: r["low"], brief=False),
-        number("of an interval", "moved", "{:+.1f}"),
+        number("intervals", "moved", "{:+.1f}"),
         number("paired seeds", "paired_seeds", "{:.0f}", brief=False),
     ]  # fmt: skip
     return Sheet(
         "comparison", "Comparison", RUN, ordered, columns,
-        note="Second minus first. Of an interval: the difference in half-widths of its 95 % t "
+        note="Second minus first. Intervals: the difference in half-widths of its 95 % t "
         "interval (paired by seed where both have the same seeds, Welch's otherwise); beyond ±1 it "
         "is more than the seeds explain. Nothing there: no interval, because there is one seed or "
         "because all seeds agree.",

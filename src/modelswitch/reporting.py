@@ -54,7 +54,7 @@ class Report:
     def write_page(self) -> None:
         """Single tables as HTML, the page and the summary."""
         templates = page.Templates(self._templates)
-        items = catalogue.all_figures(self.facts)
+        items = [item for item in catalogue.all_figures(self.facts) if self._drawn(item)]
         made = {sheet.name: sheet for sheet in self._sheets}
         for item in catalogue.tables(self.facts):
             sheet = made.get(item.name) or Sheet(
@@ -101,8 +101,26 @@ class Report:
 
     @property
     def _missing(self) -> list[str]:
-        chains = {label: str(lineage) for label, lineage in self.experiment.lineages.items()}
-        return summaries.missing(self._tidy, chains, self.experiment.seeds)
+        ends = {f"Chain {label}": str(end) for label, end in self.experiment.lineages.items()}
+        above = (str(a) for end in self.experiment.lineages.values() for a in end.ancestors())
+        on_the_way = {
+            f"Model {lineage}": lineage for lineage in above if lineage not in ends.values()
+        }
+        lines = summaries.missing(
+            self._tidy,
+            on_the_way | ends,
+            self.experiment.seeds,
+            self.facts.datasets,
+            self.facts.selectors,
+        )
+        undrawn = [item for item in catalogue.all_figures(self.facts) if not self._drawn(item)]
+        return lines + [
+            f"Figure {item.heading}: not drawn, for want of results." for item in undrawn
+        ]
+
+    def _drawn(self, item: catalogue.Item) -> bool:
+        """Whether a figure is there: those of selectors are drawn by jobs of their own."""
+        return any((self.figures / f"{item.file}.{kind}").exists() for kind in figures.FORMATS)
 
     @property
     def _configuration(self) -> str:

@@ -26,7 +26,9 @@ def main() -> None:
     moved = [row for row in rows if compare.moves(row)]
     sheet = compare.sheet(rows if args.all else moved)
     console = Console(width=80, highlight=False)
-    if args.markdown:
+    if not sheet.rows:
+        pass  # what follows says that nothing moved
+    elif args.markdown:
         print(sheet.markdown(), sheet.note, sep="\n\n")
     else:
         console.print(sheet.terminal())
