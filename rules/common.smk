@@ -1,8 +1,12 @@
+import os
+import secrets
 import shlex
 import sys
 from pathlib import Path
 
-from modelswitch import checks, configuration_file
+from snakemake_interface_executor_plugins.settings import ExecMode
+
+from modelswitch import checks, configuration_file, warm
 from modelswitch.config import load
 from modelswitch.data_specs import input_files
 from modelswitch.digests import code_digest
@@ -12,11 +16,24 @@ from modelswitch.lineage import BRANCH, ONE_STEP, SEVERAL_STEPS, ANY_LINEAGE, NA
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 
+# Jobs that this Snakemake runs itself start warm, see modelswitch.warm. Those of a cluster are run
+# by another Snakemake, whose mode is not the default one; those in a container or in an environment
+# of their own have nothing in common.
+STARTS_WARM = (
+    os.environ.get("MODELSWITCH_WARM") != "0"
+    and workflow.exec_mode == ExecMode.DEFAULT
+    and not workflow.deployment_settings.deployment_method
+)
+START = [sys.executable]
+if STARTS_WARM:
+    server = f"modelswitch-{os.getpid()}-{secrets.token_hex(8)}"
+    START += ["-I", "-S", "-E", warm.__file__, server, str(os.getpid())]
+
 # A prefix and no parameter of rules: a clone or an environment that has moved is no change.
 # Snakemake formats it, so its braces are double.
 shell.prefix(
     "run_script() {{ "
-    + shlex.quote(sys.executable)
+    + shlex.join(START).replace("{", "{{").replace("}", "}}")
     + " "
     + shlex.quote(f"{SCRIPTS}/")
     + '"$1".py "${{@:2}}"; }}; '

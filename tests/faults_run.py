@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "config" / "test" / "faults.yaml"
 # Scripts that train; the others are over in a moment.
-TRAINING = ("train.py", "hint.py", "distil.py", "selector.py")
+TRAINING = ("train.py", "hint.py", "distil.py", "train_selector.py")
 
 
 def command(folder: Path, *extra: str, config: Path = CONFIG, target: str = "models") -> list[str]:
@@ -73,9 +73,28 @@ def trainings(folder: Path) -> list[int]:
         with contextlib.suppress(OSError):
             arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             # Their shells have the command as one argument; the process itself has it second.
-            if len(arguments) < 2 or Path(arguments[1]).name not in TRAINING:
+            names = {Path(argument).name for argument in arguments[1:2]}
+            # One that was started warm is called after its script, in the 15 letters that fit.
+            names.add((entry / "comm").read_text().strip())
+            if names.isdisjoint({*TRAINING, *(name[:15] for name in TRAINING)}):
                 continue
             if (entry / "cwd").resolve() == folder.resolve():
+                found.append(int(entry.name))
+    return found
+
+
+def servers(folder: Path) -> list[int]:
+    """Process ids of the servers that trainings of ``folder`` are forked from."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if b"--serve" not in (entry / "cmdline").read_bytes().split(b"\0"):
+                continue
+            # Its children have its command line, and a name of their own.
+            is_child = (entry / "comm").read_text().strip().endswith(".py")
+            if not is_child and (entry / "cwd").resolve() == folder.resolve():
                 found.append(int(entry.name))
     return found
 

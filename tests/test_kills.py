@@ -1,4 +1,5 @@
-"""Trainings and Snakemake are killed at random moments; nothing of the result changes."""
+"""Trainings, Snakemake and what it starts them from are killed at random moments; nothing of the
+result changes."""
 
 import contextlib
 import itertools
@@ -8,7 +9,7 @@ import signal
 import time
 
 import pytest
-from faults_run import files, finish, leftovers, resumed, start, stop, trainings, weights
+from faults_run import files, finish, leftovers, resumed, servers, start, stop, trainings, weights
 
 KILLS = 20
 
@@ -27,13 +28,14 @@ def run_and_kill(folder, moments, killed, resumes):
             running = trainings(folder)
             if not running or sum(killed.values()) >= KILLS or not moment(folder):
                 continue
-            if moments.random() < 0.3:
-                process.kill()
-                killed["Snakemake"] += 1
-            else:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(moments.choice(running), signal.SIGKILL)
-                    killed["training"] += 1
+            victim = moments.choices(list(killed), weights=(5, 3, 2))[0]
+            with contextlib.suppress(ProcessLookupError, IndexError):
+                if victim == "Snakemake":
+                    process.kill()
+                else:
+                    found = running if victim == "training" else servers(folder)
+                    os.kill(moments.choice(found), signal.SIGKILL)
+                killed[victim] += 1
             moment = next_moment(moments)
         return process.wait()
     except BaseException:
@@ -59,7 +61,7 @@ def next_moment(moments):
 @pytest.mark.slow
 def test_killed_at_random_moments_the_weights_are_the_same(uninterrupted, tmp_path, capsys):
     moments = random.Random(20)
-    killed, resumes, compared = {"training": 0, "Snakemake": 0}, set(), 0
+    killed, resumes, compared = {"training": 0, "Snakemake": 0, "server": 0}, set(), 0
     for turn in itertools.count():
         folder = tmp_path / f"run{turn}"
         while run_and_kill(folder, moments, killed, resumes) != 0:
@@ -74,6 +76,7 @@ def test_killed_at_random_moments_the_weights_are_the_same(uninterrupted, tmp_pa
     with capsys.disabled():
         print(
             f"\n{sum(killed.values())} kills with SIGKILL ({killed['training']} of trainings, "
-            f"{killed['Snakemake']} of Snakemake), {len(resumes)} resumes, "
+            f"{killed['Snakemake']} of Snakemake, {killed['server']} of servers), "
+            f"{len(resumes)} resumes, "
             f"{compared} weight files compared: all the same to the bit"
         )

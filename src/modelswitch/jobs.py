@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -281,6 +282,20 @@ def write_history(path: str, history: list[dict[str, float]], stage: str) -> Non
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _used() -> dict[str, float]:
+    """What this process has used of the machine so far.
+
+    Snakemake's benchmark files cannot say it for a job that was started warm: they look at the
+    process that waits for it.
+    """
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return {
+        "processor_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_memory_mb": kilobytes / 1024,
+    }
+
+
 def write_model(
     session: Session,
     model: nn.Module,
@@ -295,6 +310,7 @@ def write_model(
     entries = {"epochs": len(history), "precision": str(dtype).removeprefix("torch.")}
     outputs = session.outputs(model) | (extra_outputs or {})
     measured = {"train_seconds": seconds, "evaluation_seconds": time.perf_counter() - start}
+    measured |= _used()
     artifacts.save(args.outputs, outputs, session.passport("outputs", **entries, **measured))
     write_history(args.history, history, "train")
     # Nothing measured goes into the weight file: equal trainings give equal bytes.

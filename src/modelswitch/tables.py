@@ -67,6 +67,8 @@ class Stored:
             tensors, passport = self._outputs[place]
             fixed = self._key(place) | self._origin(place) | self._size(place)
             fixed |= {key: passport[key] for key in ("epochs", "train_seconds", "precision")}
+            # Results from before these were recorded stay readable.
+            fixed |= {key: passport.get(key) for key in ("processor_seconds", "peak_memory_mb")}
             for split in self.splits:
                 if f"{split}.logits" in tensors:
                     rows.append(fixed | {"split": split} | self._measured(place, split))

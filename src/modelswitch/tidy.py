@@ -70,6 +70,8 @@ SCHEMAS = {
             latency_ms? | number | median time for one image on one CPU thread, milliseconds
             epochs? | integer | epochs of the last training
             train_seconds? | number | wall-clock time of its training, seconds
+            processor_seconds? | number | processor time of the process that ended its training, all threads, seconds
+            peak_memory_mb? | number | largest resident memory of that process, MiB
             precision? | text | `float32` or `bfloat16`
             rule? | text | rule that weights soft against hard loss for each sample; empty for a first model
             delta? | number | shift of the soft loss's weight, for rules that have one
