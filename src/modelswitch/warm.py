@@ -183,10 +183,12 @@ def _import() -> None:
     import threading
 
     import numpy  # noqa: F401
-    import pydantic  # noqa: F401
+    import pydantic
     import safetensors.torch  # noqa: F401
     import torch  # noqa: F401
 
+    # Its parts are imported when they are first used.
+    pydantic.create_model("Model")
     # A fork has but one thread, and what the others held stays locked in it.
     if threading.active_count() > 1:
         os._exit(1)
