@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import slurm_cluster
-from faults_run import ROOT, files, leftovers, resumed, start, stop, trainings, weights
+from faults_run import ROOT, files, leftovers, resumed, servers, start, stop, trainings, weights
 
 pytestmark = pytest.mark.skipif(
     slurm_cluster.why_not() is not None, reason=str(slurm_cluster.why_not())
@@ -91,6 +91,7 @@ def test_cancelled_and_requeued_trainings_resume_to_the_same_bits(
             assert time.monotonic() < deadline, (folder / "snakemake.out").read_text()[-5000:]
             time.sleep(0.05)
             resumes.update(resumed(folder))
+            assert servers(folder) == [], "a job of the cluster has left a process behind"
             running = {pid: environment_of(pid) for pid in trainings(folder)}
             devices = [e.get("CUDA_VISIBLE_DEVICES") for e in running.values() if e]
             assert len(set(devices)) == len(devices), "two trainings on one GPU"
