@@ -1,6 +1,8 @@
 """Trainings as Snakemake starts them: what a result depends on, and on what it does not."""
 
 import csv
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from modelswitch import artifacts, jobs
 from modelswitch.config import load
 from modelswitch.datasets import fold_of
+from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import Branch, Lineage, Place
 from modelswitch.tables import Stored
@@ -338,3 +341,24 @@ def test_a_loss_that_is_no_number_writes_nothing(tmp_path):
     for part in ("epoch 1", "step", "learning rate"):
         assert part in line
     assert not (tmp_path / "model").exists()
+
+
+def test_resume_files_are_kept_where_the_clock_was_set_back(tmp_path, monkeypatch):
+    kept = tmp_path / "resume" / "resume0.safetensors"
+    for seconds_back, left in ((3600, True), (0, False)):
+        with jobs.undisturbed(str(tmp_path / "resume")):
+            kept.touch()
+            now = jobs.time.time() - seconds_back
+            monkeypatch.setattr(jobs.time, "time", lambda now=now: now)
+        monkeypatch.undo()
+        assert kept.exists() == left
+
+
+def test_a_file_from_the_future_is_refused_with_what_mends_it(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    jobs.refuse_future(path)
+    ahead = time.time() + 3600
+    os.utime(path, (ahead, ahead))
+    with pytest.raises(UserError, match=r"model\.safetensors: dated 60 minutes.*--touch"):
+        jobs.refuse_future(path)
