@@ -12,7 +12,10 @@ FIGURES = catalogue.figures(FACTS)
 FROM_SELECTOR = [item for item in catalogue.all_figures(FACTS) if item not in FIGURES]
 TIDY = ["models.csv", "history.csv", "predictions.parquet", "weights.csv", "responses.csv"]
 COMMAND = " ".join(
-    ["snakemake --cores all --configfile", *(os.path.relpath(path) for path in workflow.configfiles)]
+    [
+        "snakemake --cores all --configfile",
+        *(os.path.relpath(path) for path in workflow.configfiles),
+    ]
 )
 
 

@@ -142,6 +142,18 @@ def test_the_page_says_what_is_missing(tmp_path, monkeypatch):
     ]
 
 
+def test_a_run_that_was_stopped_before_sizes_were_measured_has_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = load(EXPERIMENT | {"data": {"source": "digits", "name": "pictures"}})
+    store(experiment, tmp_path)
+    (tmp_path / "results/study/pictures/models.json").unlink()
+    report = Report(experiment, ROOT / "workflow/report")
+    report.write_tables()
+    models = tidy.Tables(report.tables).models
+    assert (models["parameters"] > 0).all()
+    assert models["latency_ms"].isna().all()
+
+
 def test_a_search_has_the_same_trainings_as_the_study_behind_it():
     study, search = Graph(load(EXPERIMENT)), Graph(searched())
     for place in study.all_places():

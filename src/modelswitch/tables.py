@@ -4,6 +4,7 @@ One row of ``models`` is one model of one seed on one split. What each column me
 docs/tables.md.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from modelswitch import artifacts, evaluation
 from modelswitch.config import Experiment
 from modelswitch.graph import Graph
 from modelswitch.lineage import Lineage, Place
+from modelswitch.model_checks import model_costs
 from modelswitch.objectives.distillation import WEIGHT_BINS
 
 
@@ -42,9 +44,8 @@ class Stored:
             for place in self.places
         }
         self._costs = {
-            dataset: json.loads(path.read_text(encoding="utf-8"))
-            for dataset in experiment.datasets
-            if (path := self.root / f"results/{experiment.name}/{dataset}/models.json").exists()
+            dataset: self._costs_on(dataset)
+            for dataset in dict.fromkeys(place.dataset for place in self.places)
         }
         self._labels: dict[Lineage, list[str]] = {}
         for label, lineage in experiment.lineages.items():
@@ -52,6 +53,17 @@ class Stored:
 
     def _path(self, place: Place, name: str) -> Path:
         return self.root / place.file(name)
+
+    def _costs_on(self, dataset: str) -> dict[str, dict]:
+        """Sizes of the models; of a run that was stopped before it measured them, all but latency.
+
+        That job waits until it has the machine to itself, so a stopped run often lacks it.
+        """
+        path = self.root / f"results/{self.experiment.name}/{dataset}/models.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+        costs = model_costs(self.experiment, dataset)
+        return {name: dataclasses.asdict(cost) for name, cost in costs.items()}
 
     def _key(self, place: Place) -> dict[str, object]:
         return {
