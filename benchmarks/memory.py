@@ -39,7 +39,7 @@ def job(lineage: str, model: ModelSpec, **options) -> Job:
 
 
 def peak(script: str, job: Job, data: Path, folder: Path, *options: str) -> float:
-    """GiB that a job had in memory at most."""
+    """GB that a job had in memory at most."""
     folder.mkdir()
     outputs = ("model.safetensors", "history.csv", "outputs.safetensors")
     command = [sys.executable, Path(__file__).with_name("memory_job.py"), str(STEPS)]
@@ -53,7 +53,7 @@ def peak(script: str, job: Job, data: Path, folder: Path, *options: str) -> floa
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{script}: {(folder / 'log').read_text()[-2000:]}")
-    return usage.ru_maxrss / 2**20
+    return 1024 * usage.ru_maxrss / 1e9
 
 
 def random_responses(path: Path, arrays: ImageArrays, digest: str) -> None:
@@ -72,7 +72,7 @@ def main() -> None:
     def measured(case: str, *what, **options) -> None:
         note(f"{case} …")
         value = peak(*what, **options)
-        figures.append(Figure(case, value, "GiB", goal=GOAL, below=True))
+        figures.append(Figure(case, value, "GB", goal=GOAL, below=True))
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

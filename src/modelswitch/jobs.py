@@ -114,7 +114,6 @@ class Session:
         device: str = "cpu",
         resume: Path | None = None,
     ) -> None:
-        keep_freed_memory()
         torch.set_num_threads(threads)
         precision.make_deterministic()
         self.job = job
@@ -216,9 +215,12 @@ class Session:
             resume = ResumeFiles(self.resume, digest(" ".join(parts)), report)
 
         def run() -> list[dict[str, float]]:
+            views = self.views(stage, training)
+            # Not earlier, for what reading the data took for a moment can go back.
+            keep_freed_memory()
             return train(
                 objective,
-                self.views(stage, training),
+                views,
                 training,
                 device=self.device,
                 epoch_seed=lambda epoch: self.seed(stage, "epoch", epoch),
