@@ -91,11 +91,17 @@ def test_sgd_is_nesterov_momentum_with_weight_decay():
 def test_the_compiler_is_not_imported():
     """It takes as long to import as torch, which every one of many small jobs would pay."""
     source = """
-import sys, test_training
+import sys, test_training, torch
 from modelswitch import precision
+from modelswitch.resume import flatten, restore
+from modelswitch.specs import Training
+from modelswitch.training import make_optimizer
 precision.make_deterministic()
-for optimizer in ("sgd", "adamw"):
-    test_training.run(optimizer=optimizer)
+for name in ("sgd", "adamw"):
+    test_training.run(optimizer=name)
+    model = torch.nn.Linear(1, 1)
+    optimizer = make_optimizer(model, Training(optimizer=name))
+    restore(model, optimizer, flatten(model, optimizer))
 sys.exit("torch._dynamo" in sys.modules)
 """
     here = Path(__file__).parent
