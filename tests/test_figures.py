@@ -107,6 +107,13 @@ def test_what_has_no_table_has_no_figure(tmp_path):
     assert [item.name for item in items] == ["chains", "size", "differences"]
 
 
+def test_a_data_set_that_has_no_results_yet_has_figures_that_say_so(tmp_path):
+    tables = tidy.Tables(tidy_examples.write(tmp_path, images=60, epochs=2))
+    [item, *_] = catalogue.figures(catalogue.Facts(datasets=("other", "pictures")))
+    [path] = figures.draw_all(tables, [item], tmp_path, ["png"])
+    assert path.name == "chains-other.png"
+
+
 def test_selection_figures(tmp_path):
     tables = tidy.Tables(tidy_examples.write_selection(tmp_path))
     items = catalogue.selection_figures(

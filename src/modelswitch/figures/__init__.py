@@ -30,7 +30,11 @@ def draw_all(
         for item in items:
             module, function = item.draw.split(":")
             draw = getattr(modules[module], function)
-            figure = draw(tables.of(item.dataset) if item.dataset else tables, *item.arguments)
+            part = tables.of(item.dataset) if item.dataset else tables
+            if item.dataset and part.models.empty:
+                figure = style.message(f"No results on {item.dataset} yet.")
+            else:
+                figure = draw(part, *item.arguments)
             style.save(figure, Path(folder), item.file, formats)
             written += [Path(folder) / f"{item.file}.{kind}" for kind in formats]
     return written
