@@ -36,7 +36,7 @@ test: $(VENV)/test.stamp ## every check: formatters, linters, snakemake --lint, 
 check: # what `test` runs, in an environment that is there
 	ruff format --check .
 	ruff check .
-	snakefmt --check Snakefile rules
+	snakefmt --check Snakefile rules workflow
 	snakemake --lint --configfile config/digits.yaml
 	python -m pytest
 
@@ -52,7 +52,7 @@ report: run ## CONFIG's results as one HTML file, beside them, to open in any br
 	@echo "results/$(NAME)/report.html"
 
 format: $(VENV)/test.stamp ## put the code into its standard form
-	@$(BIN)/ruff check --fix -q . && $(BIN)/ruff format -q . && $(BIN)/snakefmt Snakefile rules
+	@$(BIN)/ruff check --fix -q . && $(BIN)/ruff format -q . && $(BIN)/snakefmt Snakefile rules workflow
 
 bench: $(VENV)/run.stamp ## the benchmarks as one table; ONLY=step,planning for single parts
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/bench.py --only "$(ONLY)" $(BENCH)

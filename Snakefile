@@ -7,6 +7,7 @@ container: "docker://python:3.11-slim"
 
 
 include: "rules/common.smk"
+include: "rules/start.smk"
 include: "rules/data.smk"
 include: "rules/chain.smk"
 include: "rules/responses.smk"
@@ -19,14 +20,10 @@ if EXPERIMENT.selector:
     include: "rules/selector.smk"
 
 
-localrules:
-    all,
-    models,
-
-
 rule all:
     default_target: True
     input:
         rules.models.input,
         rules.results.output,
         rules.selector.input if EXPERIMENT.selector else [],
+    localrule: True

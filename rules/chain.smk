@@ -101,3 +101,4 @@ rule distil:
 rule models:
     input:
         [place.file("outputs.safetensors") for place in GRAPH.models()],
+    localrule: True

@@ -1,12 +1,7 @@
-import os
-import secrets
-import shlex
 import sys
 from pathlib import Path
 
-from snakemake_interface_executor_plugins.settings import ExecMode
-
-from modelswitch import checks, configuration_file, warm
+from modelswitch import checks, configuration_file
 from modelswitch.config import load
 from modelswitch.data_specs import input_files
 from modelswitch.digests import code_digest
@@ -14,33 +9,12 @@ from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
 from modelswitch.lineage import BRANCH, ONE_STEP, SEVERAL_STEPS, ANY_LINEAGE, NAME
 
-SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
-
-# Jobs that this Snakemake runs itself start warm, see modelswitch.warm. Those of a cluster are run
-# by another Snakemake, whose mode is not the default one; those in a container or in an environment
-# of their own have nothing in common.
-STARTS_WARM = (
-    os.environ.get("MODELSWITCH_WARM") != "0"
-    and workflow.exec_mode == ExecMode.DEFAULT
-    and not workflow.deployment_settings.deployment_method
-)
-START = [sys.executable]
-if STARTS_WARM:
-    server = f"modelswitch-{os.getpid()}-{secrets.token_hex(8)}"
-    START += ["-I", "-S", "-E", warm.__file__, server, str(os.getpid())]
-
-# A prefix and no parameter of rules: a clone or an environment that has moved is no change.
-# Snakemake formats it, so its braces are double.
-shell.prefix(
-    "run_script() {{ "
-    + shlex.join(START).replace("{", "{{").replace("}", "}}")
-    + " "
-    + shlex.quote(f"{SCRIPTS}/")
-    + '"$1".py "${{@:2}}"; }}; '
-)
+# Of this file and not of workflow.basedir, for another workflow may use this one as a module.
+PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
+SCRIPTS = PROJECT / "workflow" / "scripts"
 
 if not config:
-    examples = sorted(p.name for p in (Path(workflow.basedir) / "config").glob("*.yaml"))
+    examples = sorted(p.name for p in (PROJECT / "config").glob("*.yaml"))
     fail(f"no configuration; use --configfile config/<one of {', '.join(examples)}>")
 
 # What reads stored results alone has to work where the data is not. While the workflow is parsed

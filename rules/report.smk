@@ -6,16 +6,20 @@ from modelswitch import catalogue
 from modelswitch.specs import digest
 
 RESULTS = f"results/{EXPERIMENT.name}"
-CAPTIONS = Path(workflow.basedir) / "workflow" / "report"
+CAPTIONS = PROJECT / "workflow" / "report"
 FACTS = catalogue.facts_of(EXPERIMENT)
 FIGURES = catalogue.figures(FACTS)
 FROM_SELECTOR = [item for item in catalogue.all_figures(FACTS) if item not in FIGURES]
 TIDY = ["models.csv", "history.csv", "predictions.parquet", "weights.csv", "responses.csv"]
-COMMAND = " ".join(
-    [
-        "snakemake --cores all --configfile",
-        *(os.path.relpath(path) for path in workflow.configfiles),
-    ]
+# For the page to tell. No parameter of rules: results are the same whichever command made them.
+os.environ.update(
+    MODELSWITCH_COMMAND=" ".join(
+        [
+            "snakemake --cores all",
+            "--configfile" if workflow.configfiles else f"--snakefile {workflow.main_snakefile}",
+            *map(str, workflow.configfiles),
+        ]
+    ).replace(f"{Path.cwd()}/", "")
 )
 
 
@@ -39,7 +43,7 @@ rule measure_models:
         experiment=measured,
         code=code("measure.py"),
     shell:
-        "run_script measure --experiment {params.experiment:q} "
+        "on_one_thread run_script measure --experiment {params.experiment:q} "
         "--dataset {wildcards.dataset:q} --costs {output:q} > {log:q} 2>&1"
 
 
@@ -87,12 +91,10 @@ rule results:
         runtime=brief_time,
     params:
         experiment=CONFIGURATION,
-        command=COMMAND,
         code=code("report.py"),
         templates=digest("".join(path.read_text() for path in sorted(CAPTIONS.iterdir()))),
     shell:
-        "run_script report --experiment {params.experiment:q} "
-        "--command {params.command:q} > {log:q} 2>&1"
+        "run_script report --experiment {params.experiment:q} > {log:q} 2>&1"
 
 
 # The next three take whatever is stored and ask for no file, so they train nothing, not even in a
@@ -123,7 +125,5 @@ rule page:
     localrule: True
     params:
         experiment=CONFIGURATION,
-        command=COMMAND,
     shell:
-        "run_script report --experiment {params.experiment:q} --command {params.command:q} 2>&1 "
-        "| tee {log:q}"
+        "run_script report --experiment {params.experiment:q} 2>&1 | tee {log:q}"

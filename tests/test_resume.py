@@ -14,7 +14,7 @@ import pytest
 import script_runs
 import torch
 
-from modelswitch import artifacts
+from modelswitch import artifacts, training
 from modelswitch.config import load
 from modelswitch.digests import code_digest
 from modelswitch.graph import Graph
@@ -47,10 +47,10 @@ EXPERIMENT = {
 class Workplace:
     """The arguments of every kind of training, with outputs in a folder of choice."""
 
-    def __init__(self, folder: Path, **training) -> None:
+    def __init__(self, folder: Path, **changes) -> None:
         self.folder = folder
-        training = EXPERIMENT["training"] | training
-        self.graph = Graph(load(EXPERIMENT | {"training": training}))
+        changed = EXPERIMENT["training"] | changes
+        self.graph = Graph(load(EXPERIMENT | {"training": changed}))
         self.data = folder / "data.safetensors"
 
     def place(self, lineage: str) -> Place:
@@ -130,6 +130,12 @@ def workplace(tmp_path_factory):
         ended = workplace.run(kind)
         assert ended.status == 0, ended.said
     return workplace
+
+
+@pytest.fixture(autouse=True)
+def saved_after_every_epoch(monkeypatch):
+    """These epochs are shorter than what is usually between two saves."""
+    monkeypatch.setattr(training, "BETWEEN_SAVES", 0)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from modelswitch import precision
+from modelswitch import precision, training
 from modelswitch.errors import UserError
 from modelswitch.specs import Training
 from modelswitch.training import learning_rate, train
@@ -48,7 +48,7 @@ class Squares(nn.Module):
         return {"loss": loss, "loss_double": 2 * loss.detach()}
 
 
-def run(objective=None, **settings):
+def run(objective=None, resume=None, **settings):
     values = {"epochs": 4, "batch": 16, "learning_rate": 0.05, "precision": "float32"} | settings
     return train(
         objective or Squares(),
@@ -56,6 +56,7 @@ def run(objective=None, **settings):
         Training(**values),
         device=CPU,
         epoch_seed=lambda epoch: epoch,
+        resume=resume,
     )
 
 
@@ -72,6 +73,24 @@ def test_the_same_training_gives_the_same_bits():
     first, second = Squares(), Squares()
     run(first), run(second)
     assert torch.equal(first.line.weight, second.line.weight)
+
+
+@pytest.mark.parametrize(("share", "saved"), [(0, [1, 2, 3, 4]), (1e15, [1])])
+def test_short_epochs_are_not_spent_on_saving(monkeypatch, share, saved):
+    class Saves:
+        def __init__(self):
+            self.epochs = []
+
+        def load(self):
+            return None
+
+        def save(self, tensors, state):
+            self.epochs.append(state["epoch"])
+
+    monkeypatch.setattr(training, "BETWEEN_SAVES", share)
+    saves = Saves()
+    run(resume=saves)
+    assert saves.epochs == saved
 
 
 def test_sgd_is_nesterov_momentum_with_weight_decay():
@@ -92,7 +111,7 @@ def test_the_compiler_is_not_imported():
     """It takes as long to import as torch, which every one of many small jobs would pay."""
     source = """
 import sys, test_training, torch
-from modelswitch import precision
+from modelswitch import precision, training
 from modelswitch.resume import flatten, restore
 from modelswitch.specs import Training
 from modelswitch.training import make_optimizer

@@ -67,7 +67,7 @@ class Run:
         client = [sys.executable, "-I", "-S", "-E", warm.__file__]
         how = {"cwd": self.folder, "env": self.environment, "stdout": subprocess.PIPE, **how}
         return subprocess.Popen(
-            [*client, self.name, str(self.snakemake.pid), self.script(text), *arguments],
+            [*client, self.name, str(self.snakemake.pid), "", self.script(text), *arguments],
             text=True,
             **how,
         )

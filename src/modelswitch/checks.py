@@ -6,12 +6,11 @@ what has been checked once is kept under a digest of the configuration and of th
 
 from pathlib import Path
 
+from modelswitch import remembered
 from modelswitch.config import Experiment
 from modelswitch.data_specs import check_present
 from modelswitch.digests import code_digest
 from modelswitch.specs import canonical, digest
-
-CACHE = Path(".snakemake/modelswitch")
 
 
 def checked(experiment: Experiment) -> None:
@@ -24,15 +23,10 @@ def checked(experiment: Experiment) -> None:
         "lineages": sorted(map(str, set(experiment.lineages.values()))),
         "code": code_digest(Path(__file__).with_name("model_checks.py")),
     }
-    stamp = CACHE / f"checked-{digest(canonical(parts))}"
+    stamp = remembered.FOLDER / f"checked-{digest(canonical(parts))}"
     if stamp.exists():
         return
     from modelswitch.model_checks import check_models
 
     check_models(experiment)
-    try:
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.touch()
-    except OSError:
-        # A read-only folder costs the check again next time, nothing more.
-        return
+    remembered.write(stamp, "")

@@ -1,5 +1,8 @@
 """Whether the models of an experiment can be built, run on its images, and be hinted."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 from modelswitch import sources
@@ -11,7 +14,7 @@ from modelswitch.layers import cut
 from modelswitch.lineage import Lineage
 from modelswitch.modalities import peek_modalities
 from modelswitch.models import build
-from modelswitch.profiling import Cost, cost
+from modelswitch.profiling import Cost, check_runs, cost
 from modelswitch.specs import ImportedWeighting, Transfer
 from modelswitch.weighting import Balance, Samples, resolve
 
@@ -39,26 +42,38 @@ def model_costs(experiment: Experiment, dataset: str | None = None) -> dict[str,
     """The cost of every model that a chain uses, on the images of one data set (the first if none
     is named); raises `UserError` for one that cannot run."""
     shape, classes = shape_of(experiment.data, dataset)
-    used = {step.model for lineage in experiment.lineages.values() for step in lineage.steps}
     result = {}
-    for name in sorted(used):
-        try:
+    for name in _used(experiment):
+        with _naming(f"models.{name}"):
             result[name] = cost(experiment.models[name], shape, classes)
-        except UserError as error:
-            raise UserError(f"models.{name}: {error}") from error
     return result
+
+
+def _used(experiment: Experiment) -> list[str]:
+    ends = experiment.lineages.values()
+    return sorted({step.model for lineage in ends for step in lineage.steps})
+
+
+@contextlib.contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Put the configuration's key before what is wrong with it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def check_models(experiment: Experiment) -> None:
     """Raise `UserError` for the first model, weighting rule or hint layer that does not work."""
     for name, transfer in experiment.all_transfers.items():
         if isinstance(transfer.weighting, ImportedWeighting):
-            try:
+            with _naming(f"transfers.{name}.weighting"):
                 _try_rule(transfer)
-            except UserError as error:
-                raise UserError(f"transfers.{name}.weighting: {error}") from error
-    for dataset, (shape, classes) in shapes_of(experiment.data).items():
-        model_costs(experiment, dataset)
+    for shape, classes in shapes_of(experiment.data).values():
+        for name in _used(experiment):
+            with _naming(f"models.{name}"):
+                # On the processor: what torch needs to only pretend takes seconds to import.
+                check_runs(build(experiment.models[name], shape[2], classes).eval(), shape, classes)
         _check_hints(experiment, shape, classes)
 
 
@@ -101,11 +116,9 @@ def _check_hints(experiment: Experiment, shape: tuple[int, int, int], classes: i
             models = [
                 build(experiment.models[name], shape[2], classes) for name in (student, teacher)
             ]
-            try:
+            with _naming(f"transfers.{transfer}.hint"):
                 parts = hint_parts(hint, *models, example, (student, teacher))
                 cut(models[0], parts.student_layer.path, f"student {student}", with_logits=True)
-            except UserError as error:
-                raise UserError(f"transfers.{transfer}.hint: {error}") from error
 
 
 def _hinted_pair(experiment: Experiment, lineage: Lineage) -> tuple[str, str, str] | None:

@@ -28,15 +28,31 @@ def cost(spec: ModelSpec, image_shape: tuple[int, int, int], num_classes: int) -
 
     Multiply-accumulates are half the floating-point operations of convolutions and matrix
     products that torch counts.
+
+    Raises:
+        UserError: as `check_runs`.
+    """
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"):
+        model = build(spec, image_shape[2], num_classes).eval()
+        with counter:
+            check_runs(model, image_shape, num_classes)
+    return Cost(
+        sum(p.numel() for p in model.parameters() if p.requires_grad),
+        len(weighted_layers(model)),
+        counter.get_total_flops() // 2,
+    )
+
+
+def check_runs(model: nn.Module, image_shape: tuple[int, int, int], num_classes: int) -> None:
+    """Raise `UserError` unless ``model``, in eval mode, makes [1, K] logits of an image [H, W, C].
+
+    The image is on torch's default device, as the model has to be.
     """
     height, width, channels = image_shape
-    with torch.device("meta"):
-        model = build(spec, channels, num_classes).eval()
-        example = torch.empty(1, channels, height, width)
-    counter = FlopCounterMode(display=False)
     try:
-        with counter, torch.no_grad():
-            logits = model(example)
+        with torch.no_grad():
+            logits = model(torch.zeros(1, channels, height, width))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UserError(
@@ -48,11 +64,6 @@ def cost(spec: ModelSpec, image_shape: tuple[int, int, int], num_classes: int) -
             f"returns {shape or type(logits).__name__} for one image, the data's {num_classes} "
             f"classes need (1, {num_classes})"
         )
-    return Cost(
-        sum(p.numel() for p in model.parameters() if p.requires_grad),
-        len(weighted_layers(model)),
-        counter.get_total_flops() // 2,
-    )
 
 
 def latency(model: nn.Module, image_shape: tuple[int, int, int], runs: int = 50) -> float:

@@ -18,6 +18,8 @@ from modelswitch.specs import Training
 
 # How many losses are looked at together: each look makes a GPU wait for the host.
 _CHECK_EVERY = 64
+# Saves may take this much less than what is between them.
+BETWEEN_SAVES = 50
 
 
 class Batches(Protocol):
@@ -162,8 +164,9 @@ def train(
         batches: gives every epoch's batches.
         epoch_seed: seeds torch's default generator at the start of an epoch, so that dropout and
             the like depend on the epoch alone.
-        resume: where to save the state at every epoch's end, and on SIGTERM; a state found there
-            is gone on from, with the same result to the bit.
+        resume: where to save the state at every epoch's end, unless epochs are so short that this
+            would take more than a fiftieth of the time, and on SIGTERM; a state found there is gone
+            on from, with the same result to the bit.
         validate: called after every epoch with the objective in eval mode; its figures join the
             row.
         report: called with a line an epoch.
@@ -196,6 +199,7 @@ def train(
         terms.sums = tensors["terms"].to(device) if "terms" in tensors else None
         report(f"resumed after epoch {first_epoch}, step {first_step}")
 
+    save_from = 0.0
     with _signals_noted() as noted:
         for epoch in range(first_epoch, training.epochs):
             torch.manual_seed(epoch_seed(epoch))
@@ -238,7 +242,11 @@ def train(
             history.append(row | {"seconds": spent})
             report(_line(history[-1], training.epochs))
             terms, spent = _Terms(), 0.0
-            save(epoch + 1, 0)
+            start = time.perf_counter()
+            if noted or start >= save_from:
+                save(epoch + 1, 0)
+                end = time.perf_counter()
+                save_from = end + BETWEEN_SAVES * (end - start)
             if noted:
                 raise Interrupted(noted[0], epoch, steps)
     return history

@@ -1,12 +1,13 @@
 """Run a script without waiting for Python to import torch: what rules call in local runs.
 
-    python -I -S -E warm.py <name> <process id of Snakemake> <script> <arguments>
+    python -I -S -E warm.py <name> <process id of Snakemake> <modules> <script> <arguments>
 
-The first such client of a Snakemake starts a server that imports torch once. For every client the
-server forks a child, which takes over the client's arguments, standard streams and umask and then
-runs the script as Python itself would. The client passes signals on to the child and leaves with
-its exit status. Where anything is unlike what the server was started with, and where no server can
-be had, the client becomes the script's own process: nothing but time depends on the server.
+The first such client of a Snakemake starts a server that imports torch once, and the given modules
+(names with commas between them, or nothing). For every client the server forks a child, which takes
+over the client's arguments, standard streams and umask and then runs the script as Python itself
+would. The client passes signals on to the child and leaves with its exit status. Where anything is
+unlike what the server was started with, and where no server can be had, the client becomes the
+script's own process: nothing but time depends on the server.
 
 What follows when a process is killed (SIGKILL), or ends in another way before its time:
 
@@ -32,6 +33,8 @@ import time
 
 _PATIENCE_SECONDS = 120.0
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# What waits until there is a child to pass it on to.
+_HELD = (*_PASSED_ON, signal.SIGTSTP)
 # Signals that can be ignored from birth, and what Python begins with where they are not.
 _AT_START = dict.fromkeys(_PASSED_ON, signal.SIG_DFL)
 _AT_START |= {signal.SIGINT: signal.default_int_handler}
@@ -39,15 +42,15 @@ _AT_START |= {signal.SIGINT: signal.default_int_handler}
 _OF_SHELLS = ("_", "SHLVL")
 
 
-def client(name: str, snakemake: str, *command: str) -> None:
+def client(name: str, snakemake: str, modules: str, *command: str) -> None:
     """Have the server ``name`` run ``command``, a script and its arguments; leave as it does."""
     try:
-        server = _connected(f"\0{name}-{os.environ.get('OMP_NUM_THREADS', '')}", snakemake)
+        name = f"\0{name}-{os.environ.get('OMP_NUM_THREADS', '')}"
+        server = _connected(name, snakemake, modules)
     except (OSError, AttributeError):
         # No such sockets here, or nobody answers.
         os.execv(sys.executable, [sys.executable, *command])
-    # Until there is a child to pass it on to, a signal waits.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     umask = os.umask(0o077)
     os.umask(umask)
     ignored = [int(s) for s in _AT_START if signal.getsignal(s) == signal.SIG_IGN]
@@ -58,7 +61,7 @@ def client(name: str, snakemake: str, *command: str) -> None:
         server.sendall(request)
         children = socket.recv_fds(server, 1, 1)[1]
     if not children:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         os.execv(sys.executable, [sys.executable, *command])
 
     def tell(signum: int, frame: object = None) -> None:
@@ -75,7 +78,7 @@ def client(name: str, snakemake: str, *command: str) -> None:
         signal.signal(signum, tell)
     # Ctrl-Z reaches the terminal's processes, of which the child is none.
     signal.signal(signal.SIGTSTP, pause)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     status = b""
     with contextlib.suppress(OSError):
         status = server.recv(1)
@@ -87,7 +90,7 @@ def client(name: str, snakemake: str, *command: str) -> None:
     sys.exit(status[0] if status else 1)
 
 
-def _connected(name: str, snakemake: str) -> socket.socket:
+def _connected(name: str, *for_server: str) -> socket.socket:
     """A connection to a child of the server, which is started where there is none; or OSError."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -96,7 +99,8 @@ def _connected(name: str, snakemake: str) -> socket.socket:
             listener.listen(1024)
             # From here on clients can connect; they wait until it has imported all.
             listener.set_inheritable(True)
-            serve = [sys.executable, "-P", __file__, "--serve", str(listener.fileno()), snakemake]
+            number = str(listener.fileno())
+            serve = [sys.executable, "-P", __file__, "--serve", number, *for_server]
             null = [(os.POSIX_SPAWN_OPEN, n, os.devnull, os.O_RDWR, 0) for n in (0, 1, 2)]
             os.posix_spawn(sys.executable, serve, os.environ, file_actions=null)
         connection = socket.socket(socket.AF_UNIX)
@@ -121,7 +125,7 @@ def _is_mine(connection: socket.socket) -> bool:
     return int.from_bytes(process_user_group[4:8], sys.byteorder) == os.geteuid()
 
 
-def server(descriptor: int, snakemake: int) -> None:
+def server(descriptor: int, snakemake: int, modules: str) -> None:
     """Fork a child for every client until ``snakemake`` has ended; returns in the children only."""
     # Not one of the terminal's processes: Ctrl-C is Snakemake's and the clients', who pass it on.
     os.setsid()
@@ -134,7 +138,7 @@ def server(descriptor: int, snakemake: int) -> None:
     listener.set_inheritable(False)
     watched = os.pidfd_open(snakemake)
     origin = (_without_shell(os.environ), os.getcwd(), _installed())  # noqa: PTH109
-    _import()
+    _import(modules)
     this, poll, clients, children = os.getpid(), select.poll(), {}, {}
     poll.register(listener, select.POLLIN)
     poll.register(watched, select.POLLIN)
@@ -176,10 +180,11 @@ def server(descriptor: int, snakemake: int) -> None:
     os._exit(0)
 
 
-def _import() -> None:
+def _import(modules: str) -> None:
     """Import what most scripts do and takes long; no computing, which would start threads."""
     import ctypes  # noqa: F401
     import gc
+    import importlib
     import threading
 
     import numpy  # noqa: F401
@@ -189,6 +194,10 @@ def _import() -> None:
 
     # Its parts are imported when they are first used.
     pydantic.create_model("Model")
+    for module in filter(None, modules.split(",")):
+        # Whoever needs it says better what is wrong with it.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     # A fork has but one thread, and what the others held stays locked in it.
     if threading.active_count() > 1:
         os._exit(1)
@@ -263,7 +272,7 @@ if __name__ == "__main__":
         import runpy
         import threading
 
-        server(int(sys.argv[2]), int(sys.argv[3]))
+        server(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
         # Out here, so that an error or an exit status ends the interpreter in its usual way.
         runpy.run_path(sys.argv[0], run_name="__main__")
         if threading.active_count() == 1:

@@ -5,6 +5,7 @@ takes longer than most of the steps.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from modelswitch import configuration_file, reporting
@@ -14,14 +15,14 @@ from modelswitch.errors import run_script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", required=True, help="file with the configuration, as JSON")
-    parser.add_argument("--command", default="", help="the command that made the results")
     parser.add_argument(
         "--only", choices=("tables", "figures"), help="only these, of whatever results there are"
     )
     args = parser.parse_args()
     experiment = configuration_file.read(args.experiment)
     root = Path(__file__).parents[2]
-    report = reporting.Report(experiment, root / "workflow" / "report", args.command, root)
+    command = os.environ.get("MODELSWITCH_COMMAND", "")
+    report = reporting.Report(experiment, root / "workflow" / "report", command, root)
     if args.only == "tables":
         report.write_tables()
     elif args.only == "figures":

@@ -1,4 +1,4 @@
-"""Print an experiment's results on the terminal: claims, tables, and where the figures are."""
+"""Print experiments' results on the terminal: claims, tables, and where the figures are."""
 
 import argparse
 from pathlib import Path
@@ -11,13 +11,21 @@ from modelswitch.errors import UserError, run_script
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", help="results/<experiment>")
+    parser.add_argument("folders", nargs="+", type=Path, help="results/<experiment>")
     args = parser.parse_args()
-    folder = Path(args.folder)
-    if not (folder / "tables").is_dir():
-        raise UserError(f"{folder}: no tables here; give the folder results/<experiment> of a run")
+    for folder in args.folders:
+        if not (folder / "tables").is_dir():
+            raise UserError(f"{folder}: no tables here; give the folder results/<experiment>")
     # Log files and pipes get the same 80 columns.
     console = Console(width=80, highlight=False)
+    for folder in args.folders:
+        if len(args.folders) > 1:
+            console.rule(f"[bold]{folder.name}", characters="=")
+        show(folder, console)
+
+
+def show(folder: Path, console: Console) -> None:
+    """Print the results in one folder."""
     for sheet in summaries.all_sheets(tidy.Tables(folder / "tables")):
         if sheet.system == summaries.RUN:
             continue

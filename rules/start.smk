@@ -1,0 +1,44 @@
+# How jobs start their scripts: `run_script <name> <options>` in a rule's shell command.
+
+import os
+import secrets
+import shlex
+
+from snakemake_interface_executor_plugins.settings import ExecMode
+
+from modelswitch import warm
+
+
+def packages(experiment):
+    """Besides torch, the packages that many jobs would each take seconds to import."""
+    hinted = any(transfer.hint for transfer in experiment.all_transfers.values())
+    families = {model.family for model in experiment.models.values()}
+    used = {"torchvision": hinted or experiment.selector, "timm": False}
+    return ",".join(name for name, needed in used.items() if needed or name in families)
+
+
+# Jobs that this Snakemake runs itself start warm, see modelswitch.warm. Those of a cluster are run
+# by another Snakemake, whose mode is not the default one; those in a container or in an environment
+# of their own have nothing in common.
+STARTS_WARM = (
+    os.environ.get("MODELSWITCH_WARM") != "0"
+    and workflow.exec_mode == ExecMode.DEFAULT
+    and not workflow.deployment_settings.deployment_method
+)
+START = [sys.executable]
+if STARTS_WARM:
+    server = f"modelswitch-{os.getpid()}-{secrets.token_hex(8)}"
+    START += ["-I", "-S", "-E", warm.__file__, server, str(os.getpid()), packages(EXPERIMENT)]
+
+# A prefix and no parameter of rules: a clone or an environment that has moved is no change.
+# Snakemake formats it, so its braces are double.
+shell.prefix(
+    "run_script() {{ "
+    + shlex.join(START).replace("{", "{{").replace("}", "}}")
+    + " "
+    + shlex.quote(f"{SCRIPTS}/")
+    + '"$1".py "${{@:2}}"; }}; '
+    # For what computes on one thread though it has all cores: it starts warm like its neighbours.
+    "on_one_thread() {{ for library in OMP GOTO OPENBLAS MKL NUMEXPR; "
+    'do export "${{library}}_NUM_THREADS=1"; done; "$@"; }}; '
+)

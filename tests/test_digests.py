@@ -1,0 +1,61 @@
+"""The digest of code that decides what Snakemake runs again."""
+
+import os
+
+import pytest
+
+from modelswitch import digests, remembered
+from modelswitch.digests import code_digest
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """A script in a folder of which Snakemake keeps notes."""
+    monkeypatch.chdir(tmp_path)
+    remembered.FOLDER.mkdir(parents=True)
+    path = tmp_path / "script.py"
+    path.write_text("from modelswitch import errors\n")
+    return path
+
+
+def anew(script):
+    """The digest as another process finds it, which has computed none yet."""
+    digests._module_digest.cache_clear()
+    return code_digest.__wrapped__(script)
+
+
+def test_a_known_digest_is_not_computed_again(script, monkeypatch):
+    first = anew(script)
+    monkeypatch.setattr(digests, "modules", lambda script: pytest.fail("followed imports again"))
+    assert anew(script) == first
+
+
+def test_a_change_that_keeps_the_length_is_seen(script):
+    first = anew(script)
+    script.write_text("from modelswitch import memory\n")
+    second = anew(script)
+    script.write_text("from modelswitch import errors\n")
+    assert second != first
+    assert anew(script) == first
+
+
+def test_comments_and_dates_do_not_count(script):
+    first = anew(script)
+    os.utime(script, (1, 1))
+    assert anew(script) == first
+    script.write_text("# Why.\n" + script.read_text())
+    assert anew(script) == first
+
+
+def test_a_script_called_by_hand_leaves_no_folder(script):
+    remembered.FOLDER.rmdir()
+    remembered.FOLDER.parent.rmdir()
+    anew(script)
+    assert not remembered.FOLDER.parent.exists()
+
+
+def test_a_note_that_was_cut_short_is_not_believed(script):
+    first = anew(script)
+    [note] = remembered.FOLDER.iterdir()
+    note.write_text(note.read_text()[:40])
+    assert anew(script) == first

@@ -1,0 +1,53 @@
+# What `make demo` runs: three experiments at once, each this workflow as a module with a
+# configuration of its own. Another workflow can use it in the same way.
+
+from pathlib import Path
+
+import yaml
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+def configuration(name):
+    path = Path(workflow.basedir).parent / "config" / f"{name}.yaml"
+    return yaml.safe_load(path.read_text())
+
+
+module compression:
+    snakefile:
+        "../Snakefile"
+    config:
+        configuration("digits")
+
+
+use rule * from compression as compression_*
+
+
+module selective:
+    snakefile:
+        "../Snakefile"
+    config:
+        configuration("digits-selective")
+
+
+use rule * from selective as selective_*
+
+
+module eyes:
+    snakefile:
+        "../Snakefile"
+    config:
+        configuration("demo-eyes")
+
+
+use rule * from eyes as eyes_*
+
+
+rule all:
+    default_target: True
+    input:
+        rules.compression_all.input,
+        rules.selective_all.input,
+        rules.eyes_all.input,
+    localrule: True
