@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tidy_examples import write_selection
 
 from modelswitch import compare, statistics, tidy
 from modelswitch.errors import UserError
@@ -82,7 +83,8 @@ def test_the_script_prints_what_moved_and_what_was_changed(tmp_path):
     done = subprocess.run(
         [*script, tmp_path / "a", tmp_path / "b"], capture_output=True, text=True, check=True
     )
-    assert "+2.00 %" in done.stdout
+    assert "+2.00 " in done.stdout
+    assert "percentage" in done.stdout
     assert "-soft: 0.7\n+soft: 0.9" in done.stdout
     assert "1 of 2 figures did not move" in done.stdout
     failed = subprocess.run(
@@ -90,3 +92,20 @@ def test_the_script_prints_what_moved_and_what_was_changed(tmp_path):
     )
     assert failed.returncode == 1
     assert failed.stderr.count("\n") == 1
+
+
+def test_ways_to_select_are_compared_in_every_situation(tmp_path):
+    for name in ("a", "b"):
+        run(tmp_path / name, {0: 0.8, 1: 0.9, 2: 0.7})
+        write_selection(tmp_path / name / "tables")
+    path = tmp_path / "b" / "tables" / "selection.csv"
+    changed = pd.read_csv(path)
+    seen = changed["seen"] & (changed["level"] > 0) & (changed["side"] != "both")
+    changed.loc[seen & (changed["method"] == "selector"), "accuracy"] += 0.01
+    changed.to_csv(path, index=False)
+    rows = compare.compare(*(compare.tables_of(str(tmp_path / name)) for name in ("a", "b")))
+    [moved] = [row for row in rows if compare.moves(row)]
+    assert moved["name"].endswith("seen: selector")
+    assert (moved["metric"], moved["difference"]) == ("accuracy", pytest.approx(0.01))
+    compared = {row["metric"] for row in rows if "always" in row["name"]}
+    assert compared == {"accuracy", "selection_accuracy"}

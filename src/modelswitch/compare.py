@@ -6,14 +6,15 @@ import difflib
 import math
 from pathlib import Path
 
-from modelswitch import lineup, statistics, tidy
+from modelswitch import lineup, selection_summary, statistics, tidy
 from modelswitch.catalogue import RUN
 from modelswitch.errors import UserError
 from modelswitch.sheets import Sheet, Shown, bounds, number, text
 
-METRICS = ("accuracy", "top5", "nll", "ece", "agreement", "train_seconds", "latency_ms",
-           "parameters", "macs", "file_bytes")  # fmt: skip
-SHARES = ("accuracy", "top5", "ece", "agreement")
+OF_MODELS = ("accuracy", "top5", "nll", "ece", "agreement", "train_seconds", "latency_ms",
+             "parameters", "macs", "file_bytes")  # fmt: skip
+METRICS = (*OF_MODELS, *(m for m in selection_summary.METRICS if m not in OF_MODELS))
+SHARES = ("accuracy", "top5", "ece", "agreement", "selection_accuracy")
 
 
 def tables_of(where: str) -> tidy.Tables:
@@ -40,7 +41,8 @@ def tables_of(where: str) -> tidy.Tables:
 
 
 def compare(first: tidy.Tables, second: tidy.Tables, metrics=METRICS) -> list[dict]:
-    """One row per data set, lineage and metric that both have; the difference is second - first.
+    """One row per metric of what both have: of every lineage of a data set, and of every method of
+    a selector in a situation (see `selection_summary`). The difference is second - first.
 
     Seeds that both have are paired; without two of them the means are compared by Welch's
     interval. `moved` is the difference in half-widths of its 95 % interval: beyond 1 (or below
@@ -58,7 +60,7 @@ def compare(first: tidy.Tables, second: tidy.Tables, metrics=METRICS) -> list[di
         for lineage in dict.fromkeys(parts[0]["lineage"]):
             if lineage not in shared:
                 continue
-            for metric in metrics:
+            for metric in [m for m in metrics if m in OF_MODELS]:
                 values = [lineup.per_seed(part, lineage, metric, split) for part in parts]
                 if not values[0] or not values[1]:
                     continue
@@ -66,6 +68,33 @@ def compare(first: tidy.Tables, second: tidy.Tables, metrics=METRICS) -> list[di
                     {"dataset": dataset, "lineage": lineage, "name": names[lineage],
                      "metric": metric, "split": split, **_difference(*values)}
                 )  # fmt: skip
+    return rows + _selections(first.selection, second.selection, metrics)
+
+
+def _selections(first, second, metrics) -> list[dict]:
+    """The same for two tables of selection, where both runs have one."""
+    if first is None or second is None:
+        return []
+    rows = []
+    selectors = set(second["selector"])
+    for selector in [s for s in dict.fromkeys(first["selector"]) if s in selectors]:
+        parts = [
+            selection_summary.situations(table[table["selector"] == selector])
+            for table in (first, second)
+        ]
+        for situation in parts[0]:
+            found = [selection_summary.per_seed(part[situation]) for part in parts]
+            for method in [m for m in found[0] if m in found[1]]:
+                name = f"{selector}, {situation}: {method.replace('_', ' ')}"
+                for metric in [m for m in selection_summary.METRICS if m in metrics]:
+                    values = [methods[method][metric] for methods in found]
+                    # A rule that fuses all modalities picks none.
+                    if any(map(math.isnan, (*values[0].values(), *values[1].values()))):
+                        continue
+                    rows.append(
+                        {"dataset": "", "lineage": "", "name": name, "metric": metric,
+                         "split": "test", **_difference(*values)}
+                    )  # fmt: skip
     return rows
 
 
@@ -134,13 +163,13 @@ def configuration_changes(first: tidy.Tables, second: tidy.Tables) -> list[str]:
 def sheet(rows: list[dict]) -> Sheet:
     """The comparison as a table, what moved most first."""
 
-    def scaled(key: str, sign: str = ""):
+    def scaled(key: str, sign: str = "", unit: str = " %"):
         def write(row: dict) -> str:
             value = row[key]
             if math.isnan(value):
                 return ""
             if row["metric"] in SHARES:
-                return f"{100 * value:{sign}.2f} %"
+                return f"{100 * value:{sign}.2f}{unit}"
             return f"{value:{sign}.4g}"
 
         return write
@@ -160,15 +189,15 @@ def sheet(rows: list[dict]) -> Sheet:
               numeric=False),
         Shown("first", scaled("first"), lambda r: r["first"]),
         Shown("second", scaled("second"), lambda r: r["second"]),
-        Shown("difference", scaled("difference", "+"), lambda r: r["difference"]),
+        Shown("difference", scaled("difference", "+", ""), lambda r: r["difference"]),
         Shown("95 % interval", interval, lambda r: r["low"], brief=False),
         number("intervals", "moved", "{:+.1f}"),
         number("paired seeds", "paired_seeds", "{:.0f}", brief=False),
     ]  # fmt: skip
     return Sheet(
         "comparison", "Comparison", RUN, ordered, columns,
-        note="Second minus first. Intervals: the difference in half-widths of its 95 % t "
-        "interval (paired by seed where both have the same seeds, Welch's otherwise); beyond ±1 it "
-        "is more than the seeds explain. Nothing there: no interval, because there is one seed or "
-        "because all seeds agree.",
+        note="Second minus first, of shares in percentage points. Intervals: the difference in "
+        "half-widths of its 95 % t interval (paired by seed where both have the same seeds, "
+        "Welch's otherwise); beyond ±1 it is more than the seeds explain. Nothing there: no "
+        "interval, because there is one seed or because all seeds agree.",
     )  # fmt: skip

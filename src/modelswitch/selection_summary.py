@@ -33,6 +33,14 @@ def situations(table) -> dict[str, object]:
     }
 
 
+def per_seed(situation) -> dict[str, dict[str, dict[int, float]]]:
+    """Of one situation's rows: method, metric and seed to the mean over levels and sides."""
+    return {
+        method: {metric: group.groupby("seed")[metric].mean().to_dict() for metric in METRICS}
+        for method, group in situation.groupby("method", sort=False)
+    }
+
+
 def summarise(table) -> list[dict]:
     """One row per selector, situation and method: means over levels, sides and seeds with 95 % t
     intervals, and the accuracy's paired difference to the best baseline of that situation.
@@ -44,19 +52,14 @@ def summarise(table) -> list[dict]:
         for situation, part in situations(own).items():
             if part.empty:
                 continue
-            per_seed = {
-                method: {
-                    metric: group.groupby("seed")[metric].mean().to_dict() for metric in METRICS
-                }
-                for method, group in part.groupby("method", sort=False)
-            }
+            found = per_seed(part)
             means = {
                 method: statistics.mean_interval(list(values["accuracy"].values())).mean
-                for method, values in per_seed.items()
+                for method, values in found.items()
                 if method not in NOT_BASELINES
             }
             best = max(means, key=means.get)
-            for method, values in per_seed.items():
+            for method, values in found.items():
                 row = {
                     "selector": selector,
                     "situation": situation,
@@ -67,9 +70,7 @@ def summarise(table) -> list[dict]:
                 for metric in METRICS:
                     e = statistics.mean_interval(list(values[metric].values()))
                     row |= {metric: e.mean, f"{metric}_low": e.low, f"{metric}_high": e.high}
-                difference = statistics.paired_by_seed(
-                    values["accuracy"], per_seed[best]["accuracy"]
-                )
+                difference = statistics.paired_by_seed(values["accuracy"], found[best]["accuracy"])
                 row |= {
                     "difference": difference.estimate,
                     "difference_low": difference.low,
