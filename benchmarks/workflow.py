@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -52,7 +53,7 @@ _KINDS = {
     "hint": "training",
     "train": "training",
     "responses": "storing teachers' responses",
-    "degraded": "answers to degraded images",
+    "degraded": "evaluation on degraded images",
     "models": "measuring sizes and latency",
     "report": "tables, figures, page",
     "selection": "tables, figures, page",
@@ -71,7 +72,15 @@ def job_of(benchmark: Path) -> Job:
     job = Job(_KINDS.get(name, name), end - float(row["s"]), end, threads)
     if job.kind == "training":
         add_inside(job, benchmark.parent, name)
+    elif name == "degraded":
+        # Evaluation, as its log says how long: "22 sets in 1.3 s".
+        seconds = float(re.findall(r"sets in ([\d.]+) s", log_of(benchmark))[-1])
+        job.inside, job.training = {"evaluation": seconds}, (end - seconds, end)
     return job
+
+
+def log_of(benchmark: Path) -> str:
+    return benchmark.with_name(benchmark.name.replace(".benchmark.tsv", ".log")).read_text()
 
 
 def add_inside(job: Job, folder: Path, name: str) -> None:
@@ -126,7 +135,7 @@ def account(jobs: list[Job], calls: list[tuple[str, float, float]], cores: int) 
             for part, seconds in job.inside.items():
                 spent[part] += seconds * job.threads
             rest = job.seconds - sum(job.inside.values())
-            spent["training jobs: start, imports, files"] += rest * job.threads
+            spent[f"{job.kind}: start, imports, files"] += rest * job.threads
     total = (calls[-1][2] - calls[0][1]) * cores
     spent["between commands"] += total - sum(spent.values())
     return dict(spent)
@@ -232,7 +241,7 @@ def main() -> None:
     ]
     for part, seconds in sorted(spent.items(), key=lambda item: -item[1]):
         figures.append(Figure(f"cores: {part}", 100 * seconds / total, "%"))
-    trained = [job for job in jobs if job.inside]
+    trained = [job for job in jobs if job.kind == "training"]
     rest = [job.seconds - sum(job.inside.values()) for job in trained]
     figures += [
         Figure.of("a training job, whole", [job.seconds for job in trained], "s"),

@@ -232,6 +232,51 @@ def test_a_configuration_of_any_size_reaches_its_scripts(clone):
     assert jobs(clone) == {"all", "results"}
 
 
+OTHER = """
+import yaml
+
+module compression:
+    snakefile: "../Snakefile"
+    config: yaml.safe_load(open("small.yaml"))
+
+use rule * from compression as compression_*
+
+rule all:
+    default_target: True
+    input: rules.compression_all.input
+"""
+
+
+@pytest.mark.slow
+def test_another_workflow_uses_this_one_as_a_module(clone):
+    # The paths and parameters are the same, so what was trained by either is the other's too.
+    clone.run()
+    (clone.folder / "other").mkdir()
+    (clone.folder / "other" / "Snakefile").write_text(OTHER)
+    assert "Nothing to be done" in clone.run("--snakefile", "other/Snakefile")
+    clone.edit("weighting.py", "temperature**2 * divergence", "temperature * divergence")
+    said = clone.snakemake("--snakefile", "other/Snakefile", "--dry-run").stdout
+    assert "rule compression_distil" in said
+    assert "rule compression_train:" not in said
+
+
+def test_the_demo_is_three_experiments_in_one_run(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "host"),
+            *("--snakefile", ROOT / "workflow" / "demo.smk", "--directory", tmp_path),
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    made = set(re.findall(r"results/([\w-]+)/results\.html", said))
+    assert made == {"digits", "digits-selective", "demo-eyes"}
+
+
 @pytest.mark.slow
 def test_the_plan_is_printed_before_anything_is_trained(tmp_path):
     clone = Clone(tmp_path)
