@@ -65,6 +65,8 @@ def _naming(key: str) -> Iterator[None]:
 
 def check_models(experiment: Experiment) -> None:
     """Raise `UserError` for the first model, weighting rule or hint layer that does not work."""
+    # For one image, sharing the work costs more than it saves; the more so beside a training.
+    torch.set_num_threads(1)
     for name, transfer in experiment.all_transfers.items():
         if isinstance(transfer.weighting, ImportedWeighting):
             with _naming(f"transfers.{name}.weighting"):
