@@ -12,6 +12,8 @@ from modelswitch import lineup
 from modelswitch.figures import style
 
 MOST_PANELS = 15
+# Images below which the share of right answers jumps between 0 and 1.
+FEW = 20
 TITLE = 19  # characters over a panel of a third of a column
 
 
@@ -72,7 +74,8 @@ def calibration(tables, bins: int = 10) -> Figure:
     """Reliability: how often an answer given with some confidence is right, pooled over seeds.
 
     A dot's area is proportional to the share of images in its bin; on the diagonal, confidence is
-    just what it should be.
+    just what it should be. A bin with fewer than `FEW` images tells nothing and is left out, unless
+    all are like that.
     """
     predictions, models = tables.predictions, tables.models
     split = lineup.split_of(models)
@@ -90,7 +93,7 @@ def calibration(tables, bins: int = 10) -> Figure:
         confidence = rows["confidence"].to_numpy(dtype=float)
         position = np.clip(np.digitize(confidence, edges) - 1, 0, bins - 1)
         counts = np.bincount(position, minlength=bins)
-        filled = counts > 0
+        filled = counts >= min(FEW, counts.max())
         sure = np.bincount(position, confidence, minlength=bins)[filled] / counts[filled]
         true = np.bincount(position, right, minlength=bins)[filled] / counts[filled]
         # 95 % interval of a share (Wilson): wide where a bin holds few images
