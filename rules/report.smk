@@ -44,7 +44,7 @@ rule measure_models:
         code=code("measure.py"),
     shell:
         "on_one_thread run_script measure --experiment {params.experiment:q} "
-        "--dataset {wildcards.dataset:q} --costs {output:q} > {log:q} 2>&1"
+        "--data {input:q} --costs {output:q} > {log:q} 2>&1"
 
 
 # One job for all of it: each part takes seconds, most of them spent on starting Python.

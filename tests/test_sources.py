@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from modelswitch.data_specs import DigitsData, FolderData, NpzData, TorchvisionData
-from modelswitch.datasets import ImageArrays, fold_of, normalisation, split
+from modelswitch.datasets import ImageArrays, fold_of, normalisation, prepared_shape, split
 from modelswitch.errors import UserError
 from modelswitch.sources import peek, read, torchvision_dataset, training_images
 
@@ -197,6 +197,7 @@ def test_digits_and_what_is_written_of_them(tmp_path):
     assert len(data.train_labels) + len(data.test_labels) == 1797
     assert (data.num_classes, data.image_shape) == (10, (8, 8, 1))
     data.save(tmp_path / "data.safetensors")
+    assert prepared_shape(tmp_path / "data.safetensors") == (data.image_shape, data.num_classes)
     again = ImageArrays.load(tmp_path / "data.safetensors")
     assert torch.equal(again.test_images, data.test_images)
     assert len(again.checksum) == 64

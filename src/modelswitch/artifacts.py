@@ -152,6 +152,12 @@ def load(path: str | Path, **expected: Any) -> tuple[dict[str, torch.Tensor], di
     return tensors, passport
 
 
+def shape_of(path: str | Path, name: str) -> tuple[int, ...]:
+    """A tensor's shape, from the file's header alone."""
+    with _opened(path) as stored:
+        return tuple(stored.get_slice(name).get_shape())
+
+
 class MappedTensor:
     """The only tensor of a file, read a slice at a time from the mapped file.
 

@@ -68,6 +68,13 @@ class ImageArrays:
         )
 
 
+def prepared_shape(path: str | Path) -> tuple[tuple[int, int, int], int]:
+    """Image shape (H, W, C) and number of classes of a prepared data set, without reading it."""
+    passport = artifacts.read_passport(path)
+    artifacts.check_passport(path, passport, {"kind": "data"})
+    return artifacts.shape_of(path, "train.images")[1:], len(passport["class_names"])
+
+
 def normalisation(images: torch.Tensor) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per channel of uint8 [N, H, W, C], scaled to [0, 1].
 

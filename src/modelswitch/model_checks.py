@@ -38,10 +38,11 @@ def shape_of(spec: DataSpec, dataset: str | None = None) -> tuple[tuple[int, int
     return shapes[dataset or next(iter(shapes))]
 
 
-def model_costs(experiment: Experiment, dataset: str | None = None) -> dict[str, Cost]:
-    """The cost of every model that a chain uses, on the images of one data set (the first if none
-    is named); raises `UserError` for one that cannot run."""
-    shape, classes = shape_of(experiment.data, dataset)
+def model_costs(
+    experiment: Experiment, shape: tuple[int, int, int], classes: int
+) -> dict[str, Cost]:
+    """The cost of every model that a chain uses, on images [H, W, C] of so many classes; raises
+    `UserError` for one that cannot run."""
     result = {}
     for name in _used(experiment):
         with _naming(f"models.{name}"):

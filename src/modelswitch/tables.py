@@ -14,7 +14,7 @@ from modelswitch import artifacts, evaluation
 from modelswitch.config import Experiment
 from modelswitch.graph import Graph
 from modelswitch.lineage import Lineage, Place
-from modelswitch.model_checks import model_costs
+from modelswitch.model_checks import model_costs, shape_of
 from modelswitch.objectives.distillation import WEIGHT_BINS
 
 
@@ -62,7 +62,7 @@ class Stored:
         path = self.root / f"results/{self.experiment.name}/{dataset}/models.json"
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
-        costs = model_costs(self.experiment, dataset)
+        costs = model_costs(self.experiment, *shape_of(self.experiment.data, dataset))
         return {name: dataclasses.asdict(cost) for name, cost in costs.items()}
 
     def _key(self, place: Place) -> dict[str, object]:
