@@ -38,7 +38,8 @@ shell.prefix(
     + " "
     + shlex.quote(f"{SCRIPTS}/")
     + '"$1".py "${{@:2}}"; }}; '
-    # For what computes on one thread though it has all cores: it starts warm like its neighbours.
-    "on_one_thread() {{ for library in OMP GOTO OPENBLAS MKL NUMEXPR; "
-    'do export "${{library}}_NUM_THREADS=1"; done; "$@"; }}; '
+    # For what computes on one thread though it has all cores. Snakemake sets these variables to a
+    # job's threads; one that were left would keep it from starting warm.
+    "on_one_thread() {{ for variable in {{OMP,GOTO,OPENBLAS,MKL,NUMEXPR}}_NUM_THREADS "
+    'VECLIB_MAXIMUM_THREADS; do export "${{variable}}=1"; done; "$@"; }}; '
 )
