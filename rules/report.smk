@@ -36,6 +36,8 @@ rule measure_models:
         "results/{experiment}/{dataset}/models.log",
     benchmark:
         "results/{experiment}/{dataset}/models.benchmark.tsv"
+    # Before the pages that wait for it, which take one core each and would keep it waiting in turn.
+    priority: 1
     threads: ALL_CORES
     resources:
         runtime=brief_time,
