@@ -11,6 +11,7 @@ the same thing: interval [0, 0], p = 1.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,14 @@ def difference_from_zero(
     seed: int = 0,
 ) -> PairedDifference:
     """Like `paired_difference`, from one difference (or slope) per seed."""
+    return _from_zero(tuple(map(float, differences)), confidence, resamples, seed)
+
+
+# Claims, tables and figures ask for the same differences, and resampling takes its time.
+@functools.lru_cache(maxsize=4096)
+def _from_zero(
+    differences: tuple[float, ...], confidence: float, resamples: int, seed: int
+) -> PairedDifference:
     import numpy as np
     from scipy import stats
 
