@@ -1,11 +1,15 @@
 """The digest of code that decides what Snakemake runs again."""
 
+import modulefinder
 import os
+from pathlib import Path
 
 import pytest
 
 from modelswitch import digests, remembered
 from modelswitch.digests import code_digest
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -21,7 +25,18 @@ def script(tmp_path, monkeypatch):
 def anew(script):
     """The digest as another process finds it, which has computed none yet."""
     digests._module_digest.cache_clear()
+    digests._imports.cache_clear()
     return code_digest.__wrapped__(script)
+
+
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "workflow" / "scripts").glob("*.py")), ids=lambda p: p.stem
+)
+def test_the_modules_are_those_that_python_would_find(script):
+    finder = modulefinder.ModuleFinder(path=[str(ROOT / "src")])
+    finder.run_script(str(script))
+    own = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
+    assert set(digests.modules(script)) == {*own, script} - {digests.PACKAGE / "__init__.py"}
 
 
 def test_a_known_digest_is_not_computed_again(script, monkeypatch):

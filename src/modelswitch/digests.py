@@ -1,10 +1,10 @@
 """Digests of the code that a script really runs, so that Snakemake reruns what a change affects."""
 
+import ast
 import functools
 import hashlib
 import io
 import json
-import modulefinder
 import sys
 import tokenize
 from pathlib import Path
@@ -24,13 +24,43 @@ def _module_digest(path: Path) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+@functools.cache
+def _imports(path: Path) -> list[Path]:
+    """The modules of this package that a file imports anywhere in it, functions included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = [node.module] if node.module else []
+            if node.level:
+                origin = [*path.relative_to(PACKAGE.parent).parts[: -node.level], *origin]
+            module = ".".join(origin)
+            # What is imported from a module can be a module itself.
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    found = []
+    for name in names:
+        first, *parts = name.split(".")
+        if first != PACKAGE.name:
+            continue
+        for depth in range(1, len(parts) + 1):
+            place = PACKAGE.joinpath(*parts[:depth])
+            found += [place.with_suffix(".py"), place / "__init__.py"]
+    return [path for path in found if path.is_file()]
+
+
 def modules(script: Path) -> list[Path]:
-    """The modules of this package that ``script`` imports, directly or not, and itself."""
-    finder = modulefinder.ModuleFinder(path=[str(PACKAGE.parent)])
-    finder.run_script(str(script))
-    own = {Path(m.__file__) for m in finder.modules.values() if m.__file__}
-    # The version must not count: a release that changes no training code reruns none.
-    return sorted({*own, script} - {PACKAGE / "__init__.py"})
+    """The modules of this package that ``script`` imports, directly or not, and itself.
+
+    Python's own modulefinder does the same, but follows the imports of every script anew. The
+    package's ``__init__`` is left out: a release that changes no training code reruns none.
+    """
+    found, left = {script}, [script]
+    while left:
+        new = set(_imports(left.pop())) - found
+        found |= new
+        left += new
+    return sorted(found)
 
 
 @functools.cache
