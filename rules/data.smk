@@ -11,6 +11,8 @@ rule prepare_data:
         f"results/{EXPERIMENT.name}/{EXPERIMENT.datasets[0]}/data.log",
     benchmark:
         f"results/{EXPERIMENT.name}/{EXPERIMENT.datasets[0]}/data.benchmark.tsv"
+    # All else waits for it.
+    priority: 2
     threads: 1
     resources:
         mem_mb=more_memory,

@@ -1,6 +1,7 @@
 # Selecting between modalities (included where the configuration has selectors): every recogniser's
 # outputs on every degraded set, selectors trained on the held-back part of them, and tables and
-# figures from the test part.
+# figures from the test part. These steps follow one upon the other and are short, so they go before
+# trainings that nothing waits for (priority), rather than all at the end.
 
 from modelswitch.selection_graph import SelectionGraph
 
@@ -17,6 +18,7 @@ rule degrade:
         "results/{experiment}/{dataset}/{branch}/{lineage}/degraded.log",
     benchmark:
         "results/{experiment}/{dataset}/{branch}/{lineage}/degraded.benchmark.tsv"
+    priority: 1
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
@@ -42,6 +44,7 @@ rule train_selector:
         "results/{experiment}/selector/{branch}/{selector}/train.log",
     benchmark:
         "results/{experiment}/selector/{branch}/{selector}/train.benchmark.tsv"
+    priority: 1
     wildcard_constraints:
         selector=NAME,
     threads: RESOURCES.threads
@@ -71,6 +74,7 @@ rule selection_tables:
         f"results/{EXPERIMENT.name}/tables/selection.log",
     benchmark:
         f"results/{EXPERIMENT.name}/tables/selection.benchmark.tsv"
+    priority: 1
     threads: RESOURCES.threads
     resources:
         mem_mb=more_memory,
@@ -101,6 +105,7 @@ rule selection_figures:
         f"results/{EXPERIMENT.name}/figures/selection.log",
     benchmark:
         f"results/{EXPERIMENT.name}/figures/selection.benchmark.tsv"
+    priority: 1
     resources:
         runtime=brief_time,
     params:
