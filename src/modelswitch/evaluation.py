@@ -1,7 +1,5 @@
 """What a model answers on a set, and metrics computed from those answers."""
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -22,12 +20,15 @@ def answers(
 ) -> torch.Tensor:
     """Logits float32 [N, C] of uint8 images [N, H, W, C], on the CPU, in their order."""
     model.eval()
-
-    def parts() -> Iterator[torch.Tensor]:
-        for start in range(0, len(images), batch):
-            yield model(normalise(images[start : start + batch].to(device))).float().cpu()
-
-    return torch.cat(list(parts()))
+    result = torch.empty(0)
+    for start in range(0, len(images), batch):
+        logits = model(normalise(images[start : start + batch].to(device)))
+        if not start:
+            # All of it before the rest: a small block for each batch would stay in memory between
+            # the large ones, which then fit nowhere again (hundreds of megabytes, by chance).
+            result = torch.empty(len(images), *logits.shape[1:])
+        result[start : start + batch] = logits
+    return result
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
