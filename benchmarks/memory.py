@@ -22,6 +22,7 @@ from modelswitch.specs import Augmentation, Hint, Job, ModelSpec, Teacher, Train
 
 GOAL = 1.5
 STEPS = 12
+TIMES = 3
 VALIDATION = 0.1
 
 
@@ -69,23 +70,27 @@ def main() -> None:
     data, name = prepared(args.data)
     figures = []
 
-    def measured(case: str, *what, **options) -> None:
+    def measured(case: str, script: str, job: Job, folder: Path, *options: str) -> None:
         note(f"{case} …")
-        value = peak(*what, **options)
-        figures.append(Figure(case, value, "GB", goal=GOAL, below=True))
+        # The most counts: where memory goes is partly chance. The first run's files are used on.
+        times = 1 if args.quick else TIMES
+        places = [folder, *(folder.with_name(f"{folder.name}{n}") for n in range(1, times))]
+        peaks = [peak(script, job, data, place, *options) for place in places]
+        low, high = min(peaks), max(peaks)
+        figures.append(Figure(case, high, "GB", low, high, goal=GOAL, below=True))
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         first = job("teacher", LARGE)
-        measured("teacher on the labels", "train.py", first, data, folder / "teacher")
+        measured("teacher on the labels", "train.py", first, folder / "teacher")
         weights = str(folder / "teacher" / "model.safetensors")
         guide = Teacher(lineage="teacher", model=LARGE, digest=first.digest)
         live = job("teacher/student@live", SMALL, transfer=Transfer(), teachers=[guide])
         options = ("--teachers", weights)
-        measured("student, live teacher", "distil.py", live, data, folder / "live", *options)
+        measured("student, live teacher", "distil.py", live, folder / "live", *options)
         transfer = Transfer(hint=Hint(mode="joint"))
         joint = job("teacher/student@joint", SMALL, transfer=transfer, teachers=[guide])
-        measured("the same and a hint", "distil.py", joint, data, folder / "joint", *options)
+        measured("the same and a hint", "distil.py", joint, folder / "joint", *options)
         stored = job(
             "teacher/student@stored",
             SMALL,
@@ -96,10 +101,11 @@ def main() -> None:
         answers = folder / "responses.safetensors"
         random_responses(answers, ImageArrays.load(data), "any")
         options = ("--responses", str(answers))
-        measured(
-            "student, stored responses", "distil.py", stored, data, folder / "stored", *options
-        )
-    notes = ["teacher of 1.1 M parameters, student of 70 k; the scripts by their command line"]
+        measured("student, stored responses", "distil.py", stored, folder / "stored", *options)
+    notes = [
+        "teacher of 1.1 M parameters, student of 70 k; the scripts by their command line",
+        "measured: the most of all runs",
+    ]
     finish(Part("memory", "Peak resident memory of a training job", figures, notes, name), args.to)
 
 
