@@ -44,9 +44,9 @@ rule train_selector:
         "results/{experiment}/selector/{branch}/{selector}/train.log",
     benchmark:
         "results/{experiment}/selector/{branch}/{selector}/train.benchmark.tsv"
-    priority: 1
     wildcard_constraints:
         selector=NAME,
+    priority: 1
     threads: RESOURCES.threads
     resources:
         mem_mb=more_memory,

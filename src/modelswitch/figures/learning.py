@@ -47,7 +47,7 @@ def curves(tables) -> Figure:
     final = {lineage: rows["mean"].iloc[-1] for lineage, rows in by_epoch.groupby("lineage")}
     figure, axes = style.grid(len(nodes))
     for node, panel in zip(nodes, axes, strict=True):
-        for other in known:
+        for other in sorted(known):
             if other != node.lineage and other in every and every[other].model == node.model:
                 curve = by_epoch.loc[other]
                 panel.plot(curve.index, curve["mean"], color="#D5D5D5", linewidth=0.6, zorder=1)
