@@ -53,6 +53,12 @@ def test_what_a_configuration_will_have_is_known_beforehand(name):
         assert {"chains-periocular", "chains-iris", "selection-mms-both"} <= set(names)
 
 
+def test_where_there_is_one_model_no_figure_compares():
+    facts = catalogue.facts_of(configuration("demo-eyes"))
+    names = {item.name for item in catalogue.figures(facts)}
+    assert names == {"chains", "learning", "calibration"}
+
+
 def test_all_files_of_a_report_come_from_the_tables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     experiment = load(EXPERIMENT)

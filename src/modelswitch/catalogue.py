@@ -23,6 +23,7 @@ class Facts:
     """What decides about figures and tables."""
 
     datasets: tuple[str, ...]
+    models: int = 2  # trained ones, of one seed and data set
     rules: frozenset[str] = frozenset()  # weighting rules of all transfers that are used
     deltas: int = 0  # transfers with the rule `correctness`
     claims: bool = False
@@ -60,8 +61,10 @@ class Item:
 
 FIGURES = (
     Item("chains", COMPRESSION, "The models and their switches", "chains:diagram"),
-    Item("size", COMPRESSION, "Accuracy against size", "chains:accuracy_by_size"),
-    Item("differences", COMPRESSION, "Paired differences", "differences:forest"),
+    Item("size", COMPRESSION, "Accuracy against size", "chains:accuracy_by_size",
+         lambda facts: facts.models > 1),
+    Item("differences", COMPRESSION, "Paired differences", "differences:forest",
+         lambda facts: facts.models > 1 or facts.claims),
     Item("learning", COMPRESSION, "Learning curves", "learning:curves", needs="history"),
     Item("calibration", COMPRESSION, "Calibration", "learning:calibration",
          needs="predictions"),
@@ -125,13 +128,13 @@ def tables(facts: Facts) -> list[Item]:
 
 def facts_of(experiment: Experiment) -> Facts:
     """What a configuration will have on its page."""
-    used = {step.transfer for lineage in experiment.lineages.values() for step in lineage.steps} - {
-        None
-    }
+    ends = experiment.lineages.values()
+    used = {step.transfer for lineage in ends for step in lineage.steps} - {None}
     rules = [experiment.all_transfers[name].weighting.rule for name in used]
     selector = experiment.selector
     return Facts(
         datasets=tuple(experiment.datasets),
+        models=len({trained for end in ends for trained in (end, *end.ancestors())}),
         rules=frozenset(rules),
         deltas=rules.count("correctness"),
         claims=bool(experiment.claims),
@@ -148,6 +151,7 @@ def facts_in(tables) -> Facts:
     selection = tables.selection
     return Facts(
         datasets=tuple(dict.fromkeys(models["dataset"])),
+        models=models["lineage"].nunique(),
         rules=frozenset(used["rule"]),
         deltas=int((used["rule"] == "correctness").sum()),
         claims=tables.claims is not None,
