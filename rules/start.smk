@@ -31,8 +31,10 @@ if STARTS_WARM:
     START += ["-I", "-S", "-E", warm.__file__, server, str(os.getpid()), packages(EXPERIMENT)]
 
 # A prefix and no parameter of rules: a clone or an environment that has moved is no change.
-# Snakemake formats it, so its braces are double.
+# Snakemake formats it, so its braces are double. The first line is Snakemake's own prefix, which this
+# one replaces: without it a script that fails before a pipe would count as done.
 shell.prefix(
+    "set -euo pipefail; "
     "run_script() {{ "
     + shlex.join(START).replace("{", "{{").replace("}", "}}")
     + " "

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modelswitch import artifacts, checks
+from modelswitch import artifacts, checks, remembered
 from modelswitch.config import load
 from modelswitch.errors import fail
 from modelswitch.graph import Graph
@@ -259,7 +259,7 @@ def outcome(values) -> str:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checks, "CACHE", tmp_path / "checked")
+    monkeypatch.setattr(remembered, "FOLDER", tmp_path / "checked")
     return tmp_path
 
 

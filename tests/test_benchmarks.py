@@ -80,7 +80,7 @@ def test_cores_time_is_divided_up_without_rest():
     spent = account(jobs, calls, 2)
     assert sum(spent.values()) == pytest.approx(2 * 16.0)
     assert spent["training"] == 12.0
-    assert spent["training jobs: start, imports, files"] == 4.0
+    assert spent["training: start, imports, files"] == 4.0
     assert spent["snakemake starts and plans"] == 4.0
     assert spent["no job for a core"] == 4.0
     assert spent["printing results"] == 1.0

@@ -277,6 +277,14 @@ def test_the_demo_is_three_experiments_in_one_run(tmp_path):
     assert made == {"digits", "digits-selective", "demo-eyes"}
 
 
+def test_what_cannot_be_made_fails_also_where_it_is_printed(tmp_path):
+    # These steps print through a pipe, which by itself would succeed.
+    for target in ("tables", "page"):
+        done = Clone(tmp_path / target).snakemake(target, "--cores", "1")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_the_plan_is_printed_before_anything_is_trained(tmp_path):
     clone = Clone(tmp_path)

@@ -2,12 +2,10 @@
 
 import json
 import time
-from pathlib import Path
 
 import torch
 
-from modelswitch import precision
-from modelswitch.checks import CACHE
+from modelswitch import precision, remembered
 from modelswitch.config import Experiment
 from modelswitch.models import build
 from modelswitch.objectives.labels import Labels
@@ -67,7 +65,7 @@ def calibrate(
     Measured figures are kept under ``.snakemake/`` and measured again when the model, the batch,
     the image shape or the number of threads changes.
     """
-    store = CACHE / "calibration.json"
+    store = remembered.FOLDER / "calibration.json"
     known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
     torch.set_num_threads(experiment.resources.threads)
     result = {}
@@ -85,6 +83,5 @@ def calibrate(
         if key not in known:
             known[key] = _measure(spec, training, shape, classes)
         result[name] = known[key]
-    Path(store).parent.mkdir(parents=True, exist_ok=True)
-    store.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    remembered.write(store, json.dumps(known, indent=1))
     return result
