@@ -99,7 +99,6 @@ def brief_time(wildcards, attempt):
 
 def measured(wildcards):
     """Of the configuration, what sizes and latency depend on, so that nothing else measures anew."""
-    used = sorted({step.model for end in EXPERIMENT.lineages.values() for step in end.steps})
-    alone = {"chains": {name: name for name in used}, "seeds": [0]}
+    alone = {"chains": {name: name for name in EXPERIMENT.used_models}, "seeds": [0]}
     kept = EXPERIMENT.model_dump(mode="json", include={"name", "data", "models"})
     return configuration_file.keep(load(kept | alone))

@@ -16,10 +16,10 @@ os.environ.update(
     MODELSWITCH_COMMAND=" ".join(
         [
             "snakemake --cores all",
-            "--configfile" if workflow.configfiles else f"--snakefile {workflow.main_snakefile}",
-            *map(str, workflow.configfiles),
+            "--configfile" if workflow.configfiles else "--snakefile",
+            *map(os.path.relpath, workflow.configfiles or [workflow.main_snakefile]),
         ]
-    ).replace(f"{Path.cwd()}/", "")
+    )
 )
 
 

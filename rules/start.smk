@@ -3,6 +3,7 @@
 import os
 import secrets
 import shlex
+import sys
 
 from snakemake_interface_executor_plugins.settings import ExecMode
 
@@ -11,10 +12,10 @@ from modelswitch import warm
 
 def packages(experiment):
     """Besides torch, the packages that many jobs would each take seconds to import."""
-    hinted = any(transfer.hint for transfer in experiment.all_transfers.values())
-    families = {model.family for model in experiment.models.values()}
-    used = {"torchvision": hinted or experiment.selector, "timm": False}
-    return ",".join(name for name, needed in used.items() if needed or name in families)
+    used = {model.family for model in experiment.models.values()} & {"torchvision", "timm"}
+    if experiment.selector or any(t.hint for t in experiment.all_transfers.values()):
+        used.add("torchvision")
+    return ",".join(sorted(used))
 
 
 # Jobs that this Snakemake runs itself start warm, see modelswitch.warm. Those of a cluster are run

@@ -74,7 +74,17 @@ def test_no_label_covers_another(tables, draw):
     assert visible == []
 
 
-def test_drawing_twice_gives_the_same_files(tmp_path):
+def test_drawing_twice_gives_the_same_file(tables, tmp_path):
+    items = catalogue.figures(catalogue.facts_in(tables))[:2]
+    for folder in ("a", "b"):
+        figures.draw_all(tables, items, tmp_path / folder)
+    for item in items:
+        for kind in figures.FORMATS:
+            name = f"{item.file}.{kind}"
+            assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_another_process_draws_the_same_files(tmp_path):
     tidy_examples.write(tmp_path / "tables", images=200, **EXAMPLES["rules"])
     for order in ("1", "2"):
         # Another seed of its hashes is another order of Python's sets.

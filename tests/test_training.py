@@ -111,7 +111,7 @@ def test_the_compiler_is_not_imported():
     """It takes as long to import as torch, which every one of many small jobs would pay."""
     source = """
 import sys, test_training, torch
-from modelswitch import precision, training
+from modelswitch import precision
 from modelswitch.resume import flatten, restore
 from modelswitch.specs import Training
 from modelswitch.training import make_optimizer

@@ -233,6 +233,11 @@ class Experiment(Strict):
         """Those given and those that sweeps add."""
         return self.transfers | {name: transfer for _, name, transfer, _ in self._swept()}
 
+    @property
+    def used_models(self) -> list[str]:
+        """The names of the models that a chain uses, sorted."""
+        return sorted({step.model for end in self.lineages.values() for step in end.steps})
+
     @functools.cached_property
     def lineages(self) -> dict[str, Lineage]:
         """Label to lineage, of chains and sweeps."""

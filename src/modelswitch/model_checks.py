@@ -44,15 +44,10 @@ def model_costs(
     """The cost of every model that a chain uses, on images [H, W, C] of so many classes; raises
     `UserError` for one that cannot run."""
     result = {}
-    for name in _used(experiment):
+    for name in experiment.used_models:
         with _naming(f"models.{name}"):
             result[name] = cost(experiment.models[name], shape, classes)
     return result
-
-
-def _used(experiment: Experiment) -> list[str]:
-    ends = experiment.lineages.values()
-    return sorted({step.model for lineage in ends for step in lineage.steps})
 
 
 @contextlib.contextmanager
@@ -73,7 +68,7 @@ def check_models(experiment: Experiment) -> None:
             with _naming(f"transfers.{name}.weighting"):
                 _try_rule(transfer)
     for shape, classes in shapes_of(experiment.data).values():
-        for name in _used(experiment):
+        for name in experiment.used_models:
             with _naming(f"models.{name}"):
                 # On the processor: what torch needs to only pretend takes seconds to import.
                 check_runs(build(experiment.models[name], shape[2], classes).eval(), shape, classes)
