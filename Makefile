@@ -58,7 +58,7 @@ bench: $(VENV)/run.stamp ## the benchmarks as one table; ONLY=step,planning for 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/bench.py --only "$(ONLY)" $(BENCH)
 
 docs: $(VENV)/run.stamp ## regenerate config/README.md from the configuration's models
-	@$(BIN)/python -m modelswitch.config_docs > config/README.md
+	@$(BIN)/python -m modelswitch.config.reference > config/README.md
 
 clean: ## remove results and caches, keep the environment and results/reference
 	@find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null; \

@@ -10,20 +10,16 @@ from typing import Any
 
 import torch
 
-from modelswitch import artifacts, jobs
-from modelswitch.objectives.distillation import Distillation, LiveTeacher, StoredResponses
-from modelswitch.objectives.labels import Labels
-from modelswitch.specs import (
-    Augmentation,
-    Job,
-    ModelSpec,
-    PlainModel,
-    ResnetModel,
-    Teacher,
-    Training,
-    Transfer,
-)
-from modelswitch.weighting import resolve
+from modelswitch.config.data import Augmentation
+from modelswitch.config.job import Job, Teacher
+from modelswitch.config.models import ModelSpec, PlainModel, ResnetModel
+from modelswitch.config.training import Training
+from modelswitch.config.transfer import Transfer
+from modelswitch.jobs.session import Session
+from modelswitch.storage import artifacts
+from modelswitch.transfer.distillation import Distillation, LiveTeacher, StoredResponses
+from modelswitch.transfer.labels import CrossEntropy
+from modelswitch.transfer.weighting import rule_for
 
 RESNET20 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[3, 3, 3])
 RESNET56 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[9, 9, 9])
@@ -50,7 +46,7 @@ class _Wrapped:
         yield from self._wrap(self._views.epoch(epoch, skip), self._views.steps)
 
 
-class Session(jobs.Session):
+class Session(Session):
     """A training job's session whose batches pass through ``wrap``."""
 
     wrap: Wrap | None = None
@@ -105,13 +101,13 @@ def objective(here: Session, scratch: Path) -> torch.nn.Module:
     student = here.new_model()
     transfer = here.job.transfer
     if transfer is None:
-        return Labels(student)
+        return CrossEntropy(student)
     if here.job.stored_views:
         guide = responses(here, scratch / "responses.safetensors")
     else:
         teacher = here.new_model(here.job.teachers[0].model)
         guide = LiveTeacher(teacher.eval().requires_grad_(False))
-    rule = resolve(transfer.weighting)
+    rule = rule_for(transfer.weighting)
     return Distillation(
         student, [guide], rule, soft=transfer.soft, temperature=transfer.temperature
     )

@@ -16,9 +16,9 @@ from matplotlib.ticker import NullFormatter
 from measure import ROOT, WORK, Figure, Part, arguments, finish, note, prepared, take_one_core
 from torch import nn
 
-from modelswitch.figures import style
-from modelswitch.specs import ModelSpec, PlainModel
-from modelswitch.texts import round_amount
+from modelswitch.config.models import ModelSpec, PlainModel
+from modelswitch.report.figures import style
+from modelswitch.wording import round_amount
 
 IMAGES = (2_560, 5_120, 10_240, 20_480, 40_960)
 WIDTHS = (8, 12, 16, 24, 32, 48)

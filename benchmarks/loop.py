@@ -19,8 +19,8 @@ from contestants import BATCH, LARGE, SMALL, Session, objective, parameters, ses
 from measure import WORK, Figure, Part, arguments, finish, note, prepared, ratio, take_one_core
 from torch import nn
 
-from modelswitch import precision
-from modelswitch.training import make_optimizer
+from modelswitch.training import precision
+from modelswitch.training.optimizer import make_optimizer
 
 SECONDS = 3.0
 GOAL = 95.0
@@ -38,7 +38,7 @@ class Bare:
         batch = next(iter(views.epoch(0)))
         self._images, self._labels = batch.images, batch.labels
         self._model, self._device = model, here.device
-        self._dtype = precision.resolve(here.job.training.precision, here.device)
+        self._dtype = precision.dtype_for(here.job.training.precision, here.device)
         self._optimizer = make_optimizer(model, here.job.training)
 
     def __call__(self, steps: int) -> None:
@@ -116,7 +116,7 @@ def main() -> None:
             Figure.of(f"{case}, loop", loop, "images/s"),
             Figure.of(f"{case}, floor", floor, "images/s"),
         ]
-    dtype = precision.resolve("auto", torch.device("cpu"))
+    dtype = precision.dtype_for("auto", torch.device("cpu"))
     notes = [f"{str(dtype).removeprefix('torch.')}, batch {BATCH}, 1 thread"]
     title = "Training loop, share of a bare forward-backward-step"
     finish(Part("loop", title, figures + rates, notes, name), args.to)

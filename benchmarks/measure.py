@@ -186,8 +186,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 def prepared(path: str) -> tuple[Path, str]:
     """The prepared CIFAR-10, or random images of its shape, and which of the two it is."""
-    from modelswitch.data_specs import NpzData
-    from modelswitch.sources import read
+    from modelswitch.config.data import NpzData
+    from modelswitch.data.sources import read
 
     found = (ROOT / path).resolve()
     name = "CIFAR-10" if found.is_file() else "synthetic images, 32x32x3"
@@ -201,7 +201,7 @@ def prepared(path: str) -> tuple[Path, str]:
 def _synthetic():
     import torch
 
-    from modelswitch.datasets import ImageArrays
+    from modelswitch.data.arrays import ImageArrays
 
     def images(count: int) -> torch.Tensor:
         return torch.randint(256, (count, 32, 32, 3), dtype=torch.uint8)

@@ -16,9 +16,14 @@ import torch
 from contestants import BATCH, LARGE, SMALL, VIEWS
 from measure import ROOT, Figure, Part, arguments, finish, note, prepared
 
-from modelswitch import artifacts
-from modelswitch.datasets import ImageArrays, split
-from modelswitch.specs import Augmentation, Hint, Job, ModelSpec, Teacher, Training, Transfer
+from modelswitch.config.data import Augmentation
+from modelswitch.config.job import Job, Teacher
+from modelswitch.config.models import ModelSpec
+from modelswitch.config.training import Training
+from modelswitch.config.transfer import Hint, Transfer
+from modelswitch.data.arrays import ImageArrays
+from modelswitch.data.splits import training_and_validation
+from modelswitch.storage import artifacts
 
 GOAL = 1.5
 STEPS = 12
@@ -59,7 +64,7 @@ def peak(script: str, job: Job, data: Path, folder: Path, *options: str) -> floa
 
 def random_responses(path: Path, arrays: ImageArrays, digest: str) -> None:
     """What a teacher would have answered to all views, for its size alone."""
-    train, _ = split(arrays.train_labels, VALIDATION, 0)
+    train, _ = training_and_validation(arrays.train_labels, VALIDATION, 0)
     logits = torch.randn(VIEWS, len(train), arrays.num_classes).half()
     passport = {"kind": "responses", "job_digest": digest, "data": arrays.checksum}
     artifacts.save(path, {"logits": logits}, passport)

@@ -6,7 +6,7 @@ The rest of the job is whole: all of the data, validation after the epoch, answe
 import runpy
 import sys
 
-from modelswitch.views import Views
+from modelswitch.data.views import Views
 
 
 def main() -> None:

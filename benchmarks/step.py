@@ -29,7 +29,7 @@ from measure import (
 )
 from pacing import Program
 
-from modelswitch.datasets import ImageArrays
+from modelswitch.data.arrays import ImageArrays
 
 ENVIRONMENT = ROOT / ".venv-torchdistill"
 OURS = {

@@ -17,8 +17,8 @@ from pacing import Windows
 from torchdistill.core.distillation import get_distillation_box
 from torchdistill.misc.log import MetricLogger, SmoothedValue
 
-from modelswitch.models import build
-from modelswitch.specs import ResnetModel
+from modelswitch.config.models import ResnetModel
+from modelswitch.models.build import build
 
 
 class Cifar10(torchvision.datasets.CIFAR10):

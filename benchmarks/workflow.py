@@ -22,7 +22,7 @@ from pathlib import Path
 
 from measure import ROOT, Figure, Part, arguments, finish, note
 
-from modelswitch.artifacts import read_passport
+from modelswitch.storage.artifacts import read_passport
 
 GOAL = 15.0
 CORES = 2
@@ -193,16 +193,16 @@ def start_up(rounds: int) -> list[Figure]:
     snippets = {
         "Python alone": "pass",
         "import torch": "import torch",
-        "import modelswitch.jobs": "import modelswitch.jobs",
-        "the same and a first optimiser": "import torch, modelswitch.jobs\n"
-        "from modelswitch.training import make_optimizer\n"
-        "from modelswitch.specs import Training\n"
+        "import modelswitch.jobs.session": "import modelswitch.jobs.session",
+        "the same and a first optimiser": "import torch, modelswitch.jobs.session\n"
+        "from modelswitch.training.optimizer import make_optimizer\n"
+        "from modelswitch.config.training import Training\n"
         "model = torch.nn.Linear(1, 1)\n"
         "optimizer = make_optimizer(model, Training())\n"
         "model(torch.zeros(1, 1)).sum().backward(); optimizer.step(); optimizer.zero_grad()",
-        "import modelswitch.reporting": "import modelswitch.reporting",
+        "import modelswitch.report.write": "import modelswitch.report.write",
         "import snakemake.cli": "import snakemake.cli",
-        "import modelswitch.config": "import modelswitch.config",
+        "import modelswitch.config.experiment": "import modelswitch.config.experiment",
     }
     figures = []
     for name, code in snippets.items():

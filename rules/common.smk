@@ -1,12 +1,13 @@
 import sys
 from pathlib import Path
 
-from modelswitch import checks, configuration_file
-from modelswitch.config import load
-from modelswitch.data_specs import input_files
-from modelswitch.digests import code_digest
+from modelswitch.config import file as configuration_file
+from modelswitch.config.experiment import load
+from modelswitch.data.manifest import input_files
 from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
+from modelswitch.planning.checks import check_once
+from modelswitch.storage.code_digest import code_digest
 from modelswitch.lineage import BRANCH, ONE_STEP, SEVERAL_STEPS, ANY_LINEAGE, NAME
 
 # Of this file and not of workflow.basedir, for another workflow may use this one as a module.
@@ -24,7 +25,7 @@ READS_ONLY = {"tables", "figures", "page"} & set(sys.argv)
 try:
     EXPERIMENT = load(dict(config), ", ".join(map(str, workflow.configfiles)) or "configuration")
     if not READS_ONLY:
-        checks.checked(EXPERIMENT)
+        check_once(EXPERIMENT)
 except UserError as error:
     fail(error)
 

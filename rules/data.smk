@@ -1,7 +1,4 @@
 # Several modalities are several data sets that one job prepares, so that their rows are paired.
-PREPARE = "prepare" if len(EXPERIMENT.datasets) == 1 else "prepare_modalities"
-
-
 rule prepare_data:
     input:
         input_files(EXPERIMENT.data),
@@ -19,7 +16,6 @@ rule prepare_data:
         runtime=more_time,
     params:
         spec=EXPERIMENT.data.canonical(),
-        script=PREPARE,
-        code=code(f"{PREPARE}.py"),
+        code=code("prepare.py"),
     shell:
-        "run_script {params.script} --spec {params.spec:q} --data {output:q} > {log:q} 2>&1"
+        "run_script prepare --spec {params.spec:q} --data {output:q} > {log:q} 2>&1"

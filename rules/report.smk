@@ -2,14 +2,14 @@
 
 import os
 
-from modelswitch import catalogue
-from modelswitch.specs import digest
+from modelswitch.config.base import digest
+from modelswitch.report import contents
 
 RESULTS = f"results/{EXPERIMENT.name}"
 CAPTIONS = PROJECT / "workflow" / "report"
-FACTS = catalogue.facts_of(EXPERIMENT)
-FIGURES = catalogue.figures(FACTS)
-FROM_SELECTOR = [item for item in catalogue.all_figures(FACTS) if item not in FIGURES]
+FACTS = contents.facts_of(EXPERIMENT)
+FIGURES = contents.figures(FACTS)
+FROM_SELECTOR = [item for item in contents.all_figures(FACTS) if item not in FIGURES]
 TIDY = ["models.csv", "history.csv", "predictions.parquet", "weights.csv", "responses.csv"]
 # For the page to tell. No parameter of rules: results are the same whichever command made them.
 os.environ.update(
@@ -72,7 +72,7 @@ rule results:
                 category=item.system,
                 labels={"result": item.title, "kind": "table"},
             )
-            for item in catalogue.tables(FACTS)
+            for item in contents.tables(FACTS)
         ],
         figures=[
             report(

@@ -3,9 +3,9 @@
 # figures from the test part. These steps follow one upon the other and are short, so they go before
 # trainings that nothing waits for (priority), rather than all at the end.
 
-from modelswitch.selection_graph import SelectionGraph
+from modelswitch.selector.graph import SelectorGraph
 
-SELECTION = SelectionGraph(GRAPH)
+SELECTION = SelectorGraph(GRAPH)
 
 
 rule degrade:
@@ -98,9 +98,9 @@ rule selection_figures:
                 category=item.system,
                 labels={"result": item.heading, "kind": "figure"},
             )
-            for item in catalogue.selection_figures(FACTS)
+            for item in contents.selection_figures(FACTS)
         ],
-        [f"{RESULTS}/figures/{item.file}.png" for item in catalogue.selection_figures(FACTS)],
+        [f"{RESULTS}/figures/{item.file}.png" for item in contents.selection_figures(FACTS)],
     log:
         f"results/{EXPERIMENT.name}/figures/selection.log",
     benchmark:
@@ -129,8 +129,8 @@ rule contact_sheet:
         report(
             f"results/{EXPERIMENT.name}/figures/contact_sheet.png",
             caption="../workflow/report/contact_sheet.rst",
-            category=catalogue.SELECTOR,
-            labels={"result": catalogue.CONTACT_SHEET.heading, "kind": "figure"},
+            category=contents.SELECTOR,
+            labels={"result": contents.CONTACT_SHEET.heading, "kind": "figure"},
         ),
     log:
         f"results/{EXPERIMENT.name}/figures/contact_sheet.log",

@@ -7,7 +7,7 @@ import sys
 
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from modelswitch import warm
+from modelswitch.execution import warm_start
 
 
 def packages(experiment):
@@ -18,7 +18,7 @@ def packages(experiment):
     return ",".join(sorted(used))
 
 
-# Jobs that this Snakemake runs itself start warm, see modelswitch.warm. Those of a cluster are run
+# Jobs that this Snakemake runs itself start warm, see docs/warm-start.md. Those of a cluster are run
 # by another Snakemake, whose mode is not the default one; those in a container or in an environment
 # of their own have nothing in common.
 STARTS_WARM = (
@@ -29,7 +29,7 @@ STARTS_WARM = (
 START = [sys.executable]
 if STARTS_WARM:
     server = f"modelswitch-{os.getpid()}-{secrets.token_hex(8)}"
-    START += ["-I", "-S", "-E", warm.__file__, server, str(os.getpid()), packages(EXPERIMENT)]
+    START += ["-I", "-S", "-E", warm_start.__file__, server, str(os.getpid()), packages(EXPERIMENT)]
 
 # A prefix and no parameter of rules: a clone or an environment that has moved is no change.
 # Snakemake formats it, so its braces are double. The first line is Snakemake's own prefix, which this

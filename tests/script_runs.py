@@ -14,8 +14,8 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
-from modelswitch.digests import code_digest
 from modelswitch.errors import run_script
+from modelswitch.storage.code_digest import code_digest
 
 SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
 

@@ -19,11 +19,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modelswitch import artifacts, checks, remembered
-from modelswitch.config import load
+from modelswitch.config.experiment import load
 from modelswitch.errors import fail
 from modelswitch.graph import Graph
-from modelswitch.weighting import Balance, soft_loss
+from modelswitch.planning import checks
+from modelswitch.storage import artifacts, cache_folder
+from modelswitch.transfer.output_losses.kl import soft_loss
+from modelswitch.transfer.weighting import Balance
 
 # 500 configurations and data files at least are tried: 300 + 160 + 45, and 60 files of weights.
 QUICK = settings(
@@ -162,7 +164,7 @@ def script(name, *values):
 def configured(values):
     """What the Snakefile does before it plans anything."""
     experiment = load(values, "configuration")
-    checks.checked(experiment)
+    checks.check_once(experiment)
     return Graph(experiment)
 
 
@@ -259,7 +261,7 @@ def outcome(values) -> str:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(remembered, "FOLDER", tmp_path / "checked")
+    monkeypatch.setattr(cache_folder, "FOLDER", tmp_path / "checked")
     return tmp_path
 
 

@@ -98,7 +98,7 @@ def test_slope_of_a_power_law():
 def test_planned_configuration_has_that_many_trainings(trainings):
     from planning import configuration, jobs
 
-    from modelswitch.config import load
+    from modelswitch.config.experiment import load
 
     experiment = load(configuration(trainings))
     ends = {end for line in experiment.lineages.values() for end in (line, *line.ancestors())}

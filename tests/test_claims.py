@@ -9,8 +9,10 @@ import pytest
 import tidy_examples
 from pydantic import ValidationError
 
-from modelswitch import statistics, tidy
-from modelswitch.claims import Claim, assess, check_sides, verdict
+from modelswitch.config.claims import Claim, check_sides
+from modelswitch.results import intervals
+from modelswitch.results.tables import Tables
+from modelswitch.results.verdicts import assess, verdict
 
 
 def models(values: dict[str, list[float]], metric: str = "accuracy") -> pd.DataFrame:
@@ -26,9 +28,9 @@ def models(values: dict[str, list[float]], metric: str = "accuracy") -> pd.DataF
     )  # fmt: skip
 
 
-def tables(folder, values, metric="accuracy") -> tidy.Tables:
+def tables(folder, values, metric="accuracy") -> Tables:
     models(values, metric).to_csv(folder / "models.csv", index=False)
-    return tidy.Tables(folder)
+    return Tables(folder)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_a_claim_is_settled_by_paired_differences_and_corrected(tmp_path):
         "untested": Claim(better="chain", than="nowhere"),
     }
     first, second, third = assess(claims, found)
-    expected = statistics.paired_difference([0.90, 0.80, 0.71], [0.88, 0.785, 0.69])
+    expected = intervals.paired_difference([0.90, 0.80, 0.71], [0.88, 0.785, 0.69])
     assert first["verdict"] == "supported"
     assert (first["estimate"], first["low"]) == (expected.estimate, pytest.approx(expected.low))
     assert first["p_holm"] == pytest.approx(2 * min(first["p"], second["p"]))
@@ -96,7 +98,7 @@ def test_a_lineage_is_a_side_too_and_one_seed_has_no_interval(tmp_path):
 
 def test_selector_claims(tmp_path):
     tidy_examples.write_selection(tmp_path)
-    found = tidy.Tables(tmp_path)
+    found = Tables(tmp_path)
     claims = {
         "improves": Claim(
             better="selector",
@@ -123,7 +125,7 @@ def test_selector_claims(tmp_path):
 
 def test_mcnemar_is_pooled_over_seeds(tmp_path):
     tidy_examples.write(tmp_path, images=200)
-    [row] = assess({"c": Claim(better="chain", than="scratch")}, tidy.Tables(tmp_path))
+    [row] = assess({"c": Claim(better="chain", than="scratch")}, Tables(tmp_path))
     assert 0 < row["mcnemar_p"] <= 1
 
 
@@ -155,7 +157,8 @@ def test_a_claim_about_an_unknown_chain_is_refused_with_what_is_allowed():
 
 def test_a_training_job_that_reads_claims_does_not_pay_for_pandas():
     code = (
-        "import sys, modelswitch.claims, modelswitch.statistics, modelswitch.tidy;"
+        "import sys, modelswitch.config.claims, modelswitch.results.verdicts;"
+        "import modelswitch.results.tables;"
         "sys.exit(any(m in sys.modules for m in ('pandas', 'scipy', 'matplotlib', 'statsmodels')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,59 +9,60 @@ import pandas as pd
 import pytest
 from tidy_examples import write_selection
 
-from modelswitch import compare, statistics, tidy
 from modelswitch.errors import UserError
+from modelswitch.report import two_runs
+from modelswitch.results import intervals, tables
 
 ROOT = Path(__file__).parents[1]
 
 
-def run(folder: Path, accuracies: dict[int, float], lineage: str = "teacher") -> tidy.Tables:
+def run(folder: Path, accuracies: dict[int, float], lineage: str = "teacher") -> tables.Tables:
     (folder / "tables").mkdir(parents=True)
     pd.DataFrame(
         [{"dataset": "d", "seed": seed, "lineage": lineage, "model": "m", "split": "test",
           "accuracy": value, "parameters": 100, "chains": "x"}
          for seed, value in accuracies.items()]
     ).to_csv(folder / "tables" / "models.csv", index=False)  # fmt: skip
-    return compare.tables_of(str(folder))
+    return two_runs.tables_of(str(folder))
 
 
 def test_runs_with_the_same_seeds_are_paired(tmp_path):
     first = run(tmp_path / "a", {0: 0.80, 1: 0.90, 2: 0.70})
     second = run(tmp_path / "b", {0: 0.82, 1: 0.925, 2: 0.715})
-    [row] = compare.compare(first, second, ["accuracy"])
-    expected = statistics.paired_difference([0.82, 0.925, 0.715], [0.80, 0.90, 0.70])
+    [row] = two_runs.compare(first, second, ["accuracy"])
+    expected = intervals.paired_difference([0.82, 0.925, 0.715], [0.80, 0.90, 0.70])
     assert row["difference"] == pytest.approx(0.02)
     assert row["moved"] == pytest.approx(0.02 / ((expected.high - expected.low) / 2))
     assert row["moved"] > 1
-    assert compare.moves(row)
+    assert two_runs.moves(row)
 
 
 def test_runs_with_other_seeds_are_compared_as_they_are(tmp_path):
     first = run(tmp_path / "a", {0: 0.80, 1: 0.90, 2: 0.70})
     second = run(tmp_path / "b", {3: 0.82, 4: 0.92, 5: 0.72})
-    [row] = compare.compare(first, second, ["accuracy"])
+    [row] = two_runs.compare(first, second, ["accuracy"])
     assert row["paired_seeds"] == 0
     assert 0 < row["moved"] < 1
-    assert not compare.moves(row)
+    assert not two_runs.moves(row)
 
 
 def test_one_seed_moves_without_an_interval(tmp_path):
     first, second = run(tmp_path / "a", {0: 0.8}), run(tmp_path / "b", {0: 0.9})
-    [row] = compare.compare(first, second, ["accuracy"])
+    [row] = two_runs.compare(first, second, ["accuracy"])
     assert math.isnan(row["moved"])
-    assert compare.moves(row)
+    assert two_runs.moves(row)
 
 
 def test_what_only_one_run_has_is_listed(tmp_path):
     first, second = run(tmp_path / "a", {0: 0.8}), run(tmp_path / "b", {0: 0.9}, "other")
-    assert compare.only_in_one(first, second) == (["teacher"], ["other"])
-    assert compare.compare(first, second) == []
+    assert two_runs.only_in_one(first, second) == (["teacher"], ["other"])
+    assert two_runs.compare(first, second) == []
 
 
 def test_seeds_that_only_one_run_has_are_listed(tmp_path):
     first = run(tmp_path / "a", {0: 0.8, 1: 0.7, 2: 0.9})
     second = run(tmp_path / "b", {0: 0.9})
-    assert compare.only_in_one(first, second) == (["teacher (seed 1, 2)"], [])
+    assert two_runs.only_in_one(first, second) == (["teacher (seed 1, 2)"], [])
 
 
 def test_a_folder_or_configuration_without_results_is_named(tmp_path, monkeypatch):
@@ -69,9 +70,9 @@ def test_a_folder_or_configuration_without_results_is_named(tmp_path, monkeypatc
     (tmp_path / "c.yaml").write_text("name: study\n")
     for where, said in (("x", "x: no such folder"), ("c.yaml", "c.yaml: no folder results/study")):
         with pytest.raises(UserError, match=said):
-            compare.tables_of(where)
+            two_runs.tables_of(where)
     with pytest.raises(UserError, match=r"no tables/models\.csv there"):
-        compare.tables_of(str(tmp_path))
+        two_runs.tables_of(str(tmp_path))
 
 
 def test_the_script_prints_what_moved_and_what_was_changed(tmp_path):
@@ -103,8 +104,8 @@ def test_ways_to_select_are_compared_in_every_situation(tmp_path):
     seen = changed["seen"] & (changed["level"] > 0) & (changed["side"] != "both")
     changed.loc[seen & (changed["method"] == "selector"), "accuracy"] += 0.01
     changed.to_csv(path, index=False)
-    rows = compare.compare(*(compare.tables_of(str(tmp_path / name)) for name in ("a", "b")))
-    [moved] = [row for row in rows if compare.moves(row)]
+    rows = two_runs.compare(*(two_runs.tables_of(str(tmp_path / name)) for name in ("a", "b")))
+    [moved] = [row for row in rows if two_runs.moves(row)]
     assert moved["name"].endswith("seen: selector")
     assert (moved["metric"], moved["difference"]) == ("accuracy", pytest.approx(0.01))
     compared = {row["metric"] for row in rows if "always" in row["name"]}

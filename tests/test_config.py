@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelswitch import config_docs
-from modelswitch.config import load
+from modelswitch.config import reference
+from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import Lineage
@@ -57,8 +57,8 @@ def test_the_two_cifar_experiments_differ_in_where_the_images_are_only():
 
 def test_the_reference_is_in_step_with_the_models():
     files = (ROOT / "config").glob("*.yaml")
-    comments = {p.name: config_docs.first_comment(p.read_text()) for p in files}
-    assert (ROOT / "config/README.md").read_text() == config_docs.document(comments), (
+    comments = {p.name: reference.first_comment(p.read_text()) for p in files}
+    assert (ROOT / "config/README.md").read_text() == reference.document(comments), (
         "run `make docs`"
     )
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modelswitch.degradations import DEGRADATIONS, MEANING, degrade
+from modelswitch.data.degradations import DEGRADATIONS, MEANING, degrade
 from modelswitch.errors import UserError
 
 

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from modelswitch import devices
 from modelswitch.errors import UserError
+from modelswitch.execution import gpu_lease, out_of_memory
 
 HOLD = """
 import sys, time
-from modelswitch import devices
-with devices.lease(patience=0.3) as device:
+from modelswitch.execution import gpu_lease
+with gpu_lease.lease(patience=0.3) as device:
     print(device.name, device.torch, flush=True)
     sys.stdin.read()
 """
@@ -55,13 +55,13 @@ def leased(process):
 
 
 def test_importing_does_not_wait_for_torch():
-    code = "import sys, modelswitch.devices; assert 'torch' not in sys.modules"
+    code = "import sys, modelswitch.execution.gpu_lease; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_without_a_gpu_it_is_the_cpu(environment):
     environment.setenv("MODELSWITCH_DEVICES", "")
-    with devices.lease() as device:
+    with gpu_lease.lease() as device:
         assert device.torch == "cpu"
 
 
@@ -72,14 +72,14 @@ def test_real_gpus_are_known_by_what_no_container_renames(environment):
     environment.setattr(
         torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"ab-{index}")
     )
-    with devices.lease() as first, devices.lease() as second:
+    with gpu_lease.lease() as first, gpu_lease.lease() as second:
         assert [first, second] == [("ab-0", "cuda:0"), ("ab-1", "cuda:1")]
 
 
 def test_no_gpu_wanted_takes_no_gpu(environment):
-    with devices.lease() as first, devices.lease(gpus=0) as second, devices.lease() as third:
+    with gpu_lease.lease() as first, gpu_lease.lease(gpus=0) as second, gpu_lease.lease() as third:
         assert {first.name, third.name} == {"pretended-0", "pretended-1"}
-        assert second == devices.CPU
+        assert second == gpu_lease.CPU
 
 
 def test_processes_never_share_a_device(environment):
@@ -112,7 +112,7 @@ def test_a_program_started_by_a_killed_job_does_not_keep_its_device(environment)
     try:
         process.kill()
         process.wait()
-        with devices.lease() as device:
+        with gpu_lease.lease() as device:
             assert device.name == "pretended-0"
     finally:
         os.kill(child, signal.SIGKILL)
@@ -124,22 +124,22 @@ def test_cuda_visible_devices_is_obeyed(environment):
         assert leased(first) == "pretended-1"
         assert leased(second) == "pretended-0"
     environment.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert devices.visible() == []
+    assert gpu_lease.visible() == []
 
 
 def test_an_error_inside_gives_the_device_back(environment):
     environment.setenv("MODELSWITCH_DEVICES", "0")
-    with pytest.raises(ZeroDivisionError), devices.lease():
+    with pytest.raises(ZeroDivisionError), gpu_lease.lease():
         raise ZeroDivisionError
     started = time.monotonic()
-    with devices.lease():
+    with gpu_lease.lease():
         assert time.monotonic() - started < 10
 
 
 def test_a_folder_that_cannot_hold_locks_is_named(environment, tmp_path):
     (tmp_path / "file").touch()
     environment.setenv("MODELSWITCH_LEASES", str(tmp_path / "file" / "leases"))
-    with pytest.raises(UserError, match=r"MODELSWITCH_LEASES.*file/leases"), devices.lease():
+    with pytest.raises(UserError, match=r"MODELSWITCH_LEASES.*file/leases"), gpu_lease.lease():
         pass
 
 
@@ -158,19 +158,19 @@ def step_with_room_for(room):
 def test_out_of_memory_names_the_batch_that_fits():
     step, tried = step_with_room_for(100)
     with pytest.raises(UserError, match=r"training\.batch: 512 images .* 64 do"):
-        devices.run_within_memory(lambda: step(512), step, 512, "training.batch")
+        out_of_memory.run_within_memory(lambda: step(512), step, 512, "training.batch")
     assert tried == [512, 512, 256, 128, 64]
 
 
 def test_out_of_memory_for_a_single_image_says_so():
     step, _ = step_with_room_for(0)
     with pytest.raises(UserError, match="not even one"):
-        devices.run_within_memory(lambda: step(8), step, 8, "training.batch")
+        out_of_memory.run_within_memory(lambda: step(8), step, 8, "training.batch")
 
 
 def test_what_fits_just_runs():
     step, tried = step_with_room_for(100)
-    assert devices.run_within_memory(lambda: "done", step, 100, "training.batch") == "done"
+    assert out_of_memory.run_within_memory(lambda: "done", step, 100, "training.batch") == "done"
     assert tried == []
 
 
@@ -179,7 +179,7 @@ def test_other_errors_stay_what_they_are():
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        devices.run_within_memory(run, print, 8, "training.batch")
+        out_of_memory.run_within_memory(run, print, 8, "training.batch")
 
 
 def test_the_failed_step_s_tensors_are_free_before_the_search():
@@ -200,7 +200,7 @@ def test_the_failed_step_s_tensors_are_free_before_the_search():
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(UserError, match="4 do"):
-        devices.run_within_memory(run, attempt, 8, "training.batch")
+        out_of_memory.run_within_memory(run, attempt, 8, "training.batch")
 
 
 def test_memory_that_something_else_fills_is_not_the_batch_s_fault():
@@ -208,4 +208,4 @@ def test_memory_that_something_else_fills_is_not_the_batch_s_fault():
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(UserError, match="does something else compute on it"):
-        devices.run_within_memory(run, lambda images: None, 8, "training.batch")
+        out_of_memory.run_within_memory(run, lambda images: None, 8, "training.batch")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelswitch import digests, remembered
-from modelswitch.digests import code_digest
+from modelswitch.storage import cache_folder, code_digest
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def script(tmp_path, monkeypatch):
     """A script in a folder of which Snakemake keeps notes."""
     monkeypatch.chdir(tmp_path)
-    remembered.FOLDER.mkdir(parents=True)
+    cache_folder.FOLDER.mkdir(parents=True)
     path = tmp_path / "script.py"
     path.write_text("from modelswitch import errors\n")
     return path
@@ -24,9 +23,9 @@ def script(tmp_path, monkeypatch):
 
 def anew(script):
     """The digest as another process finds it, which has computed none yet."""
-    digests._module_digest.cache_clear()
-    digests._imports.cache_clear()
-    return code_digest.__wrapped__(script)
+    code_digest._module_digest.cache_clear()
+    code_digest._imports.cache_clear()
+    return code_digest.code_digest.__wrapped__(script)
 
 
 @pytest.mark.parametrize(
@@ -36,18 +35,22 @@ def test_the_modules_are_those_that_python_would_find(script):
     finder = modulefinder.ModuleFinder(path=[str(ROOT / "src")])
     finder.run_script(str(script))
     own = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
-    assert set(digests.modules(script)) == {*own, script} - {digests.PACKAGE / "__init__.py"}
+    assert set(code_digest.modules(script)) == {*own, script} - {
+        code_digest.PACKAGE / "__init__.py"
+    }
 
 
 def test_a_known_digest_is_not_computed_again(script, monkeypatch):
     first = anew(script)
-    monkeypatch.setattr(digests, "modules", lambda script: pytest.fail("followed imports again"))
+    monkeypatch.setattr(
+        code_digest, "modules", lambda script: pytest.fail("followed imports again")
+    )
     assert anew(script) == first
 
 
 def test_a_change_that_keeps_the_length_is_seen(script):
     first = anew(script)
-    script.write_text("from modelswitch import memory\n")
+    script.write_text("from modelswitch import lineage\n")
     second = anew(script)
     script.write_text("from modelswitch import errors\n")
     assert second != first
@@ -63,14 +66,14 @@ def test_comments_and_dates_do_not_count(script):
 
 
 def test_a_script_called_by_hand_leaves_no_folder(script):
-    remembered.FOLDER.rmdir()
-    remembered.FOLDER.parent.rmdir()
+    cache_folder.FOLDER.rmdir()
+    cache_folder.FOLDER.parent.rmdir()
     anew(script)
-    assert not remembered.FOLDER.parent.exists()
+    assert not cache_folder.FOLDER.parent.exists()
 
 
 def test_a_note_that_was_cut_short_is_not_believed(script):
     first = anew(script)
-    [note] = remembered.FOLDER.iterdir()
+    [note] = cache_folder.FOLDER.iterdir()
     note.write_text(note.read_text()[:40])
     assert anew(script) == first

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
+from modelswitch.data.eyes.render import EyeSettings, generate
 from modelswitch.errors import UserError
-from modelswitch.eyes import EyeSettings, generate
 
 SMALL = EyeSettings(identities=5, train_captures=4, test_captures=2)
 

@@ -11,10 +11,12 @@ import tidy_examples
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation, Text
 
-from modelswitch import catalogue, figures, tidy
-from modelswitch.claims import Claim
-from modelswitch.figures import chains, differences, learning, style
-from modelswitch.reporting import write_claims
+from modelswitch.config.claims import Claim
+from modelswitch.report import contents
+from modelswitch.report.figures import chains, differences, learning, style
+from modelswitch.report.figures.draw import FORMATS, draw_all
+from modelswitch.report.write import write_claims
+from modelswitch.results.tables import Tables
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {
@@ -28,7 +30,7 @@ EXAMPLES = {
 @pytest.fixture(scope="module", params=EXAMPLES)
 def tables(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    return tidy.Tables(tidy_examples.write(folder, images=200, **EXAMPLES[request.param]))
+    return Tables(tidy_examples.write(folder, images=200, **EXAMPLES[request.param]))
 
 
 def overlaps(figure) -> list[tuple[str, str]]:
@@ -56,13 +58,13 @@ def overlaps(figure) -> list[tuple[str, str]]:
 
 
 def test_every_figure_is_a_picture_and_a_drawing(tables, tmp_path):
-    items = catalogue.figures(catalogue.facts_in(tables))
-    written = figures.draw_all(tables, items, tmp_path)
+    items = contents.figures(contents.facts_in(tables))
+    written = draw_all(tables, items, tmp_path)
     assert {path.suffix for path in written} == {".png", ".svg"}
     assert all(path.stat().st_size > 2000 for path in written)
     names = {item.name for item in items}
     assert {"chains", "size", "differences", "learning", "calibration"} <= names
-    assert ("delta" in names) == (len(catalogue.facts_in(tables).rules) > 1)
+    assert ("delta" in names) == (len(contents.facts_in(tables).rules) > 1)
 
 
 @pytest.mark.parametrize("draw", [chains.diagram, chains.accuracy_by_size, learning.curves])
@@ -75,11 +77,11 @@ def test_no_label_covers_another(tables, draw):
 
 
 def test_drawing_twice_gives_the_same_file(tables, tmp_path):
-    items = catalogue.figures(catalogue.facts_in(tables))[:2]
+    items = contents.figures(contents.facts_in(tables))[:2]
     for folder in ("a", "b"):
-        figures.draw_all(tables, items, tmp_path / folder)
+        draw_all(tables, items, tmp_path / folder)
     for item in items:
-        for kind in figures.FORMATS:
+        for kind in FORMATS:
             name = f"{item.file}.{kind}"
             assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -109,9 +111,9 @@ def test_a_figure_without_data_says_so(tmp_path):
     (tmp_path / "models.csv").write_text(
         "dataset,seed,lineage,model,split,accuracy,parameters,chains\nd,0,t,t,test,0.9,10,only\n"
     )
-    tables = tidy.Tables(tmp_path)
-    written = figures.draw_all(tables, list(catalogue.FIGURES), tmp_path / "figures")
-    assert len(written) == 2 * len(catalogue.FIGURES)
+    tables = Tables(tmp_path)
+    written = draw_all(tables, list(contents.FIGURES), tmp_path / "figures")
+    assert len(written) == 2 * len(contents.FIGURES)
 
 
 def test_claims_with_long_names_stay_apart(tmp_path):
@@ -119,7 +121,7 @@ def test_claims_with_long_names_stay_apart(tmp_path):
     names = [f"selector_beats_fusion_on_{what}_degradations" for what in ("seen", "unseen")]
     write_claims({name: Claim(better="chain", than="direct") for name in names}, tmp_path)
     with style.look():
-        figure = differences.forest(tidy.Tables(tmp_path))
+        figure = differences.forest(Tables(tmp_path))
         shown = [text.get_text().replace("\n", " ") for text in figure.findobj(Text)]
         assert {name.replace("_", " ") for name in names} <= set(shown)
         assert overlaps(figure) == []
@@ -129,23 +131,23 @@ def test_what_has_no_table_has_no_figure(tmp_path):
     tidy_examples.write(tmp_path, images=60, epochs=2)
     for name in ("history.csv", "predictions.parquet"):
         (tmp_path / name).unlink()
-    items = catalogue.figures(catalogue.facts_in(tidy.Tables(tmp_path)))
+    items = contents.figures(contents.facts_in(Tables(tmp_path)))
     assert [item.name for item in items] == ["chains", "size", "differences"]
 
 
 def test_a_data_set_that_has_no_results_yet_has_figures_that_say_so(tmp_path):
-    tables = tidy.Tables(tidy_examples.write(tmp_path, images=60, epochs=2))
-    [item, *_] = catalogue.figures(catalogue.Facts(datasets=("other", "pictures")))
-    [path] = figures.draw_all(tables, [item], tmp_path, ["png"])
+    tables = Tables(tidy_examples.write(tmp_path, images=60, epochs=2))
+    [item, *_] = contents.figures(contents.PageFacts(datasets=("other", "pictures")))
+    [path] = draw_all(tables, [item], tmp_path, ["png"])
     assert path.name == "chains-other.png"
 
 
 def test_selection_figures(tmp_path):
-    tables = tidy.Tables(tidy_examples.write_selection(tmp_path))
-    items = catalogue.selection_figures(
-        catalogue.Facts(datasets=(), selectors=("mms",), sides=("periocular", "both"))
+    tables = Tables(tidy_examples.write_selection(tmp_path))
+    items = contents.selection_figures(
+        contents.PageFacts(datasets=(), selectors=("mms",), sides=("periocular", "both"))
     )
-    names = [path.name for path in figures.draw_all(tables, items, tmp_path, ["png"])]
+    names = [path.name for path in draw_all(tables, items, tmp_path, ["png"])]
     assert names == ["selection-mms-periocular.png", "selection-mms-both.png"]
 
 

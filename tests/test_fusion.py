@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from modelswitch.fusion import Baselines, fit_temperature, oracle, undegraded
-from modelswitch.multimodal import Mixture
+from modelswitch.selector.baselines import Baselines, fit_temperature, oracle, undegraded
+from modelswitch.selector.outputs import Mixture
 
 CLASSES = 5
 

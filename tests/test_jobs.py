@@ -9,13 +9,14 @@ import pytest
 import script_runs
 import torch
 
-from modelswitch import artifacts, jobs
-from modelswitch.config import load
-from modelswitch.datasets import fold_of
+from modelswitch.config.experiment import load
+from modelswitch.data.splits import fold_of
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
-from modelswitch.lineage import Branch, Lineage, Place
-from modelswitch.tables import Stored
+from modelswitch.jobs.session import Session, refuse_future, undisturbed
+from modelswitch.lineage import Lineage, ModelFolder, Replicate
+from modelswitch.results.collect import StoredResults
+from modelswitch.storage import artifacts
 
 EXPERIMENT = {
     "name": "jobs",
@@ -34,7 +35,7 @@ EXPERIMENT = {
             "soft": 0.5,
             "weighting": {
                 "rule": "import",
-                "path": "modelswitch.weighting:correctness",
+                "path": "modelswitch.transfer.weighting:correctness",
                 "arguments": {"delta": 0.3},
             },
         },
@@ -65,13 +66,13 @@ class Runner:
         ended = script_runs.run(name, *values, *options)
         assert ended.status == 0, ended.said
 
-    def place(self, lineage: str, branch: str = "seed0") -> Place:
-        return Place("jobs", "digits", Branch.parse(branch), Lineage.parse(lineage))
+    def place(self, lineage: str, branch: str = "seed0") -> ModelFolder:
+        return ModelFolder("jobs", "digits", Replicate.parse(branch), Lineage.parse(lineage))
 
-    def file(self, place: Place, name: str) -> Path:
+    def file(self, place: ModelFolder, name: str) -> Path:
         return self.folder / place.file(name)
 
-    def respond(self, place: Place) -> Path:
+    def respond(self, place: ModelFolder) -> Path:
         path = self.file(place, "responses.safetensors")
         if not path.exists():
             teachers = [self.train(teacher) for teacher in self.graph.responders(place)]
@@ -81,7 +82,7 @@ class Runner:
             )
         return path
 
-    def pretrain(self, place: Place) -> Path:
+    def pretrain(self, place: ModelFolder) -> Path:
         path = self.file(place, "hint.safetensors")
         self.script(
             *("hint", "--job", self.graph.hint_job(place).canonical()),
@@ -92,7 +93,7 @@ class Runner:
         )
         return path
 
-    def train(self, place: Place, live: bool = False) -> Path:
+    def train(self, place: ModelFolder, live: bool = False) -> Path:
         """The weights of a place; with ``live``, from live teachers even if it stores responses."""
         model = self.file(place, "live.safetensors" if live else "model.safetensors")
         if model.exists():
@@ -165,7 +166,7 @@ def test_responses_are_the_teachers_answers_to_every_view(runner):
     stored, _ = artifacts.load(runner.respond(place))
     assert stored["logits"].dtype == torch.float16
     job = runner.graph.respond_job(place)
-    session = jobs.Session(job, runner.data, 1)
+    session = Session(job, runner.data, 1)
     model = session.teacher(job.teachers[0], runner.file(place, "model.safetensors"))
     views = session.views("responses", job.training)
     for view in range(2):
@@ -234,13 +235,13 @@ def test_out_of_fold_responses_come_from_teachers_that_have_not_seen_the_image(t
     place = runner.place("teacher")
     stored, _ = artifacts.load(runner.respond(place))
     job = runner.graph.respond_job(place)
-    session = jobs.Session(job, runner.data, 1)
+    session = Session(job, runner.data, 1)
     images = torch.cat(list(session.views("responses", job.training).bank_view(0, 2000)))
     folds = fold_of(session.data.train_labels[session.train_index], 3, 0)
     assert len(job.teachers) == 3
     for fold in range(3):
         fold_place = runner.place("teacher", f"seed0.fold{fold}of3")
-        seen = jobs.Session(runner.graph.train_job(fold_place), runner.data, 1).train_index
+        seen = Session(runner.graph.train_job(fold_place), runner.data, 1).train_index
         asked = session.train_index[folds == fold]
         assert not set(seen.tolist()) & set(asked.tolist())
         assert len(seen) + len(asked) == len(session.train_index)
@@ -263,7 +264,7 @@ def test_results_of_out_of_fold_responses_say_how_the_teacher_itself_does(tmp_pa
     )
     for place in runner.graph.models():
         runner.train(place)
-    tables = Stored(runner.graph.experiment, tmp_path)
+    tables = StoredResults(runner.graph.experiment, tmp_path)
     assert not tables.missing
     [responses] = tables.responses().to_dict("records")
     assert (responses["lineage"], responses["views"], responses["folds"]) == ("teacher", 2, 3)
@@ -274,7 +275,7 @@ def test_results_of_out_of_fold_responses_say_how_the_teacher_itself_does(tmp_pa
     # The share that training saw is that of the stored views: the first in epoch 1.
     history = tables.history().set_index("lineage")
     stored, _ = artifacts.load(runner.file(runner.place("teacher"), "responses.safetensors"))
-    session = jobs.Session(runner.graph.respond_job(runner.place("teacher")), runner.data, 1)
+    session = Session(runner.graph.respond_job(runner.place("teacher")), runner.data, 1)
     labels = session.data.train_labels[session.train_index]
     wrong = (stored["logits"].argmax(2) != labels).double().mean(1)
     assert responses["teacher_wrong"] == pytest.approx(wrong.mean().item())
@@ -346,10 +347,10 @@ def test_a_loss_that_is_no_number_writes_nothing(tmp_path):
 def test_resume_files_are_kept_where_the_clock_was_set_back(tmp_path, monkeypatch):
     kept = tmp_path / "resume" / "resume0.safetensors"
     for seconds_back, left in ((3600, True), (0, False)):
-        with jobs.undisturbed(str(tmp_path / "resume")):
+        with undisturbed(str(tmp_path / "resume")):
             kept.touch()
-            now = jobs.time.time() - seconds_back
-            monkeypatch.setattr(jobs.time, "time", lambda now=now: now)
+            now = time.time() - seconds_back
+            monkeypatch.setattr(time, "time", lambda now=now: now)
         monkeypatch.undo()
         assert kept.exists() == left
 
@@ -357,8 +358,8 @@ def test_resume_files_are_kept_where_the_clock_was_set_back(tmp_path, monkeypatc
 def test_a_file_from_the_future_is_refused_with_what_mends_it(tmp_path):
     path = tmp_path / "model.safetensors"
     path.touch()
-    jobs.refuse_future(path)
+    refuse_future(path)
     ahead = time.time() + 3600
     os.utime(path, (ahead, ahead))
     with pytest.raises(UserError, match=r"model\.safetensors: dated 60 minutes.*--touch"):
-        jobs.refuse_future(path)
+        refuse_future(path)

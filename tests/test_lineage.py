@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelswitch.errors import UserError
-from modelswitch.lineage import Branch, Lineage, Place, Step, derive_seed
+from modelswitch.lineage import Lineage, ModelFolder, Replicate, Step
+from modelswitch.randomness import derive_seed
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,8}", fullmatch=True)
 
@@ -12,15 +13,15 @@ names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,8}", fullmatch=True)
 def test_a_lineage_is_read_back_as_it_was_written(first, switches):
     lineage = Lineage((Step(first), *(Step(*switch) for switch in switches)))
     assert Lineage.parse(str(lineage)) == lineage
-    place = Place("experiment", "data", Branch(3, 1, 5), lineage)
-    assert Place.parse(place.folder) == place
+    place = ModelFolder("experiment", "data", Replicate(3, 1, 5), lineage)
+    assert ModelFolder.parse(place.folder) == place
 
 
 def test_the_parent_folder_is_the_teacher():
     lineage = Lineage.parse("teacher/assistant@kd/student@hint")
     assert str(lineage.parent) == "teacher/assistant@kd"
     assert [str(a) for a in lineage.ancestors()] == ["teacher/assistant@kd", "teacher"]
-    place = Place("e", "d", Branch(0), lineage)
+    place = ModelFolder("e", "d", Replicate(0), lineage)
     assert place.folder == "results/e/d/seed0/teacher/assistant@kd/student@hint"
 
 

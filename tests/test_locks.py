@@ -8,15 +8,15 @@ import subprocess
 import sys
 import time
 
-from modelswitch import locks
+from modelswitch.execution import training_lock
 
 # As a training does: SIGTERM is noted, the state is saved, the process leaves.
 HOLD = """
 import signal, sys, time
-from modelswitch import locks
+from modelswitch.execution import training_lock
 stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-with locks.alone(sys.argv[1], lambda line: print(line, flush=True)):
+with training_lock.alone(sys.argv[1], lambda line: print(line, flush=True)):
     print("holds", flush=True)
     while not stop:
         time.sleep(0.01)
@@ -40,7 +40,7 @@ def test_the_process_left_behind_saves_and_leaves_first(tmp_path):
     path, said = tmp_path / "a" / "lock", []
     with holder(path) as other:
         assert other.stdout.readline() == "holds\n"
-        with locks.alone(path, said.append):
+        with training_lock.alone(path, said.append):
             # Not before the other has left: it has said its last word.
             assert other.wait(10) == 0
             assert other.stdout.read() == "saved\n"
@@ -55,7 +55,7 @@ def test_a_killed_process_holds_nothing(tmp_path):
         other.stdout.readline()
         other.send_signal(signal.SIGKILL)
         other.wait()
-        with locks.alone(path, said.append):
+        with training_lock.alone(path, said.append):
             pass
     assert said == []
 
@@ -76,10 +76,10 @@ def test_a_process_of_another_machine_is_waited_for(tmp_path):
 def test_many_at_once_take_turns(tmp_path):
     path = tmp_path / "lock"
     code = (
-        "import os, sys; from modelswitch import locks\n"
+        "import os, sys; from modelswitch.execution import training_lock\n"
         "os.kill = lambda *_: None\n"
         "for _ in range(20):\n"
-        "    with locks.alone(sys.argv[1], lambda line: None):\n"
+        "    with training_lock.alone(sys.argv[1], lambda line: None):\n"
         "        os.mkdir(sys.argv[2]); os.rmdir(sys.argv[2])\n"
     )
     processes = [
@@ -91,5 +91,5 @@ def test_many_at_once_take_turns(tmp_path):
 
 
 def test_the_lock_says_who_holds_it(tmp_path):
-    with locks.alone(tmp_path / "lock"):
+    with training_lock.alone(tmp_path / "lock"):
         assert (tmp_path / "lock").read_text() == f"{os.getpid()} {socket.gethostname()}\n"

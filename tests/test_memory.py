@@ -9,7 +9,7 @@ import pytest
 FAULTS = """
 import resource
 import torch
-from modelswitch.memory import keep_freed_memory
+from modelswitch.execution.malloc import keep_freed_memory
 
 keep_freed_memory()
 # The heap needs some turns until its blocks lie as they stay.

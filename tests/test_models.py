@@ -4,17 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from modelswitch.errors import UserError
-from modelswitch.layers import Regressor, cut, find_layer, inner_layers
-from modelswitch.models import ResidualBlock, build
-from modelswitch.profiling import cost, latency
-from modelswitch.specs import (
+from modelswitch.config.models import (
     ImportedModel,
     PlainModel,
     ResnetModel,
     TimmModel,
     TorchvisionModel,
 )
+from modelswitch.errors import UserError
+from modelswitch.models.build import build
+from modelswitch.models.cost import cost, latency
+from modelswitch.models.families import ResidualBlock
+from modelswitch.models.layers import Regressor, cut, find_layer, inner_layers
 
 PLAIN = PlainModel(family="plain", stages=[[8], [12, 16]])
 RESNET20 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[3, 3, 3])

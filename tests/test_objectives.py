@@ -5,14 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from modelswitch.layers import Regressor, cut
-from modelswitch.models import build
-from modelswitch.objectives.distillation import Distillation, LiveTeacher
-from modelswitch.objectives.hints import HintPretraining, JointTransfer
-from modelswitch.objectives.labels import Labels
-from modelswitch.specs import CorrectnessWeighting, FixedWeighting, PlainModel
-from modelswitch.views import Batch
-from modelswitch.weighting import resolve
+from modelswitch.config.models import PlainModel
+from modelswitch.config.weighting import CorrectnessWeighting, FixedWeighting
+from modelswitch.data.views import Batch
+from modelswitch.models.build import build
+from modelswitch.models.layers import Regressor, cut
+from modelswitch.transfer.distillation import Distillation, LiveTeacher
+from modelswitch.transfer.hints import HintPretraining, JointTransfer
+from modelswitch.transfer.labels import CrossEntropy
+from modelswitch.transfer.weighting import rule_for
 
 STUDENT = PlainModel(family="plain", stages=[[4], [6]])
 TEACHER = PlainModel(family="plain", stages=[[8], [10]])
@@ -30,13 +31,13 @@ def models():
 
 
 def distillation(student, guides, rule=None, **options):
-    rule = rule or resolve(FixedWeighting())
+    rule = rule or rule_for(FixedWeighting())
     return Distillation(student, guides, rule, soft=0.7, temperature=4.0, **options)
 
 
 def test_labels_alone_is_cross_entropy(batch):
     student, _ = models()
-    terms = Labels(student.eval(), label_smoothing=0.1)(batch)
+    terms = CrossEntropy(student.eval(), label_smoothing=0.1)(batch)
     expected = F.cross_entropy(student(batch.images), batch.labels, label_smoothing=0.1)
     torch.testing.assert_close(terms["loss"], expected)
 
@@ -76,7 +77,7 @@ def test_dense_guidance_averages_over_guides_and_keeps_at_least_one(batch):
 
 def test_weights_are_counted_by_whether_the_teacher_is_right(batch):
     student, teacher = models()
-    rule = resolve(CorrectnessWeighting(rule="correctness", delta=0.11))
+    rule = rule_for(CorrectnessWeighting(rule="correctness", delta=0.11))
     objective = distillation(student, [LiveTeacher(teacher)], rule)
     objective.start_epoch(0)
     wrong = round(objective(batch)["teacher_wrong"].item() * 16)

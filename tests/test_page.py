@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import tidy_examples
 
-from modelswitch import catalogue, figures, page, summaries, tidy
-from modelswitch.claims import Claim
+from modelswitch.config.claims import Claim
 from modelswitch.errors import UserError
-from modelswitch.reporting import write_claims
+from modelswitch.report import contents, page
+from modelswitch.report.figures import draw
+from modelswitch.report.summaries import every
+from modelswitch.report.write import write_claims
+from modelswitch.results.tables import Tables
 
 REPORT = Path(__file__).parents[1] / "workflow/report"
 
@@ -23,11 +26,11 @@ def html(tmp_path_factory):
         epochs=2,
     )
     write_claims({"it_helps": Claim(better="<b>&", than="scratch")}, folder)
-    tables = tidy.Tables(folder)
-    items = catalogue.figures(catalogue.facts_in(tables))
-    figures.draw_all(tables, items, folder / "figures", ["svg"])
+    tables = Tables(folder)
+    items = contents.figures(contents.facts_in(tables))
+    draw.draw_all(tables, items, folder / "figures", ["svg"])
     return page.results_page(
-        page.Templates(REPORT), "study", summaries.all_sheets(tables), items, folder / "figures",
+        page.Templates(REPORT), "study", every.all_sheets(tables), items, folder / "figures",
         ["Chain x: no results."], "name: study\n", {"machine": "2 cores"},
     )  # fmt: skip
 
@@ -78,9 +81,7 @@ def test_numbers_are_sorted_as_numbers_whatever_is_shown(html):
 
 
 def test_every_figure_of_the_catalogue_has_a_caption_file():
-    names = {
-        item.name for item in (*catalogue.FIGURES, catalogue.SELECTION, catalogue.CONTACT_SHEET)
-    }
+    names = {item.name for item in (*contents.FIGURES, contents.SELECTION, contents.CONTACT_SHEET)}
     assert all((REPORT / f"{name}.rst").is_file() for name in names)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modelswitch.data.paired import read_paired
 from modelswitch.errors import UserError
-from modelswitch.paired import read_paired
 
 MODALITIES = ("face", "iris")
 

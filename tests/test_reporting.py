@@ -13,12 +13,14 @@ import tidy_examples
 import torch
 import yaml
 
-from modelswitch import artifacts, catalogue, tidy
-from modelswitch.config import load
+from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
-from modelswitch.lineage import derive_seed
-from modelswitch.reporting import Report
+from modelswitch.randomness import derive_seed
+from modelswitch.report import contents
+from modelswitch.report.write import Report
+from modelswitch.results.tables import Tables
+from modelswitch.storage import artifacts
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ("digits", "digits-selective", "eyes")
@@ -41,12 +43,12 @@ def configuration(name: str):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_what_a_configuration_will_have_is_known_beforehand(name):
-    facts = catalogue.facts_of(configuration(name))
-    names = [item.file for item in catalogue.all_figures(facts)]
+    facts = contents.facts_of(configuration(name))
+    names = [item.file for item in contents.all_figures(facts)]
     assert len(set(names)) == len(names)
     assert ("delta" in names) == (name == "digits-selective")
     assert ("contact_sheet" in names) == (name == "eyes")
-    tables = {item.name for item in catalogue.tables(facts)}
+    tables = {item.name for item in contents.tables(facts)}
     assert ("rules" in tables) == (name == "digits-selective")
     assert ("selectors" in tables) == (name == "eyes")
     if name == "eyes":  # several data sets have a figure each
@@ -54,8 +56,8 @@ def test_what_a_configuration_will_have_is_known_beforehand(name):
 
 
 def test_where_there_is_one_model_no_figure_compares():
-    facts = catalogue.facts_of(configuration("demo-eyes"))
-    names = {item.name for item in catalogue.figures(facts)}
+    facts = contents.facts_of(configuration("demo-eyes"))
+    names = {item.name for item in contents.figures(facts)}
     assert names == {"chains", "learning", "calibration"}
 
 
@@ -66,10 +68,10 @@ def test_all_files_of_a_report_come_from_the_tables(tmp_path, monkeypatch):
     tidy_examples.write(report.tables, images=60, epochs=2)
     report.write_figures()
     report.write_page()
-    for item in catalogue.all_figures(report.facts):
+    for item in contents.all_figures(report.facts):
         assert (report.figures / f"{item.file}.svg").stat().st_size
         assert (report.figures / f"{item.file}.png").stat().st_size
-    for item in catalogue.tables(report.facts):
+    for item in contents.tables(report.facts):
         assert "<table" in (report.folder / "pages" / f"{item.name}.html").read_text()
     assert "snakemake …" in (report.folder / "summary.md").read_text()
     assert "not-here.npz" in (report.folder / "results.html").read_text()
@@ -106,7 +108,7 @@ def test_a_search_shows_nothing_of_the_test_set(tmp_path, monkeypatch):
     report.write_tables()
     report.write_figures()
     report.write_page()
-    tables = tidy.Tables(report.tables)
+    tables = Tables(report.tables)
     for table in (tables.models, tables.predictions, tables.claims):
         assert set(table["split"]) == {"validation"}
     assert tables.models["accuracy"].max() < 0.9
@@ -155,7 +157,7 @@ def test_a_run_that_was_stopped_before_sizes_were_measured_has_tables(tmp_path, 
     (tmp_path / "results/study/pictures/models.json").unlink()
     report = Report(experiment, ROOT / "workflow/report")
     report.write_tables()
-    models = tidy.Tables(report.tables).models
+    models = Tables(report.tables).models
     assert (models["parameters"] > 0).all()
     assert models["latency_ms"].isna().all()
 

@@ -14,12 +14,13 @@ import pytest
 import script_runs
 import torch
 
-from modelswitch import artifacts, training
-from modelswitch.config import load
-from modelswitch.digests import code_digest
+from modelswitch.config.experiment import load
+from modelswitch.config.job import Job
 from modelswitch.graph import Graph
-from modelswitch.lineage import Branch, Lineage, Place
-from modelswitch.specs import Job
+from modelswitch.lineage import Lineage, ModelFolder, Replicate
+from modelswitch.storage import artifacts
+from modelswitch.storage.code_digest import code_digest
+from modelswitch.training import loop
 
 EPOCHS = 8
 EXPERIMENT = {
@@ -53,8 +54,8 @@ class Workplace:
         self.graph = Graph(load(EXPERIMENT | {"training": changed}))
         self.data = folder / "data.safetensors"
 
-    def place(self, lineage: str) -> Place:
-        return Place("resume", "digits", Branch(0), Lineage.parse(lineage))
+    def place(self, lineage: str) -> ModelFolder:
+        return ModelFolder("resume", "digits", Replicate(0), Lineage.parse(lineage))
 
     def arguments(self, kind: str, out: Path) -> tuple[str, list]:
         """Script and arguments of a training of ``kind``; its teacher's files lie in ``folder``."""
@@ -135,7 +136,7 @@ def workplace(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def saved_after_every_epoch(monkeypatch):
     """These epochs are shorter than what is usually between two saves."""
-    monkeypatch.setattr(training, "BETWEEN_SAVES", 0)
+    monkeypatch.setattr(loop, "BETWEEN_SAVES", 0)
 
 
 @pytest.fixture

@@ -7,18 +7,19 @@ import pandas as pd
 import pytest
 import torch
 
-from modelswitch import artifacts
-from modelswitch.degradation_specs import (
-    DEGRADATION_NAMES,
-    Degradations,
-    Recogniser,
-    side_name,
-    sides,
-)
-from modelswitch.degradations import DEGRADATIONS
+from modelswitch.config.degradations import DEGRADATION_NAMES, Degradations, side_name, sides
+from modelswitch.config.job import Recogniser
+from modelswitch.config.selector import SelectorSettings
+from modelswitch.config.training import Training
+from modelswitch.data.degradations import DEGRADATIONS
 from modelswitch.errors import UserError
-from modelswitch.lineage import derive_seed
-from modelswitch.multimodal import (
+from modelswitch.randomness import derive_seed
+from modelswitch.report.summaries.selection import markdown
+from modelswitch.results.selection import summarise
+from modelswitch.selector.contest import Contest, fit_baselines
+from modelswitch.selector.network import Selector, features
+from modelswitch.selector.objective import PickTrusted, SelectionBatch, SelectionBatches, trusted
+from modelswitch.selector.outputs import (
     CLEAN,
     Condition,
     PairedOutputs,
@@ -27,20 +28,9 @@ from modelswitch.multimodal import (
     selector_conditions,
     training_conditions,
 )
-from modelswitch.objectives.selection import (
-    Selection,
-    SelectionBatch,
-    SelectionBatches,
-    Selector,
-    features,
-    trusted,
-)
-from modelswitch.resume import ResumeFiles
-from modelswitch.selection import Contest, fit_baselines
-from modelswitch.selection_summary import markdown, summarise
-from modelswitch.selector_specs import SelectorSpec
-from modelswitch.specs import Training
-from modelswitch.training import train
+from modelswitch.storage import artifacts
+from modelswitch.training.loop import train
+from modelswitch.training.resume import ResumeFiles
 
 CLASSES = 6
 SETTINGS = Degradations(seen=["lid", "jpeg"], unseen=["rectangle"], levels=[0.5, 1.0])
@@ -60,7 +50,9 @@ def outputs(modalities=("face", "iris"), samples: int = 90, seed: int = 0) -> Pa
     return PairedOutputs(tuple(modalities), sets, logits, labels)
 
 
-def fitted(held_back: PairedOutputs, spec: SelectorSpec, resume=None, epochs: int = 6) -> Selector:
+def fitted(
+    held_back: PairedOutputs, spec: SelectorSettings, resume=None, epochs: int = 6
+) -> Selector:
     conditions = selector_conditions(held_back.modalities, SETTINGS, spec.target)
     mixture = mix(held_back, conditions)
     targets, rows = trusted(mixture, spec.target)
@@ -69,7 +61,7 @@ def fitted(held_back: PairedOutputs, spec: SelectorSpec, resume=None, epochs: in
     selector = Selector(inputs.shape[1], len(held_back.modalities), [16])
     selector.standardise(inputs)
     train(
-        Selection(selector),
+        PickTrusted(selector),
         SelectionBatches(inputs, targets, 64, lambda epoch: derive_seed(0, epoch)),
         TRAINING.model_copy(update={"epochs": epochs}),
         device=torch.device("cpu"),
@@ -114,19 +106,24 @@ def test_the_mixture_names_what_is_clean(modalities, conditions):
 
 def test_features():
     logits = outputs().logits[:, 0]
-    whole = features(logits, SelectorSpec(recognisers="x", parts="whole", values="probabilities"))
+    whole = features(
+        logits, SelectorSettings(recognisers="x", parts="whole", values="probabilities")
+    )
     assert whole.shape == (90, 2 * CLASSES)
     assert torch.allclose(whole[:, :CLASSES].sum(1), torch.ones(90))
-    ordered = features(logits, SelectorSpec(recognisers="x", parts="sorted", top=3))
+    ordered = features(logits, SelectorSettings(recognisers="x", parts="sorted", top=3))
     assert ordered.shape == (90, 6)
     assert (ordered[:, 0] >= ordered[:, 1]).all()
-    matched = features(logits, SelectorSpec(recognisers="x", parts="matched", top=2))
+    matched = features(logits, SelectorSettings(recognisers="x", parts="matched", top=2))
     assert matched.shape == (90, 8)
     # the second recogniser's output at the class that the first finds likeliest
     at = logits[1].log_softmax(1).gather(1, logits[0].argmax(1, keepdim=True))[:, 0]
     assert torch.equal(matched.reshape(90, 2, 2, 2)[:, 0, 1, 0], at)
     # a top beyond the number of classes is the whole vector, sorted
-    assert features(logits, SelectorSpec(recognisers="x", parts="sorted", top=99)).shape == (90, 12)
+    assert features(logits, SelectorSettings(recognisers="x", parts="sorted", top=99)).shape == (
+        90,
+        12,
+    )
 
 
 def test_the_objective_is_cross_entropy_for_two_and_any_of_the_trusted_for_more():
@@ -137,7 +134,7 @@ def test_the_objective_is_cross_entropy_for_two_and_any_of_the_trusted_for_more(
         probability = selector(inputs).softmax(1)
         mask = torch.zeros(5, modalities, dtype=torch.bool)
         mask[:, 1:] = True
-        terms = Selection(selector)(SelectionBatch(inputs, mask))
+        terms = PickTrusted(selector)(SelectionBatch(inputs, mask))
         assert terms["loss"].item() == pytest.approx(
             -probability[:, 1:].sum(1).log().mean().item(), rel=1e-5
         )
@@ -152,7 +149,7 @@ def test_rows_that_teach_nothing_are_left_out():
 
 @pytest.mark.parametrize("modalities", [("face", "iris"), ("face", "iris", "ear")])
 def test_a_selector_learns_and_is_judged(modalities):
-    spec = SelectorSpec(recognisers="x")
+    spec = SelectorSettings(recognisers="x")
     held_back, test = outputs(modalities), outputs(modalities, seed=1)
     selector = fitted(held_back, spec)
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
@@ -177,7 +174,7 @@ def test_a_selector_learns_and_is_judged(modalities):
 
 
 def test_the_confusion_counts_every_pair_once():
-    spec = SelectorSpec(recognisers="x", parts="sorted")
+    spec = SelectorSettings(recognisers="x", parts="sorted")
     held_back, test = outputs(), outputs(seed=1)
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
     contest = Contest(test, baselines, fitted(held_back, spec), spec, SETTINGS)
@@ -191,7 +188,7 @@ def test_the_confusion_counts_every_pair_once():
 
 
 def test_the_summary_compares_with_the_best_baseline():
-    spec = SelectorSpec(recognisers="x")
+    spec = SelectorSettings(recognisers="x")
     rows, confusion = [], []
     for seed in (0, 1):
         held_back, test = outputs(seed=2 * seed), outputs(seed=2 * seed + 1)
@@ -221,7 +218,7 @@ def test_the_summary_compares_with_the_best_baseline():
 
 
 def test_a_selector_resumes_to_the_same_bits(tmp_path):
-    spec = SelectorSpec(recognisers="x")
+    spec = SelectorSettings(recognisers="x")
     whole = fitted(outputs(), spec)
     folder = tmp_path / "resume"
     stored = ResumeFiles(folder, "key")
@@ -235,7 +232,7 @@ def test_a_selector_resumes_to_the_same_bits(tmp_path):
         selector = Selector(inputs.shape[1], 2, [16])
         selector.standardise(inputs)
         history = train(
-            Selection(selector),
+            PickTrusted(selector),
             SelectionBatches(inputs, mixture.clean, 64, lambda epoch: derive_seed(0, epoch)),
             constant.model_copy(update={"epochs": epochs}),
             device=torch.device("cpu"),

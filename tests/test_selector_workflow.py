@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from modelswitch.config import load
+from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
-from modelswitch.selection_graph import SelectionGraph
+from modelswitch.selector.graph import SelectorGraph
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
@@ -56,7 +56,7 @@ def test_committed_configurations_are_valid():
 
 def test_recognisers_may_differ_and_may_be_students():
     values = selectors(recognisers={"iris": "compressed", "periocular": "teacher"})
-    graph = SelectionGraph(Graph(load(values)))
+    graph = SelectorGraph(Graph(load(values)))
     assert graph.files("seed3", "mms") == [
         "results/pairs/periocular/seed3/teacher/degraded.safetensors",
         "results/pairs/iris/seed3/teacher/student@kd/degraded.safetensors",
@@ -66,7 +66,7 @@ def test_recognisers_may_differ_and_may_be_students():
     # the job knows its recognisers' jobs, so that a change above reruns it
     other = copy.deepcopy(values)
     other["transfers"] = {"kd": {"soft": 0.3}}
-    again = SelectionGraph(Graph(load(other))).job("seed3", "mms")
+    again = SelectorGraph(Graph(load(other))).job("seed3", "mms")
     assert again.recognisers[0] == job.recognisers[0]
     assert again.recognisers[1] != job.recognisers[1]
 

@@ -22,8 +22,8 @@ PROFILE = [
 ]
 LEASE = """
 import os, sys, time
-from modelswitch import devices
-with devices.lease() as device:
+from modelswitch.execution import gpu_lease
+with gpu_lease.lease() as device:
     open(os.path.join(sys.argv[1], device.name), "x").close()
     time.sleep(1)
     os.remove(os.path.join(sys.argv[1], device.name))

@@ -5,10 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from modelswitch.data_specs import DigitsData, FolderData, NpzData, TorchvisionData
-from modelswitch.datasets import ImageArrays, fold_of, normalisation, prepared_shape, split
+from modelswitch.config.data import DigitsData, FolderData, NpzData, TorchvisionData
+from modelswitch.data.arrays import ImageArrays, normalisation, prepared_shape
+from modelswitch.data.shapes import peek, training_images
+from modelswitch.data.sources import read, torchvision_dataset
+from modelswitch.data.splits import fold_of, training_and_validation
 from modelswitch.errors import UserError
-from modelswitch.sources import peek, read, torchvision_dataset, training_images
 
 RANDOM = np.random.default_rng(0)
 
@@ -174,7 +176,7 @@ def test_a_torchvision_set_is_turned_into_arrays(monkeypatch):
     def opened(kind, spec, train):
         return Downloaded(8 if train else 4)
 
-    monkeypatch.setattr("modelswitch.sources._open_torchvision", opened)
+    monkeypatch.setattr("modelswitch.data.sources._open_torchvision", opened)
     data = read(TorchvisionData(source="torchvision", dataset="CIFAR10", size=(4, 3)))
     assert data.class_names == ["cat", "dog"]
     assert data.train_images.shape == (8, 4, 3, 3)
@@ -186,7 +188,7 @@ def test_a_set_that_cannot_be_downloaded_is_told_in_one_line(monkeypatch, tmp_pa
     def opened(kind, spec, train):
         raise RuntimeError("Error downloading archive\nmany more lines")
 
-    monkeypatch.setattr("modelswitch.sources._open_torchvision", opened)
+    monkeypatch.setattr("modelswitch.data.sources._open_torchvision", opened)
     spec = TorchvisionData(source="torchvision", dataset="CIFAR10", root=str(tmp_path))
     with pytest.raises(UserError, match=r"^data\.dataset: .*CIFAR10.*Error downloading archive\)$"):
         read(spec)
@@ -212,14 +214,14 @@ def test_normalisation_of_a_constant_channel_divides_by_one():
 
 def test_the_validation_share_is_stratified_and_depends_on_the_seed_alone():
     labels = torch.arange(1000) % 10
-    train, validation = split(labels, 0.2, seed=3)
+    train, validation = training_and_validation(labels, 0.2, seed=3)
     assert sorted([*train.tolist(), *validation.tolist()]) == list(range(1000))
     assert torch.bincount(labels[validation]).tolist() == [20] * 10
-    assert torch.equal(split(labels, 0.2, seed=3)[1], validation)
-    assert not torch.equal(split(labels, 0.2, seed=4)[1], validation)
-    assert len(split(labels, 0.0, seed=3)[1]) == 0
+    assert torch.equal(training_and_validation(labels, 0.2, seed=3)[1], validation)
+    assert not torch.equal(training_and_validation(labels, 0.2, seed=4)[1], validation)
+    assert len(training_and_validation(labels, 0.0, seed=3)[1]) == 0
     with pytest.raises(UserError, match=r"data\.validation"):
-        split(torch.tensor([0, 1, 0, 1]), 0.1, seed=0)
+        training_and_validation(torch.tensor([0, 1, 0, 1]), 0.1, seed=0)
 
 
 def test_folds_are_stratified_and_equal_in_size():

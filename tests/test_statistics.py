@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from modelswitch import statistics
+from modelswitch.results import intervals
 
 FIRST = [0.912, 0.904, 0.921, 0.899, 0.917]
 SECOND = [0.905, 0.901, 0.909, 0.902, 0.906]
@@ -16,7 +16,7 @@ SECOND = [0.905, 0.901, 0.909, 0.902, 0.906]
 
 def test_mean_interval_agrees_with_statsmodels():
     low, high = DescrStatsW(FIRST).tconfint_mean(alpha=0.05)
-    estimate = statistics.mean_interval(FIRST)
+    estimate = intervals.mean_interval(FIRST)
     assert (estimate.mean, estimate.count) == (pytest.approx(np.mean(FIRST)), 5)
     assert (estimate.low, estimate.high) == (pytest.approx(low), pytest.approx(high))
     # the textbook's t quantile for 4 degrees of freedom
@@ -24,10 +24,10 @@ def test_mean_interval_agrees_with_statsmodels():
 
 
 def test_one_seed_has_a_mean_and_no_interval():
-    estimate = statistics.mean_interval([0.9])
+    estimate = intervals.mean_interval([0.9])
     assert estimate.mean == 0.9
     assert math.isnan(estimate.low)
-    difference = statistics.paired_difference([0.9], [0.8])
+    difference = intervals.paired_difference([0.9], [0.8])
     assert difference.estimate == pytest.approx(0.1)
     assert math.isnan(difference.low)
     assert math.isnan(difference.p)
@@ -35,12 +35,12 @@ def test_one_seed_has_a_mean_and_no_interval():
 
 
 def test_nothing_at_all_is_nan():
-    assert math.isnan(statistics.mean_interval([]).mean)
-    assert math.isnan(statistics.paired_difference([], []).estimate)
+    assert math.isnan(intervals.mean_interval([]).mean)
+    assert math.isnan(intervals.paired_difference([], []).estimate)
 
 
 def test_paired_difference_agrees_with_the_paired_t_test():
-    result = statistics.paired_difference(FIRST, SECOND)
+    result = intervals.paired_difference(FIRST, SECOND)
     assert result.p == pytest.approx(stats.ttest_rel(FIRST, SECOND).pvalue)
     low, high = DescrStatsW(np.subtract(FIRST, SECOND)).tconfint_mean()
     assert (result.low, result.high) == (pytest.approx(low), pytest.approx(high))
@@ -52,7 +52,7 @@ def test_permutation_p_is_the_exact_count_of_sign_flips():
     differences = np.subtract(FIRST, SECOND)
     means = [np.mean(differences * signs) for signs in itertools.product([1, -1], repeat=5)]
     larger = np.mean(np.array(means) >= differences.mean() - 1e-15)
-    result = statistics.paired_difference(FIRST, SECOND)
+    result = intervals.paired_difference(FIRST, SECOND)
     assert result.permutation_p == pytest.approx(min(1.0, 2 * larger))
 
 
@@ -60,19 +60,19 @@ def test_bootstrap_interval_matches_all_resamples_of_a_small_sample():
     differences = [0.01, 0.03, -0.01, 0.02]
     means = [np.mean(sample) for sample in itertools.product(differences, repeat=4)]
     low, high = np.quantile(means, [0.025, 0.975])
-    result = statistics.paired_difference(differences, [0.0] * 4)
+    result = intervals.paired_difference(differences, [0.0] * 4)
     assert result.bootstrap_low == pytest.approx(low, abs=0.003)
     assert result.bootstrap_high == pytest.approx(high, abs=0.003)
-    assert result == statistics.paired_difference(differences, [0.0] * 4), "same seed, same answer"
+    assert result == intervals.paired_difference(differences, [0.0] * 4), "same seed, same answer"
 
 
 def test_identical_sides_differ_by_exactly_nothing():
-    result = statistics.paired_difference(FIRST, FIRST)
+    result = intervals.paired_difference(FIRST, FIRST)
     assert (result.estimate, result.low, result.high, result.p) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_a_constant_difference_claims_no_certainty():
-    result = statistics.paired_difference([0.5, 0.6, 0.7], [0.4, 0.5, 0.6])
+    result = intervals.paired_difference([0.5, 0.6, 0.7], [0.4, 0.5, 0.6])
     assert result.estimate == pytest.approx(0.1)
     assert math.isnan(result.low)
     assert math.isnan(result.p)
@@ -80,46 +80,46 @@ def test_a_constant_difference_claims_no_certainty():
 
 def test_pairs_are_matched_by_seed_and_missing_seeds_left_out():
     better, than = {0: 0.9, 1: 0.8, 2: 0.95}, {2: 0.9, 1: 0.7, 7: 0.1}
-    result = statistics.paired_by_seed(better, than)
+    result = intervals.paired_by_seed(better, than)
     assert (result.count, result.estimate) == (2, pytest.approx((0.1 + 0.05) / 2))
 
 
 def test_unequal_lengths_are_an_error():
     with pytest.raises(ValueError, match="same seeds"):
-        statistics.paired_difference([1, 2], [1])
+        intervals.paired_difference([1, 2], [1])
     with pytest.raises(ValueError, match="same images"):
-        statistics.mcnemar([True], [True, False])
+        intervals.mcnemar([True], [True, False])
 
 
 def test_welch_interval_agrees_with_statsmodels():
     low, high = CompareMeans(DescrStatsW(FIRST), DescrStatsW(SECOND[:4])).tconfint_diff(
         usevar="unequal"
     )
-    assert statistics.welch_interval(FIRST, SECOND[:4]) == pytest.approx((low, high))
-    assert math.isnan(statistics.welch_interval([0.9], [0.8, 0.7])[0])
+    assert intervals.welch_interval(FIRST, SECOND[:4]) == pytest.approx((low, high))
+    assert math.isnan(intervals.welch_interval([0.9], [0.8, 0.7])[0])
 
 
 def test_holm_by_hand_with_a_gap():
-    corrected = statistics.holm([0.01, math.nan, 0.04, 0.03])
+    corrected = intervals.holm([0.01, math.nan, 0.04, 0.03])
     assert corrected[0] == pytest.approx(0.03)
     assert math.isnan(corrected[1])
     assert corrected[2:] == [pytest.approx(0.06), pytest.approx(0.06)]
-    assert statistics.holm([]) == []
+    assert intervals.holm([]) == []
 
 
 def test_mcnemar_is_a_binomial_test_on_the_images_where_the_sides_differ():
     first = [True] * 50 + [True] * 12 + [False] * 4 + [False] * 9
     second = [True] * 50 + [False] * 12 + [True] * 4 + [False] * 9
-    result = statistics.mcnemar(first, second)
+    result = intervals.mcnemar(first, second)
     assert (result.only_first, result.only_second, result.images) == (12, 4, 75)
     assert result.p == pytest.approx(stats.binomtest(4, 16).pvalue)
-    assert statistics.mcnemar(first, first).p == 1.0
-    assert math.isnan(statistics.mcnemar([], []).p)
+    assert intervals.mcnemar(first, first).p == 1.0
+    assert math.isnan(intervals.mcnemar([], []).p)
 
 
 @pytest.mark.parametrize(("difference", "spread"), [(0.01, 0.01), (0.002, 0.008), (-0.01, 0.02)])
 def test_seeds_needed_reach_the_power_and_one_fewer_does_not(difference, spread):
-    count = int(statistics.seeds_needed(difference, spread))
+    count = int(intervals.seeds_needed(difference, spread))
 
     def power(n):  # of a two-sided paired t test, from the non-central t distribution
         shift, quantile = abs(difference) / spread * n**0.5, stats.t.ppf(0.975, n - 1)
@@ -129,6 +129,6 @@ def test_seeds_needed_reach_the_power_and_one_fewer_does_not(difference, spread)
 
 
 def test_seeds_needed_at_the_edges():
-    assert statistics.seeds_needed(0.0, 0.01) == math.inf
-    assert math.isnan(statistics.seeds_needed(0.01, math.nan))
-    assert statistics.seeds_needed(10.0, 0.001) == 2
+    assert intervals.seeds_needed(0.0, 0.01) == math.inf
+    assert math.isnan(intervals.seeds_needed(0.01, math.nan))
+    assert intervals.seeds_needed(10.0, 0.001) == 2

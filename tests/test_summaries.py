@@ -11,27 +11,33 @@ import tidy_examples
 from rich.console import Console
 from scipy import stats
 
-from modelswitch import comparisons, page, sheets, summaries, tidy
-from modelswitch.claims import Claim
-from modelswitch.reporting import write_claims, write_sheets
+from modelswitch.config.claims import Claim
+from modelswitch.report import page
+from modelswitch.report.sheet import share
+from modelswitch.report.summaries import every, missing
+from modelswitch.report.summaries.chains import chains_sheet
+from modelswitch.report.summaries.rules import rules_sheet
+from modelswitch.report.write import write_claims, write_sheets
+from modelswitch.results import differences
+from modelswitch.results.tables import Tables
 
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
     folder = tidy_examples.write(tmp_path_factory.mktemp("few"), images=300, epochs=4)
     write_claims({"chain_beats_direct": Claim(better="chain", than="direct")}, folder)
-    return tidy.Tables(folder)
+    return Tables(folder)
 
 
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rules")
     chains = tidy_examples.rule_chains()
-    return tidy.Tables(tidy_examples.write(folder, chains, images=300, epochs=4))
+    return Tables(tidy_examples.write(folder, chains, images=300, epochs=4))
 
 
 def test_chains_have_mean_interval_and_gain(few):
-    rows = {row["chain"]: row for row in summaries.chains(few).rows}
+    rows = {row["chain"]: row for row in chains_sheet(few).rows}
     models = few.models[few.models["split"] == "test"]
     chain = models[models["chains"] == "chain"].sort_values("seed")["accuracy"].to_numpy()
     scratch = models[models["chains"] == "scratch"].sort_values("seed")["accuracy"].to_numpy()
@@ -45,7 +51,7 @@ def test_chains_have_mean_interval_and_gain(few):
 
 
 def test_the_teacher_stands_beside_its_student_from_scratch(few, tmp_path):
-    sheet = summaries.chains(few)
+    sheet = chains_sheet(few)
     accuracy = few.models[few.models["split"] == "test"].groupby("lineage")["accuracy"].mean()
     rows = {row["chain"]: row for row in sheet.rows}
     assert rows["chain"]["scratch_accuracy"] == pytest.approx(accuracy["student"])
@@ -58,30 +64,30 @@ def test_the_teacher_stands_beside_its_student_from_scratch(few, tmp_path):
     models = pd.read_csv(tmp_path / "models.csv")
     models.loc[models["lineage"] == "teacher", "accuracy"] -= 0.2
     models.to_csv(tmp_path / "models.csv", index=False)
-    [warning] = summaries.chains(tidy.Tables(tmp_path)).warnings
+    [warning] = chains_sheet(Tables(tmp_path)).warnings
     assert "no better than its student from scratch: First model teacher:" in warning
 
 
 def test_rules_are_compared_with_fixed_and_corrected(rules):
-    rows = {row["rule"]: row for row in summaries.rules(rules).rows if row["rule"] != "correctness"}
+    rows = {row["rule"]: row for row in rules_sheet(rules).rows if row["rule"] != "correctness"}
     assert math.isnan(rows["fixed"]["p"])
-    raw = [row["p"] for row in summaries.rules(rules).rows if not math.isnan(row["p"])]
+    raw = [row["p"] for row in rules_sheet(rules).rows if not math.isnan(row["p"])]
     assert len(raw) == 12
-    smallest = min(summaries.rules(rules).rows, key=lambda r: r["p"] if r["p"] == r["p"] else 2)
+    smallest = min(rules_sheet(rules).rows, key=lambda r: r["p"] if r["p"] == r["p"] else 2)
     assert smallest["p_holm"] == pytest.approx(min(1, 12 * smallest["p"]))
-    assert not summaries.rules(rules).warnings
+    assert not rules_sheet(rules).warnings
 
 
 def test_rules_with_one_rule_name_and_other_settings_are_told_apart(rules):
-    names = [row["name"] for row in comparisons.of_rules(rules)]
+    names = [row["name"] for row in differences.of_rules(rules)]
     assert len(set(names)) == len(names)
     assert "correctness ±0.1" in names
 
 
 def test_a_teacher_that_is_hardly_ever_wrong_is_reported(tmp_path):
     chains = dict(list(tidy_examples.rule_chains().items())[:3])
-    tables = tidy.Tables(tidy_examples.write(tmp_path, chains, teacher_wrong=0.01, images=100))
-    [warning] = summaries.rules(tables).warnings
+    tables = Tables(tidy_examples.write(tmp_path, chains, teacher_wrong=0.01, images=100))
+    [warning] = rules_sheet(tables).warnings
     assert "cannot tell the rules apart" in warning
     assert "1.0 %" in warning
 
@@ -98,18 +104,18 @@ def test_each_teacher_is_judged_by_its_own_mistakes(tmp_path):
     history.loc[sure, "teacher_wrong"] = 0.01
     history.to_csv(tmp_path / "history.csv", index=False)
     # The mean of the two, 3 %, would be enough.
-    [warning] = summaries.rules(tidy.Tables(tmp_path)).warnings
+    [warning] = rules_sheet(Tables(tmp_path)).warnings
     assert "The teacher large is wrong on 1.0 %" in warning
 
 
 def test_rules_are_shown_where_the_teacher_is_right_and_wrong(rules):
-    rows = {row["lineage"]: row for row in summaries.rules(rules).rows}
+    rows = {row["lineage"]: row for row in rules_sheet(rules).rows}
     models = rules.models[rules.models["split"] == "test"]
     for lineage, row in rows.items():
         own = models[models["lineage"] == lineage]
         for column in ("accuracy", "accuracy_teacher_right", "accuracy_teacher_wrong"):
             assert row[column] == pytest.approx(own[column].mean())
-    headings = summaries.rules(rules).markdown().splitlines()[0]
+    headings = rules_sheet(rules).markdown().splitlines()[0]
     for heading in ("teacher right %", "teacher wrong %", "p (Holm)", "difference to fixed"):
         assert heading in headings
 
@@ -123,7 +129,7 @@ def test_teacher_passes_are_counted_with_and_without_the_store(tmp_path):
         "dataset,seed,lineage,views,folds,teacher_wrong\n"
         "pictures,0,teacher,3,0,0.04\npictures,1,teacher,3,0,0.06\n"
     )
-    sheet = summaries.rules(tidy.Tables(tmp_path))
+    sheet = rules_sheet(Tables(tmp_path))
     assert "6 times" in sheet.note  # 2 seeds of 3 views
     assert "104 times" in sheet.note  # 13 students, 2 seeds, 4 epochs
     assert sheet.rows[0]["teacher_wrong_stored"] == pytest.approx(0.05)
@@ -133,20 +139,20 @@ def test_a_search_that_never_touched_the_test_set_is_reported_on_validation(tmp_
     tidy_examples.write(tmp_path, images=100, epochs=2)
     models = pd.read_csv(tmp_path / "models.csv")
     models[models["split"] == "validation"].to_csv(tmp_path / "models.csv", index=False)
-    headings = [c.heading for c in summaries.chains(tidy.Tables(tmp_path)).columns]
+    headings = [c.heading for c in chains_sheet(Tables(tmp_path)).columns]
     assert "validation accuracy %" in headings
 
 
 def test_the_terminals_table_fits_80_columns(few, rules):
     for tables in (few, rules):
-        for sheet in summaries.all_sheets(tables):
+        for sheet in every.all_sheets(tables):
             console = Console(width=80, file=io.StringIO())
             console.print(sheet.terminal())
             assert "…" not in console.file.getvalue(), f"{sheet.name} is cut off"
 
 
 def test_markdown_and_csv_have_every_row(few, tmp_path):
-    made = summaries.all_sheets(few)
+    made = every.all_sheets(few)
     write_sheets(made, tmp_path)
     chains = next(sheet for sheet in made if sheet.name == "chains")
     assert len(chains.markdown().splitlines()) == len(chains.rows) + 2
@@ -160,7 +166,7 @@ def test_markdown_and_csv_have_every_row(few, tmp_path):
 def test_missing_parts_are_named(few):
     chains = {"chain": "teacher/middle@kd/student@kd", "long": "teacher/large@kd/student@kd"}
     named = {f"Chain {label}": lineage for label, lineage in chains.items()}
-    lines = summaries.missing(few, named, [0, 1, 2, 3], ["pictures"])
+    lines = missing.missing(few, named, [0, 1, 2, 3], ["pictures"])
     assert lines == [
         "Chain chain (teacher/middle@kd/student@kd): no seed 3.",
         "Chain long (teacher/large@kd/student@kd): no results.",
@@ -168,7 +174,7 @@ def test_missing_parts_are_named(few):
 
 
 def test_shares_are_shown_in_percent_with_half_their_interval():
-    column = sheets.share("accuracy %", "accuracy")
+    column = share("accuracy %", "accuracy")
     row = {"accuracy": 0.843, "accuracy_low": 0.839, "accuracy_high": 0.847}
     assert column.text(row) == "84.3 ± 0.4"
     assert column.text(row | {"accuracy_low": math.nan}) == "84.3"
@@ -176,7 +182,7 @@ def test_shares_are_shown_in_percent_with_half_their_interval():
 
 
 def test_summary_opens_with_claims_and_names_what_is_missing(few):
-    text = page.summary("study", summaries.all_sheets(few), [], ["Chain x (t): no results."])
+    text = page.summary("study", every.all_sheets(few), [], ["Chain x (t): no results."])
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings[0] == "## Claims"
     assert "**Missing.** Chain x (t): no results." in text

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from modelswitch import precision, training
+from modelswitch.config.training import Training
 from modelswitch.errors import UserError
-from modelswitch.specs import Training
-from modelswitch.training import learning_rate, train
+from modelswitch.training import loop, precision
+from modelswitch.training.loop import train
+from modelswitch.training.optimizer import learning_rate
 
 CPU = torch.device("cpu")
 
@@ -87,7 +88,7 @@ def test_short_epochs_are_not_spent_on_saving(monkeypatch, share, saved):
         def save(self, tensors, state):
             self.epochs.append(state["epoch"])
 
-    monkeypatch.setattr(training, "BETWEEN_SAVES", share)
+    monkeypatch.setattr(loop, "BETWEEN_SAVES", share)
     saves = Saves()
     run(resume=saves)
     assert saves.epochs == saved
@@ -111,10 +112,10 @@ def test_the_compiler_is_not_imported():
     """It takes as long to import as torch, which every one of many small jobs would pay."""
     source = """
 import sys, test_training, torch
-from modelswitch import precision
-from modelswitch.resume import flatten, restore
-from modelswitch.specs import Training
-from modelswitch.training import make_optimizer
+from modelswitch.training import precision
+from modelswitch.training.resume import flatten, restore
+from modelswitch.config.training import Training
+from modelswitch.training.optimizer import make_optimizer
 precision.make_deterministic()
 for name in ("sgd", "adamw"):
     test_training.run(optimizer=name)
@@ -147,10 +148,10 @@ def test_a_loss_that_is_no_number_names_epoch_step_and_rate():
 
 
 def test_precision_is_bfloat16_only_where_it_is_real(monkeypatch):
-    assert precision.resolve("float32", CPU) is torch.float32
-    assert precision.resolve("bfloat16", CPU) is torch.bfloat16
+    assert precision.dtype_for("float32", CPU) is torch.float32
+    assert precision.dtype_for("bfloat16", CPU) is torch.bfloat16
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert precision.resolve("auto", CPU) is torch.float32
+    assert precision.dtype_for("auto", CPU) is torch.float32
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    assert precision.resolve("auto", CPU) is torch.bfloat16
+    assert precision.dtype_for("auto", CPU) is torch.bfloat16

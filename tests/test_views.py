@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from modelswitch.views import Normaliser, Views
+from modelswitch.data.views import Normaliser, Views
 
 
 def make(count=20, bank=0, batch=8, padding=2, flip=True, order=5):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelswitch import warm
+from modelswitch.execution import warm_start
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="the system has no descriptors of processes"
@@ -64,7 +64,7 @@ class Run:
         return str(path)
 
     def start(self, text: str, *arguments: str, **how) -> subprocess.Popen:
-        client = [sys.executable, "-I", "-S", "-E", warm.__file__]
+        client = [sys.executable, "-I", "-S", "-E", warm_start.__file__]
         how = {"cwd": self.folder, "env": self.environment, "stdout": subprocess.PIPE, **how}
         return subprocess.Popen(
             [*client, self.name, str(self.snakemake.pid), "", self.script(text), *arguments],

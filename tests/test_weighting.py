@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelswitch.specs import (
+from modelswitch.config.weighting import (
     ConfidenceWeighting,
     CorrectnessWeighting,
     DkdWeighting,
     ImportedWeighting,
 )
-from modelswitch.weighting import RULES, Samples, resolve, soft_loss
+from modelswitch.transfer.output_losses.kl import soft_loss
+from modelswitch.transfer.weighting import RULES, Samples, rule_for
 
 PARAMETERS = {
     "correctness": {"delta": 0.2},
@@ -216,11 +217,11 @@ def test_shuffling_keeps_the_share_of_right_samples_and_moves_them():
 
 def test_rules_are_resolved_from_specifications():
     s = samples()
-    rule = resolve(CorrectnessWeighting(rule="correctness", delta=0.1))
+    rule = rule_for(CorrectnessWeighting(rule="correctness", delta=0.1))
     assert torch.equal(rule(s).soft_weight, RULES["correctness"](s, delta=0.1).soft_weight)
-    assert resolve(DkdWeighting(rule="dkd"))(s).hard_weight.unique().tolist() == [1.0]
-    assert resolve(ConfidenceWeighting(rule="confidence", delta=0.0))(s) is not None
-    own = resolve(ImportedWeighting(rule="import", path="test_weighting:all_soft"))
+    assert rule_for(DkdWeighting(rule="dkd"))(s).hard_weight.unique().tolist() == [1.0]
+    assert rule_for(ConfidenceWeighting(rule="confidence", delta=0.0))(s) is not None
+    own = rule_for(ImportedWeighting(rule="import", path="test_weighting:all_soft"))
     assert own(s) == "all soft"
 
 

@@ -1,7 +1,8 @@
 """The one kind of error that is meant for a person, and how a script shows it."""
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 
@@ -32,3 +33,12 @@ def run_script(main: Callable[[], None]) -> None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{error.strerror or error}")
+
+
+@contextlib.contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Put the configuration's key before what is wrong with it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error

@@ -3,9 +3,11 @@
 import functools
 from collections.abc import Iterator
 
-from modelswitch.config import Experiment
-from modelswitch.lineage import Branch, Lineage, Place
-from modelswitch.specs import Hint, Job, MatchedWeighting, Teacher, Transfer
+from modelswitch.config.experiment import Experiment
+from modelswitch.config.job import Job, Teacher
+from modelswitch.config.transfer import Hint, Transfer
+from modelswitch.config.weighting import MatchedWeighting
+from modelswitch.lineage import Lineage, ModelFolder, Replicate
 
 
 class Graph:
@@ -18,21 +20,23 @@ class Graph:
         self.respond_job = functools.cache(self._respond_job)
         self.place = functools.cache(self._place)
 
-    def _place(self, dataset: str, branch: str, lineage: str) -> Place:
-        return Place(self.experiment.name, dataset, Branch.parse(branch), Lineage.parse(lineage))
+    def _place(self, dataset: str, branch: str, lineage: str) -> ModelFolder:
+        return ModelFolder(
+            self.experiment.name, dataset, Replicate.parse(branch), Lineage.parse(lineage)
+        )
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[ModelFolder]:
         """The ends of all chains, for every data set and seed; each once."""
         for dataset in self.experiment.datasets:
             for seed in self.experiment.seeds:
                 for lineage in dict.fromkeys(self.experiment.lineages.values()):
-                    yield Place(self.experiment.name, dataset, Branch(seed), lineage)
+                    yield ModelFolder(self.experiment.name, dataset, Replicate(seed), lineage)
 
-    def all_places(self) -> list[Place]:
+    def all_places(self) -> list[ModelFolder]:
         """All models that are trained: ends of chains, what lies above them, fold teachers."""
-        found: dict[Place, None] = {}
+        found: dict[ModelFolder, None] = {}
 
-        def visit(place: Place) -> None:
+        def visit(place: ModelFolder) -> None:
             if place in found:
                 return
             found[place] = None
@@ -48,7 +52,7 @@ class Graph:
             visit(place)
         return list(found)
 
-    def models(self) -> list[Place]:
+    def models(self) -> list[ModelFolder]:
         """What the results are about: all models but the fold teachers.
 
         With out-of-fold responses no training reads the first model itself, yet students are
@@ -56,17 +60,17 @@ class Graph:
         """
         return [place for place in self.all_places() if place.branch.fold is None]
 
-    def transfer(self, place: Place) -> Transfer | None:
+    def transfer(self, place: ModelFolder) -> Transfer | None:
         name = place.lineage.last.transfer
         return None if name is None else self.experiment.all_transfers[name]
 
-    def _at(self, place: Place, lineage: Lineage) -> Place:
-        return Place(place.experiment, place.dataset, place.branch, lineage)
+    def _at(self, place: ModelFolder, lineage: Lineage) -> ModelFolder:
+        return ModelFolder(place.experiment, place.dataset, place.branch, lineage)
 
-    def parent(self, place: Place) -> Place:
+    def parent(self, place: ModelFolder) -> ModelFolder:
         return self._at(place, place.lineage.parent)
 
-    def teachers(self, place: Place) -> list[Place]:
+    def teachers(self, place: ModelFolder) -> list[ModelFolder]:
         """Who guides a place, nearest first."""
         transfer = self.transfer(place)
         if transfer is None:
@@ -74,52 +78,52 @@ class Graph:
         above = [self._at(place, lineage) for lineage in place.lineage.ancestors()]
         return above if transfer.guides == "ancestors" else above[:1]
 
-    def stores(self, place: Place) -> bool:
+    def stores(self, place: ModelFolder) -> bool:
         """Whether the teachers' responses come from files."""
         transfer = self.transfer(place)
         return transfer is not None and transfer.views == "stored"
 
-    def folds(self, branch: Branch) -> int:
+    def folds(self, branch: Replicate) -> int:
         """Folds of the responses in a branch: a fold's own teachers answer as they are."""
         return self.experiment.responses.folds if branch.fold is None else 0
 
-    def fold_teachers(self, teacher: Place) -> list[Place]:
+    def fold_teachers(self, teacher: ModelFolder) -> list[ModelFolder]:
         folds = self.folds(teacher.branch)
         return [
-            Place(
+            ModelFolder(
                 teacher.experiment,
                 teacher.dataset,
-                Branch(teacher.branch.seed, fold, folds),
+                Replicate(teacher.branch.seed, fold, folds),
                 teacher.lineage,
             )
             for fold in range(folds)
         ]
 
-    def responders(self, teacher: Place) -> list[Place]:
+    def responders(self, teacher: ModelFolder) -> list[ModelFolder]:
         """The models whose responses are stored for a teacher."""
         return self.fold_teachers(teacher) or [teacher]
 
-    def hint(self, place: Place) -> Hint | None:
+    def hint(self, place: ModelFolder) -> Hint | None:
         transfer = self.transfer(place)
         return None if transfer is None else transfer.hint
 
-    def pretrains(self, place: Place) -> bool:
+    def pretrains(self, place: ModelFolder) -> bool:
         hint = self.hint(place)
         return hint is not None and hint.mode == "pretrain"
 
-    def needs_live_teachers(self, place: Place) -> bool:
+    def needs_live_teachers(self, place: ModelFolder) -> bool:
         """Whether the teachers' weights are read: not if all that is needed of them is stored."""
         hint = self.hint(place)
         return not self.stores(place) or (hint is not None and hint.mode == "joint")
 
-    def matched(self, place: Place) -> Place | None:
+    def matched(self, place: ModelFolder) -> ModelFolder | None:
         """The training whose mean weights this one takes."""
         transfer = self.transfer(place)
         if transfer is None or not isinstance(transfer.weighting, MatchedWeighting):
             return None
         return self._at(place, place.lineage.sibling(transfer.weighting.to))
 
-    def _base(self, place: Place) -> dict:
+    def _base(self, place: ModelFolder) -> dict:
         data = self.experiment.data
         return {
             "dataset": place.dataset,
@@ -130,7 +134,7 @@ class Graph:
             "validation": data.validation,
         }
 
-    def _teacher(self, place: Place, stored: bool) -> Teacher:
+    def _teacher(self, place: ModelFolder, stored: bool) -> Teacher:
         return Teacher(
             lineage=str(place.lineage),
             model=self.experiment.models[place.lineage.last.model],
@@ -138,7 +142,7 @@ class Graph:
             responses=self.respond_job(place).digest if stored else "",
         )
 
-    def _train_job(self, place: Place) -> Job:
+    def _train_job(self, place: ModelFolder) -> Job:
         """The job of a first model or of a switch."""
         stored, matched = self.stores(place), self.matched(place)
         return Job(
@@ -152,7 +156,7 @@ class Graph:
             folds=self.folds(place.branch) if stored else 0,
         )
 
-    def _hint_job(self, place: Place) -> Job:
+    def _hint_job(self, place: ModelFolder) -> Job:
         """The pre-training of a student's front; of the transfer it depends on the hint alone."""
         return Job(
             **self._base(place),
@@ -161,7 +165,7 @@ class Graph:
             teachers=[self._teacher(self.parent(place), stored=False)],
         )
 
-    def _respond_job(self, place: Place) -> Job:
+    def _respond_job(self, place: ModelFolder) -> Job:
         """The storing of a teacher's responses."""
         return Job(
             **self._base(place),

@@ -5,7 +5,6 @@ switches ``<model>@<transfer>``. It is at the same time the folder of the last m
 the parent folder is the teacher and chains that share a beginning share folders.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,7 +79,7 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class Replicate:
     """A seed and, for out-of-fold responses, the part of the training images left out."""
 
     seed: int
@@ -88,7 +87,7 @@ class Branch:
     folds: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Branch":
+    def parse(cls, text: str) -> "Replicate":
         match = re.fullmatch(r"seed(\d+)(?:\.fold(\d+)of(\d+))?", text)
         if match is None:
             raise UserError(f"branch {text!r} is not of the form seed<k> or seed<k>.fold<i>of<n>")
@@ -100,20 +99,22 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ModelFolder:
     """The folder of one trained model."""
 
     experiment: str
     dataset: str
-    branch: Branch
+    branch: Replicate
     lineage: Lineage
 
     @classmethod
-    def parse(cls, folder: str) -> "Place":
+    def parse(cls, folder: str) -> "ModelFolder":
         parts = PurePosixPath(folder).parts
         if len(parts) < 5 or parts[0] != "results":
             raise UserError(f"{folder!r} is not results/<experiment>/<dataset>/<branch>/<lineage>")
-        return cls(parts[1], parts[2], Branch.parse(parts[3]), Lineage.parse("/".join(parts[4:])))
+        return cls(
+            parts[1], parts[2], Replicate.parse(parts[3]), Lineage.parse("/".join(parts[4:]))
+        )
 
     @property
     def folder(self) -> str:
@@ -126,12 +127,3 @@ class Place:
         """Where a training keeps its resume files: outside the folder of its outputs."""
         place = f"{self.dataset}/{self.branch}/{self.lineage}"
         return f"results/{self.experiment}/.resume/{place}/{stage}"
-
-
-def derive_seed(*parts: object) -> int:
-    """A 63-bit seed from what names a random stream, e.g. ``(seed, lineage, "epoch", 3)``.
-
-    Streams depend on their names alone, so a result does not depend on what else ran.
-    """
-    text = "\x1f".join(map(str, parts)).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1

@@ -4,27 +4,27 @@ import argparse
 
 from rich.console import Console
 
-from modelswitch import compare
 from modelswitch.errors import UserError, run_script
+from modelswitch.report import two_runs
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("first", help="a results folder, a folder with tables, or a configuration")
     parser.add_argument("second", help="the same, for the other run")
-    parser.add_argument("--metrics", nargs="+", default=list(compare.METRICS), metavar="METRIC",
-                        help=f"of {', '.join(compare.METRICS)}; default: all")  # fmt: skip
+    parser.add_argument("--metrics", nargs="+", default=list(two_runs.METRICS), metavar="METRIC",
+                        help=f"of {', '.join(two_runs.METRICS)}; default: all")  # fmt: skip
     parser.add_argument("--all", action="store_true", help="also what did not move")
     parser.add_argument("--markdown", action="store_true", help="a table for a pull request")
     args = parser.parse_args()
     for metric in args.metrics:
-        if metric not in compare.METRICS:
-            known = ", ".join(compare.METRICS)
+        if metric not in two_runs.METRICS:
+            known = ", ".join(two_runs.METRICS)
             raise UserError(f"--metrics: unknown metric {metric!r}; allowed: {known}")
-    first, second = compare.tables_of(args.first), compare.tables_of(args.second)
-    rows = compare.compare(first, second, args.metrics)
-    moved = [row for row in rows if compare.moves(row)]
-    sheet = compare.sheet(rows if args.all else moved)
+    first, second = two_runs.tables_of(args.first), two_runs.tables_of(args.second)
+    rows = two_runs.compare(first, second, args.metrics)
+    moved = [row for row in rows if two_runs.moves(row)]
+    sheet = two_runs.comparison(rows if args.all else moved)
     console = Console(width=80, highlight=False)
     if not sheet.rows:
         pass  # what follows says that nothing moved
@@ -36,11 +36,11 @@ def main() -> None:
     if not args.all:
         console.print(f"{len(rows) - len(moved)} of {len(rows)} figures did not move.")
     for which, lineages in zip(
-        ("first", "second"), compare.only_in_one(first, second), strict=True
+        ("first", "second"), two_runs.only_in_one(first, second), strict=True
     ):
         if lineages:
             console.print(f"Only in the {which}: {', '.join(lineages)}")
-    changes = compare.configuration_changes(first, second)
+    changes = two_runs.configuration_changes(first, second)
     if changes and not args.markdown:
         console.print("\nConfigurations:")
         print("\n".join(changes))

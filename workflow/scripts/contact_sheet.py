@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from modelswitch.datasets import ImageArrays
-from modelswitch.degradation_specs import Degradations
+from modelswitch.config.degradations import Degradations
+from modelswitch.data.arrays import ImageArrays
 from modelswitch.errors import run_script
-from modelswitch.figures import style
-from modelswitch.figures.contact import contact_sheet
+from modelswitch.report.figures import style
+from modelswitch.report.figures.contact import contact_sheet
 
 
 def main() -> None:

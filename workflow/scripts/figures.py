@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from modelswitch import catalogue, figures, tidy
 from modelswitch.errors import UserError, run_script
+from modelswitch.report import contents
+from modelswitch.report.figures import draw
+from modelswitch.results.tables import Tables
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -14,23 +16,23 @@ def main() -> None:
     parser.add_argument("--tables", required=True, help="folder with models.csv and the others")
     parser.add_argument("--output", required=True, help="folder to write to")
     parser.add_argument(
-        "--formats", nargs="+", choices=FORMATS, default=list(figures.FORMATS), metavar="FORMAT",
-        help=f"of {', '.join(FORMATS)}; default: {' '.join(figures.FORMATS)}",
+        "--formats", nargs="+", choices=FORMATS, default=list(draw.FORMATS), metavar="FORMAT",
+        help=f"of {', '.join(FORMATS)}; default: {' '.join(draw.FORMATS)}",
     )  # fmt: skip
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these figures")
     args = parser.parse_args()
     if not Path(args.tables).is_dir():
         raise UserError(f"--tables: {args.tables}: no such folder")
-    tables = tidy.Tables(args.tables)
-    facts = catalogue.facts_in(tables)
-    items = catalogue.figures(facts) + catalogue.selection_figures(facts)
+    tables = Tables(args.tables)
+    facts = contents.facts_in(tables)
+    items = contents.figures(facts) + contents.selection_figures(facts)
     if args.only:
         known = [item.file for item in items]
         for name in args.only:
             if name not in known:
                 raise UserError(f"--only: unknown figure {name!r}; allowed: {', '.join(known)}")
         items = [item for item in items if item.file in args.only]
-    for path in figures.draw_all(tables, items, args.output, args.formats):
+    for path in draw.draw_all(tables, items, args.output, args.formats):
         print(path)
 
 

@@ -1,15 +1,10 @@
 """Measure what every model of an experiment costs: parameters, depth, operations, latency."""
 
 import argparse
-import dataclasses
-import json
 
-from modelswitch import artifacts, configuration_file
-from modelswitch.datasets import prepared_shape
+from modelswitch.config import file
 from modelswitch.errors import run_script
-from modelswitch.model_checks import model_costs
-from modelswitch.models import build
-from modelswitch.profiling import latency
+from modelswitch.jobs.measure import measure
 
 
 def main() -> None:
@@ -18,14 +13,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="prepared data set of the models' inputs")
     parser.add_argument("--costs", required=True, help="JSON file to write")
     args = parser.parse_args()
-    experiment = configuration_file.read(args.experiment)
-    shape, classes = prepared_shape(args.data)
-    result = {}
-    for name, cost in model_costs(experiment, shape, classes).items():
-        model = build(experiment.models[name], shape[2], classes)
-        result[name] = dataclasses.asdict(cost) | {"latency_ms": latency(model, shape)}
-    with artifacts.replacing(args.costs) as part:
-        part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    measure(file.read(args.experiment), args.data, args.costs)
 
 
 if __name__ == "__main__":

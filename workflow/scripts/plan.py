@@ -4,12 +4,12 @@ import argparse
 
 from rich.console import Console
 
-from modelswitch import configuration_file
-from modelswitch.calibration import calibrate
+from modelswitch.config import file
+from modelswitch.data.shapes import shape_of, training_images
 from modelswitch.errors import run_script
-from modelswitch.model_checks import model_costs, shape_of
-from modelswitch.plan import Size, show
-from modelswitch.sources import training_images
+from modelswitch.models.cost import model_costs
+from modelswitch.planning.plan import Size, show
+from modelswitch.planning.speed import seconds_per_step
 
 
 def main() -> None:
@@ -17,12 +17,12 @@ def main() -> None:
     parser.add_argument("--experiment", required=True, help="file with the configuration, as JSON")
     parser.add_argument("--cores", type=int, required=True)
     args = parser.parse_args()
-    experiment = configuration_file.read(args.experiment)
+    experiment = file.read(args.experiment)
     shape, classes = shape_of(experiment.data)
     costs = model_costs(experiment, shape, classes)
     count = training_images(experiment.data)
     size = None if count is None else Size(count, shape, classes)
-    rates = {} if size is None else calibrate(experiment, list(costs), shape, classes)
+    rates = {} if size is None else seconds_per_step(experiment, list(costs), shape, classes)
     show(experiment, costs, rates, size, args.cores, Console())
 
 

@@ -8,8 +8,9 @@ import argparse
 import os
 from pathlib import Path
 
-from modelswitch import configuration_file, reporting
+from modelswitch.config import file
 from modelswitch.errors import run_script
+from modelswitch.report import write
 
 
 def main() -> None:
@@ -19,10 +20,10 @@ def main() -> None:
         "--only", choices=("tables", "figures"), help="only these, of whatever results there are"
     )
     args = parser.parse_args()
-    experiment = configuration_file.read(args.experiment)
+    experiment = file.read(args.experiment)
     root = Path(__file__).parents[2]
     command = os.environ.get("MODELSWITCH_COMMAND", "")
-    report = reporting.Report(experiment, root / "workflow" / "report", command, root)
+    report = write.Report(experiment, root / "workflow" / "report", command, root)
     if args.only == "tables":
         report.write_tables()
     elif args.only == "figures":

@@ -1,63 +1,18 @@
 """Write a teacher's responses to the fixed views of every training image: float16 [K, N, C]."""
 
-import argparse
-
-import torch
-
-from modelswitch import artifacts, jobs, precision
-from modelswitch.datasets import fold_of
-from modelswitch.errors import UserError, run_script
-from modelswitch.specs import Job
-
-_BATCH = 500
+from modelswitch.errors import run_script
+from modelswitch.jobs import arguments
+from modelswitch.jobs.respond import respond
+from modelswitch.jobs.session import open_session
 
 
 def main() -> None:
-    parser = jobs.parser(__doc__)
+    parser = arguments.parser(__doc__)
     parser.add_argument("--teachers", nargs="+", required=True, help="one model, or one a fold")
     parser.add_argument("--responses", required=True)
-    args: argparse.Namespace = parser.parse_args()
-    job = Job.model_validate_json(args.job)
-    with jobs.session(args) as session:
-        views = session.views("responses", job.training)
-        dtype = precision.resolve(job.training.precision, session.device)
-        models = [
-            session.teacher(teacher, path)
-            for teacher, path in zip(job.teachers, args.teachers, strict=True)
-        ]
-        labels = session.data.train_labels[session.train_index]
-        part = (
-            fold_of(labels, job.folds, session.branch.seed)
-            if job.folds
-            else torch.zeros_like(labels)
-        )
-        logits = torch.empty(
-            job.stored_views, len(labels), session.data.num_classes, dtype=torch.float16
-        )
-        for view in range(job.stored_views):
-            done = 0
-            for images in views.bank_view(view, _BATCH):
-                here = slice(done, done + len(images))
-                for fold, model in enumerate(models):
-                    chosen = torch.nonzero(part[here] == fold).squeeze(1)
-                    if not len(chosen):
-                        continue
-                    picked = images if len(models) == 1 else images[chosen.to(session.device)]
-                    with torch.inference_mode(), precision.autocast(session.device, dtype):
-                        answered = model(picked)
-                    kept = answered.cpu().half()
-                    if not torch.isfinite(kept).all():
-                        raise UserError(
-                            f"{args.teachers[fold]}: answers with logits that are no numbers or "
-                            "too large for float16; use views: live for its students"
-                        )
-                    logits[view, chosen + done] = kept
-                done += len(images)
-            jobs.report(f"view {view + 1}/{job.stored_views}")
-        wrong = (logits.argmax(2) != labels).double().mean().item()
-        artifacts.save(
-            args.responses, {"logits": logits}, session.passport("responses", wrong=wrong)
-        )
+    args = parser.parse_args()
+    with open_session(args) as session:
+        respond(session, args.teachers, args.responses)
 
 
 if __name__ == "__main__":

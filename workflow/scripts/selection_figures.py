@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from modelswitch import tidy
 from modelswitch.errors import run_script
-from modelswitch.figures import selection, style
+from modelswitch.report.figures import selection, style
+from modelswitch.results import tables
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--sides", required=True, nargs="+")
     parser.add_argument("--figures", required=True, type=Path, help="folder to write to")
     args = parser.parse_args()
-    table = tidy.read(args.selection.parent, "selection")
+    table = tables.read_table(args.selection.parent, "selection")
     with style.look():
         for name in args.selectors:
             for side in args.sides:

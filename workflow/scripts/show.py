@@ -5,8 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from modelswitch import summaries, tidy
 from modelswitch.errors import UserError, run_script
+from modelswitch.report.summaries import chains, every
+from modelswitch.results import tables
 
 
 def main() -> None:
@@ -26,8 +27,8 @@ def main() -> None:
 
 def show(folder: Path, console: Console) -> None:
     """Print the results in one folder."""
-    for sheet in summaries.all_sheets(tidy.Tables(folder / "tables")):
-        if sheet.system == summaries.RUN:
+    for sheet in every.all_sheets(tables.Tables(folder / "tables")):
+        if sheet.system == chains.RUN:
             continue
         console.print(f"\n[bold]{sheet.title}[/bold]")
         console.print(sheet.terminal())

@@ -1,0 +1,108 @@
+"""Claims that an experiment states beforehand, as validated values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from modelswitch.config.base import Strict
+
+SELECTION_METRICS = ("selection_accuracy",)
+SELECTION_COLUMNS = ("selector", "degradation", "side", "level", "seen")
+# Metrics of which less is better: there an improvement is `than - better`.
+LOWER_IS_BETTER = frozenset(
+    {"nll", "ece", "parameters", "macs", "depth", "file_bytes", "latency_ms", "train_seconds"}
+)
+METRICS = (
+    "accuracy", "top5", "nll", "ece", "agreement", "accuracy_teacher_right",
+    "accuracy_teacher_wrong", "parameters", "macs", "file_bytes", "latency_ms", "train_seconds",
+    "selection_accuracy",
+)  # fmt: skip
+Metric = Literal[METRICS]
+Scalar = str | float | bool
+
+
+class Claim(Strict):
+    """What an experiment expects to find, stated before it runs."""
+
+    better: str = Field(
+        description="The side that is claimed to be better: a chain's label, a lineage, or, for "
+        "the selector, the name of a method."
+    )
+    than: str | tuple[str, ...] | None = Field(
+        None,
+        description="The side that it is compared with, seed by seed. Of several, the one with the "
+        "highest mean is taken.",
+    )
+    metric: Metric = Field("accuracy", description="The metric that is compared.")
+    split: Literal["validation", "test"] | None = Field(
+        None, description="The split it is taken from; by default the report's."
+    )
+    smallest: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0,
+        description="The smallest difference of interest, in the metric's unit (0.01 of accuracy "
+        "is one percentage point).",
+    )
+    rises_with: str | None = Field(
+        None,
+        description="Instead of `than`: a column of the table, e.g. `level`, with which the metric "
+        "is claimed to rise.",
+    )
+    where: dict[str, Scalar | tuple[Scalar, ...]] = Field(
+        {},
+        description="For the selector: the rows that count, e.g. `{degradation: noise, seen: true}`"
+        "; their mean is taken.",
+    )
+    statement: str = Field("", description="The claim in words, for the results page.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Claim:
+        if (self.than is None) == (self.rises_with is None):
+            raise ValueError(
+                "a claim needs either `than` or `rises_with`, not both and not neither"
+            )
+        if self.than is not None and not self.others:
+            raise ValueError("`than` is empty: name a chain, a lineage or a method")
+        if self.better in self.others:
+            raise ValueError(
+                f"both sides are {self.better!r}: a claim compares two different sides"
+            )
+        for column in self.where:
+            if column not in SELECTION_COLUMNS:
+                raise ValueError(
+                    f"`where` has {column!r}; allowed are {', '.join(SELECTION_COLUMNS)}"
+                )
+        return self
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        if self.than is None:
+            return ()
+        return (self.than,) if isinstance(self.than, str) else tuple(self.than)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Every chain, lineage or method that the claim names."""
+        return (self.better, *self.others)
+
+
+def check_sides(claims: dict[str, Claim], known: Collection[str], methods: bool = False) -> None:
+    """Raise ValueError for a claim about a chain or lineage that is not among `known`.
+
+    With `methods` the experiment has a selector, whose methods are sides too and are not known
+    beforehand.
+    """
+    for name, claim in claims.items():
+        if methods or claim.metric in SELECTION_METRICS or claim.where:
+            continue
+        for side in claim.sides:
+            if side not in known:
+                near = difflib.get_close_matches(side, known, n=1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                raise ValueError(
+                    f"claims.{name}: {side!r} is no chain and no lineage of one{hint}; "
+                    f"allowed: {', '.join(known)}"
+                )

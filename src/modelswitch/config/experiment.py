@@ -1,0 +1,307 @@
+"""An experiment's configuration: one YAML, validated before anything is planned or run.
+
+Light to import, for it is read whenever Snakemake parses the workflow: no torch in here.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from modelswitch.config.base import Name, Strict
+from modelswitch.config.claims import Claim, check_sides
+from modelswitch.config.data import DataSpec
+from modelswitch.config.messages import describe
+from modelswitch.config.models import ModelSpec
+from modelswitch.config.selector import SelectorComparison
+from modelswitch.config.sweeps import Sweep, combinations, set_key
+from modelswitch.config.training import Training, TrainingChange, merged
+from modelswitch.config.transfer import Transfer
+from modelswitch.config.weighting import MatchedWeighting
+from modelswitch.errors import UserError
+from modelswitch.lineage import Lineage, Step
+
+# Rules whose weights differ from sample to sample, so that their mean is worth comparing with.
+_MATCHABLE = ("correctness", "hard_switch", "confidence", "wsl", "shuffled", "import")
+# Of a folder's name, what file systems leave to the model and its transfer.
+_LONGEST = 200
+RESERVED_NAMES = {"tables", "figures", "claims", "selector", "reference", "logs", "benchmarks"}
+
+
+class ResponseStore(Strict):
+    """How responses of teachers are stored, for transfers with views: stored."""
+
+    views: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=8, description="fixed views of every training image, used in turn"
+    )
+    folds: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0,
+        description="0, or k >= 2: train k teachers on k - 1 parts each, and store for every image "
+        "the responses of the one that has not seen it",
+    )
+
+    @field_validator("folds")
+    @classmethod
+    def _none_or_some(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves nothing to train on; 0 for none, or at least 2")
+        return folds
+
+
+class Resources(Strict):
+    """What one training asks of Snakemake; profiles and command line override it."""
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpu: Annotated[int, Field(ge=0, le=1)] = Field(
+        default=1, description="GPUs, if there are any; without one trainings run on the processor"
+    )
+    mem_mb: Annotated[int, Field(ge=1)] = Field(default=3000, description="grows with every retry")
+    runtime: Annotated[int, Field(ge=1)] = Field(
+        default=240, description="minutes; grows with every retry"
+    )
+
+
+class Reporting(Strict):
+    """What tables, figures and claims are made from; no training depends on it."""
+
+    split: Literal["test", "validation"] = Field(
+        default="test",
+        description="images on which models are measured; `validation` is for a search: the test "
+        "set then appears in no table, figure or claim, so that nothing can be chosen on it",
+    )
+
+
+class Experiment(Strict):
+    """One experiment: data, models, how they are switched, and how often."""
+
+    name: Name = Field(description="results go to results/<name>/")
+    data: DataSpec
+    models: dict[Name, ModelSpec] = Field(min_length=1)
+    transfers: dict[Name, Transfer] = {}
+    chains: dict[Name, str] = Field(
+        default={}, description="label to lineage, e.g. direct: teacher/student@kd"
+    )
+    sweeps: dict[Name, Sweep] = Field(default={}, description="variants, expanded by the workflow")
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = [0, 1, 2]
+    training: Training = Training()
+    model_training: dict[Name, TrainingChange] = Field(
+        default={}, description="changes to `training` for single models"
+    )
+    responses: ResponseStore = ResponseStore()
+    selector: SelectorComparison | None = Field(
+        default=None, description="selecting between modalities; needs data that has several"
+    )
+    resources: Resources = Resources()
+    claims: dict[Name, Claim] = Field(
+        default={}, description="what the experiment expects to find; tested on the results page"
+    )
+    report: Reporting = Reporting()
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name == "reference":
+            raise ValueError("'reference' is kept for committed results")
+        return name
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError(f"seeds repeat: {seeds}")
+        return seeds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        for name in self.datasets:
+            if name in RESERVED_NAMES:
+                raise ValueError(f"data.name: {name!r} is kept for other files")
+        if not self.chains and not self.sweeps:
+            raise ValueError("chains: none given; at least one chain or sweep is needed")
+        self._check_swept_names()
+        for name in self.model_training:
+            _known("model_training", name, self.models, "model")
+        for label, lineage in self.lineages.items():
+            self._check_chain(label, lineage)
+        for name, change in self.model_training.items():
+            _valid_training(f"model_training.{name}", self.training, change)
+        self._check_selectors()
+        self._check_report()
+        trained = [str(part) for end in self.lineages.values() for part in (*end.ancestors(), end)]
+        check_sides(
+            self.claims,
+            list(dict.fromkeys([*self.lineages, *trained])),
+            methods=getattr(self, "selector", None) is not None,
+        )
+        return self
+
+    def _check_chain(self, label: str, lineage: Lineage) -> None:
+        for step in lineage.steps:
+            _known(f"chains.{label}", step.model, self.models, "model")
+            if step.transfer is None:
+                continue
+            _known(f"chains.{label}", step.transfer, self.all_transfers, "transfer")
+            weighting = self.all_transfers[step.transfer].weighting
+            if isinstance(weighting, MatchedWeighting):
+                where = f"transfers.{step.transfer}.weighting.to"
+                _known(where, weighting.to, self.all_transfers, "transfer")
+                rule = self.all_transfers[weighting.to].weighting.rule
+                if rule not in _MATCHABLE:
+                    raise ValueError(
+                        f"{where}: the rule {rule!r} of {weighting.to!r} does not weight samples; "
+                        f"allowed: {', '.join(_MATCHABLE)}"
+                    )
+            self.training_of(step)
+
+    def _check_selectors(self) -> None:
+        if self.selector is None:
+            return
+        if len(self.datasets) < 2:
+            raise ValueError(
+                f"selector: the data source {self.data.source!r} has one modality; "
+                "allowed: eyes, paired"
+            )
+        if self.data.validation == 0:
+            raise ValueError(
+                "data.validation: found 0; selectors are trained on samples that are held back"
+            )
+        for name in self.selector.selectors:
+            self.recognisers(name)
+
+    def _check_report(self) -> None:
+        if self.report.split == "test":
+            return
+        where = "report.split: found 'validation'"
+        if self.data.validation == 0:
+            raise ValueError(f"{where}, but data.validation is 0: no images are held back")
+        if self.selector is not None:
+            raise ValueError(
+                f"{where}, but selectors are trained on the validation images; allowed here: test"
+            )
+        for name, claim in self.claims.items():
+            if claim.split == "test":
+                raise ValueError(f"{where}, but claims.{name}.split is 'test'; leave that out")
+
+    def recognisers(self, selector: str) -> dict[str, Lineage]:
+        """Modality to lineage of a selector's recognisers, in the order of the modalities."""
+        where = f"selector.selectors.{selector}.recognisers"
+        given = self.selector.selectors[selector].recognisers
+        if isinstance(given, str):
+            given = dict.fromkeys(self.datasets, given)
+        for modality in given:
+            if modality not in self.datasets:
+                raise ValueError(
+                    f"{where}: unknown modality {modality!r}; allowed: {', '.join(self.datasets)}"
+                )
+        missing = [modality for modality in self.datasets if modality not in given]
+        if missing:
+            raise ValueError(f"{where}: no recogniser for {', '.join(missing)}")
+        ends = self.lineages.values()
+        trained = {str(above): above for end in ends for above in (end, *end.ancestors())}
+        known = trained | self.lineages
+        for label in given.values():
+            _known(where, label, known, "chain or lineage")
+        return {modality: known[given[modality]] for modality in self.datasets}
+
+    @property
+    def datasets(self) -> list[str]:
+        """The folder names of the data sets; several modalities have one each."""
+        return self.data.datasets
+
+    @functools.cached_property
+    def all_transfers(self) -> dict[str, Transfer]:
+        """Those given and those that sweeps add."""
+        return self.transfers | {name: transfer for _, name, transfer, _ in self._swept()}
+
+    @property
+    def used_models(self) -> list[str]:
+        """The names of the models that a chain uses, sorted."""
+        return sorted({step.model for end in self.lineages.values() for step in end.steps})
+
+    @functools.cached_property
+    def lineages(self) -> dict[str, Lineage]:
+        """Label to lineage, of chains and sweeps."""
+        given = {}
+        for label, chain in self.chains.items():
+            try:
+                given[label] = Lineage.parse(chain)
+            except UserError as error:
+                raise ValueError(f"chains.{label}: {error}") from error
+        return given | {label: lineage for label, _, _, lineage in self._swept()}
+
+    def _check_swept_names(self) -> None:
+        """Variants are told apart by name alone, so no two different ones may share one."""
+        transfers, chains = dict(self.transfers), dict(self.chains)
+        for label, name, transfer, lineage in self._swept():
+            for kind, names, key, value in (
+                ("transfer", transfers, name, transfer),
+                ("chain", chains, label, str(lineage)),
+            ):
+                if names.setdefault(key, value) != value:
+                    raise ValueError(f"sweeps: two different {kind}s would be named {key!r}")
+            if len(str(lineage.last)) > _LONGEST:
+                raise ValueError(f"sweeps: {str(lineage.last)!r} is too long for a folder's name")
+
+    def _swept(self) -> Iterator[tuple[str, str, Transfer, Lineage]]:
+        """Label, transfer name, transfer and lineage of every variant of every sweep."""
+        for sweep_name, sweep in self.sweeps.items():
+            where = f"sweeps.{sweep_name}"
+            try:
+                lineage = Lineage.parse(sweep.chain)
+            except UserError as error:
+                raise ValueError(f"{where}.chain: {error}") from error
+            base = lineage.last.transfer
+            if base is None:
+                raise ValueError(f"{where}.chain: {sweep.chain!r} has no transfer to vary")
+            _known(f"{where}.chain", base, self.transfers, "transfer")
+            for suffix, changes in combinations(sweep.over, where):
+                values = self.transfers[base].model_dump(mode="json")
+                for key, value in changes.items():
+                    set_key(values, key, value, where)
+                try:
+                    transfer = Transfer.model_validate(values)
+                except ValidationError as error:
+                    raise ValueError(f"{where}, {suffix}: {describe(error)}") from error
+                name = f"{base}-{suffix}"
+                step = Step(lineage.last.model, name)
+                yield f"{sweep_name}-{suffix}", name, transfer, Lineage((*lineage.steps[:-1], step))
+
+    def training_of(self, step: Step) -> Training:
+        """The training settings of a step: the experiment's, the model's, the transfer's."""
+        changes = [self.model_training.get(step.model)]
+        if step.transfer is not None:
+            changes.append(self.all_transfers[step.transfer].training)
+        return _valid_training(f"training of {step}", self.training, *changes)
+
+    def hint_training_of(self, step: Step) -> Training:
+        hint = self.all_transfers[step.transfer].hint
+        return _valid_training(f"hint training of {step}", self.training_of(step), hint.training)
+
+
+def _valid_training(where: str, base: Training, *changes: TrainingChange | None) -> Training:
+    try:
+        return merged(base, *changes)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {describe(error)}") from error
+
+
+def _known(where: str, name: str, allowed: dict[str, Any], kind: str) -> None:
+    if name not in allowed:
+        names = ", ".join(allowed) or "none is defined"
+        raise ValueError(f"{where}: unknown {kind} {name!r}; allowed: {names}")
+
+
+_EXPERIMENT = TypeAdapter(Experiment)
+
+
+def load(values: dict[str, Any], source: str = "configuration") -> Experiment:
+    """The experiment that ``values`` (parsed YAML) describes; raises `UserError`.
+
+    Args:
+        source: file name for messages.
+    """
+    try:
+        return _EXPERIMENT.validate_python(values)
+    except ValidationError as error:
+        raise UserError(f"{source}: {describe(error)}") from error

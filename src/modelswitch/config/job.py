@@ -1,0 +1,72 @@
+"""All of the configuration that one job depends on."""
+
+from pydantic import Field
+
+from modelswitch.config.base import Share, Strict, digest
+from modelswitch.config.data import Augmentation
+from modelswitch.config.degradations import DegradationName, Degradations, Level
+from modelswitch.config.models import ModelSpec
+from modelswitch.config.selector import SelectorSettings
+from modelswitch.config.training import Training
+from modelswitch.config.transfer import Transfer
+
+
+class Recogniser(Strict):
+    """A trained model that a selector listens to."""
+
+    modality: str
+    lineage: str
+    digest: str = Field(description="of the job that trained it")
+
+
+class DegradedSpec(Strict):
+    """The sets on which a recogniser's outputs are stored."""
+
+    dataset: str
+    seed: int
+    sets: list[tuple[DegradationName, Level]]
+
+
+class SelectorJob(Strict):
+    """All that one selector's training depends on."""
+
+    name: str
+    seed: int
+    spec: SelectorSettings
+    degradations: Degradations
+    training: Training
+    recognisers: list[Recogniser]
+
+
+class Teacher(Strict):
+    """A model that guides a job: where it is from and what it must be."""
+
+    lineage: str
+    model: ModelSpec
+    digest: str = Field(description="of the job that trained it")
+    responses: str = Field(default="", description="digest of the job that stored its responses")
+
+
+class Job(Strict):
+    """All of the configuration that one training depends on.
+
+    Its digest covers those of its teachers, so a change anywhere above changes every digest below.
+    """
+
+    dataset: str
+    branch: str
+    lineage: str
+    model: ModelSpec
+    training: Training
+    augmentation: Augmentation
+    validation: Share
+    transfer: Transfer | None = None
+    teachers: list[Teacher] = []
+    hint: str = Field(default="", description="digest of the job that pre-trained the student")
+    matched: str = Field(default="", description="digest of the job whose weights are matched")
+    stored_views: int = 0
+    folds: int = 0
+
+    @property
+    def digest(self) -> str:
+        return digest(self.canonical())

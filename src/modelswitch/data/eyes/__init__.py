@@ -1,0 +1,1 @@
+"""Eyes: drawn ones, and what is done to pictures of eyes."""

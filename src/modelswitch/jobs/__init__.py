@@ -1,0 +1,1 @@
+"""One module a rule: what its script does, called by it."""

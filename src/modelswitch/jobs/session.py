@@ -1,0 +1,269 @@
+"""What every training job does around the loop: read and check inputs, train, answer."""
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modelswitch.config.base import digest
+from modelswitch.config.job import Job, Teacher
+from modelswitch.config.models import ModelSpec
+from modelswitch.config.training import Training
+from modelswitch.data.arrays import ImageArrays
+from modelswitch.data.splits import fold_of, training_and_validation
+from modelswitch.data.views import Normaliser, Views
+from modelswitch.errors import UserError
+from modelswitch.execution import gpu_lease, out_of_memory, training_lock
+from modelswitch.execution.malloc import keep_freed_memory
+from modelswitch.lineage import Replicate
+from modelswitch.models import answers, metrics
+from modelswitch.models.build import build
+from modelswitch.randomness import derive_seed
+from modelswitch.storage import artifacts
+from modelswitch.storage.code_digest import code_digest
+from modelswitch.training import precision
+from modelswitch.training.loop import Interrupted, train
+from modelswitch.training.resume import ResumeFiles
+
+# Seconds: file servers' clocks differ by some, and no training is over in them.
+_CLOCKS_DIFFER = 60.0
+
+
+def report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def undisturbed(resume: str | None) -> Iterator[Path | None]:
+    """Where the resume files of a training lie, while no other process does the same training.
+
+    MODELSWITCH_RESUME moves them to where they outlive the job's own disk, for instance a volume
+    that all pods of a cluster mount. A training that was told to stop says so in a line and leaves
+    with the signal's status.
+    """
+    with contextlib.ExitStack() as held:
+        folder = None
+        if resume is not None:
+            folder = Path(os.environ.get("MODELSWITCH_RESUME", ""), resume)
+            held.enter_context(training_lock.alone(folder / "lock", report))
+        begun, begun_by_clock = time.monotonic(), time.time()
+        try:
+            yield folder
+        except Interrupted as stop:
+            report(str(stop))
+            raise SystemExit(stop.exit_status) from None
+        set_back = (time.monotonic() - begun) - (time.time() - begun_by_clock)
+        if set_back > _CLOCKS_DIFFER:
+            # Snakemake may take what was written for older than its inputs, and delete it.
+            report(f"the clock was set back by {set_back / 60:.0f} minutes: keeps its resume files")
+        elif folder is not None:
+            # All is written: what the training could go on from is no longer needed.
+            ResumeFiles(folder, "").remove()
+
+
+def refuse_future(path: str | Path) -> None:
+    """Raise `UserError` if ``path`` is dated in the future.
+
+    Snakemake deletes what was made from such a file, so a training would be for nothing.
+    """
+    ahead = Path(path).stat().st_mtime - time.time()
+    if ahead > _CLOCKS_DIFFER:
+        raise UserError(
+            f"{path}: dated {ahead / 60:.0f} minutes in the future; was the clock set back? "
+            "snakemake --touch --forceall with the same configuration dates all files anew"
+        )
+
+
+@contextlib.contextmanager
+def open_session(args: argparse.Namespace) -> Iterator["Session"]:
+    """The `Session` of a script's arguments, undisturbed and with a GPU of its own if any."""
+    with undisturbed(args.resume) as resume, gpu_lease.lease(args.gpus) as device:
+        if device != gpu_lease.CPU:
+            report(f"computes on {device.name}")
+        job = Job.model_validate_json(args.job)
+        yield Session(job, args.data, args.threads, device.torch, resume)
+
+
+class Session:
+    """One job's data, device and random streams.
+
+    Args:
+        job: its configuration.
+        data: path of the prepared data set.
+        threads: processor threads for torch.
+        device: what to compute on, as `torch.device` takes it.
+        resume: folder for resume files.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        data: str,
+        threads: int,
+        device: str = "cpu",
+        resume: Path | None = None,
+    ) -> None:
+        torch.set_num_threads(threads)
+        precision.make_deterministic()
+        self.job = job
+        self.device = torch.device(device)
+        self.resume = resume
+        # Checksums of what the training starts from besides the data: teachers, hints, responses.
+        self.inputs: list[str] = []
+        refuse_future(data)
+        self.data = ImageArrays.load(data)
+        self.branch = Replicate.parse(job.branch)
+        self.normalise = Normaliser(self.data.mean, self.data.std, self.device)
+        self.train_index, self.validation_index = training_and_validation(
+            self.data.train_labels, job.validation, self.branch.seed
+        )
+        if self.branch.fold is not None:
+            folds = fold_of(
+                self.data.train_labels[self.train_index], self.branch.folds, self.branch.seed
+            )
+            self.train_index = self.train_index[folds != self.branch.fold]
+
+    def seed(self, *purpose: object) -> int:
+        """The seed of a random stream of this job, from (seed, lineage, purpose)."""
+        return derive_seed(self.branch.seed, self.job.lineage, *purpose)
+
+    def new_model(self, spec: ModelSpec | None = None) -> nn.Module:
+        """A model with fresh weights that depend on (seed, lineage) alone, channels_last."""
+        torch.manual_seed(self.seed("weights"))
+        height_width_channels = self.data.image_shape
+        model = build(spec or self.job.model, height_width_channels[2], self.data.num_classes)
+        return model.to(self.device).to(memory_format=torch.channels_last)
+
+    def teacher(self, teacher: Teacher, path: str) -> nn.Module:
+        """A trained model, refused if the file is not the one that the configuration means."""
+        model = self.new_model(teacher.model)
+        self.load_weights(model, path, kind="model", job_digest=teacher.digest)
+        return model.eval().requires_grad_(False)
+
+    def load_weights(self, model: nn.Module, path: str, **expected: Any) -> None:
+        refuse_future(path)
+        tensors, passport = artifacts.load(path, data=self.data.checksum, **expected)
+        self.inputs.append(passport["checksum"])
+        if passport["classes"] != self.data.class_names:
+            raise UserError(
+                f"{path}: was trained for {len(passport['classes'])} classes, "
+                f"the data has {self.data.num_classes} or other names for them"
+            )
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(f"{path}: does not fit its model ({reason})") from error
+
+    def views(self, stage: str, training: Training) -> Views:
+        augmentation = self.job.augmentation
+        return Views(
+            self.data.train_images[self.train_index],
+            self.data.train_labels[self.train_index],
+            self.normalise,
+            batch=training.batch,
+            padding=augmentation.crop,
+            flip=augmentation.flip,
+            order_seed=lambda epoch: self.seed(stage, "epoch", epoch),
+            bank_seed=derive_seed(self.branch.seed, "views"),
+            bank=self.job.stored_views,
+            device=self.device,
+        )
+
+    def example(self) -> torch.Tensor:
+        """One normalised image [1, C, H, W], to measure shapes with."""
+        return self.normalise(self.data.train_images[:1].to(self.device))
+
+    def fit(
+        self,
+        objective: nn.Module,
+        student: nn.Module,
+        stage: str,
+        training: Training,
+        validates: bool = True,
+    ) -> list[dict[str, float]]:
+        """Run the training loop on ``objective`` and return the history."""
+        objective.to(self.device)
+        images = self.data.train_images[self.validation_index]
+        labels = self.data.train_labels[self.validation_index]
+        dtype = precision.dtype_for(training.precision, self.device)
+
+        def validate() -> dict[str, float]:
+            with precision.autocast(self.device, dtype):
+                logits = answers.logits_on(student, images, self.normalise, self.device)
+            return {
+                "validation_accuracy": metrics.accuracy(logits, labels),
+                "validation_nll": metrics.negative_log_likelihood(logits, labels),
+            }
+
+        resume = None
+        if self.resume is not None:
+            code = code_digest(Path(sys.argv[0]).resolve())
+            # A teacher that was trained again, by other code say, has the digest it had before.
+            parts = (self.job.digest, stage, code, self.data.checksum, *self.inputs)
+            resume = ResumeFiles(self.resume, digest(" ".join(parts)), report)
+
+        def run() -> list[dict[str, float]]:
+            views = self.views(stage, training)
+            # Not earlier, for what reading the data took for a moment can go back.
+            keep_freed_memory()
+            return train(
+                objective,
+                views,
+                training,
+                device=self.device,
+                epoch_seed=lambda epoch: self.seed(stage, "epoch", epoch),
+                resume=resume,
+                validate=validate if validates and len(images) else None,
+                report=report,
+            )
+
+        def attempt(size: int) -> None:
+            views = self.views(stage, training.model_copy(update={"batch": size}))
+            with precision.autocast(self.device, dtype):
+                loss = objective(next(views.epoch(0)))["loss"]
+            loss.backward()
+
+        batch = min(training.batch, len(self.train_index))
+        return out_of_memory.run_within_memory(run, attempt, batch, "training.batch")
+
+    def passport(self, kind: str, **entries: Any) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "job": self.job.model_dump(mode="json"),
+            "job_digest": self.job.digest,
+            "lineage": self.job.lineage,
+            "branch": self.job.branch,
+            "data": self.data.checksum,
+            "code": code_digest(Path(sys.argv[0]).resolve()),
+            "classes": self.data.class_names,
+            "versions": artifacts.package_versions(),
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),
+            **entries,
+        }
+
+    def outputs(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        """Logits on the validation and test images, in float32."""
+        result = {}
+        sets = {
+            "validation": (
+                self.data.train_images[self.validation_index],
+                self.data.train_labels[self.validation_index],
+            ),
+            "test": (self.data.test_images, self.data.test_labels),
+        }
+        for name, (images, labels) in sets.items():
+            if len(images):
+                result[f"{name}.logits"] = answers.logits_on(
+                    model, images, self.normalise, self.device
+                )
+                result[f"{name}.labels"] = labels
+        return result

@@ -1,0 +1,14 @@
+"""Training a first model, or a baseline, on the labels."""
+
+from modelswitch.jobs.session import Session
+from modelswitch.jobs.write import write_model
+from modelswitch.transfer.labels import CrossEntropy
+
+
+def train_first(session: Session, model: str, history: str, outputs: str) -> None:
+    """Train the job's model and write weights, history and outputs to these paths."""
+    training = session.job.training
+    network = session.new_model()
+    objective = CrossEntropy(network, training.label_smoothing)
+    rows = session.fit(objective, network, "train", training)
+    write_model(session, network, rows, model, history, outputs)

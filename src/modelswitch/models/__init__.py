@@ -1,0 +1,1 @@
+"""Networks: building them, reading their inner layers, their answers and what they cost."""

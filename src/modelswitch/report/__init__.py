@@ -1,0 +1,1 @@
+"""Numbers -> pages: tables for readers, figures, the page."""

@@ -1,0 +1,166 @@
+"""What a results page consists of: which figures and tables an experiment has, without data.
+
+The workflow asks for it while it is parsed, to declare output files, so nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from modelswitch.config.experiment import Experiment
+
+CLAIMS, COMPRESSION = "Claims", "Compression"
+SELECTIVE, SELECTOR, RUN = "Selective transfer", "Multimodal selector", "Run"
+SYSTEMS = (CLAIMS, COMPRESSION, SELECTIVE, SELECTOR, RUN)
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """What decides about figures and tables."""
+
+    datasets: tuple[str, ...]
+    models: int = 2  # trained ones, of one seed and data set
+    rules: frozenset[str] = frozenset()  # weighting rules of all transfers that are used
+    deltas: int = 0  # transfers with the rule `correctness`
+    claims: bool = False
+    selectors: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ()  # modalities that are degraded, for the selectors
+    contact_sheet: bool = False
+    absent: frozenset[str] = frozenset()  # tidy tables that are not there
+
+    @property
+    def compares_rules(self) -> bool:
+        return len(self.rules) > 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure or a table of the page; `name` is its file name and that of its caption."""
+
+    name: str
+    system: str
+    title: str
+    draw: str = ""  # module:function in modelswitch.report.figures
+    applies: Callable[[PageFacts], bool] = lambda facts: True
+    needs: str = ""  # a tidy table besides `models`
+    dataset: str = ""
+    arguments: tuple[str, ...] = ()  # passed on to `draw`
+
+    @property
+    def file(self) -> str:
+        return "-".join(part for part in (self.name, self.dataset, *self.arguments) if part)
+
+    @property
+    def heading(self) -> str:
+        return ", ".join(part for part in (self.title, self.dataset, *self.arguments) if part)
+
+
+FIGURES = (
+    Entry("chains", COMPRESSION, "The models and their switches", "chains:diagram"),
+    Entry("size", COMPRESSION, "Accuracy against size", "chains:accuracy_by_size",
+         lambda facts: facts.models > 1),
+    Entry("differences", COMPRESSION, "Paired differences", "differences:forest",
+         lambda facts: facts.models > 1 or facts.claims),
+    Entry("learning", COMPRESSION, "Learning curves", "learning:curves", needs="history"),
+    Entry("calibration", COMPRESSION, "Calibration", "learning:calibration",
+         needs="predictions"),
+    Entry("rules", SELECTIVE, "Rules against a fixed weight", "differences:rules_forest",
+         lambda facts: facts.compares_rules),
+    Entry("delta", SELECTIVE, "Accuracy against δ", "weighting:delta_curve",
+         lambda facts: facts.deltas > 1 and facts.compares_rules),
+    Entry("where", SELECTIVE, "Where each rule helps", "weighting:teacher_right_wrong",
+         lambda facts: facts.compares_rules),
+    Entry("weights", SELECTIVE, "Weights of single samples", "weighting:weight_histograms",
+         lambda facts: facts.compares_rules, needs="weights"),
+)  # fmt: skip
+# Of these there is one for every selector and side; rules/selector.smk draws them in a run.
+SELECTION = Entry("selection", SELECTOR, "Selecting a modality", "selection:for_selector")
+CONTACT_SHEET = Entry("contact_sheet", SELECTOR, "Degraded images")
+# One name each in summaries.py.
+TABLES = (
+    Entry("claims", CLAIMS, "Claims", applies=lambda facts: facts.claims),
+    Entry("chains", COMPRESSION, "Chains"),
+    Entry("rules", SELECTIVE, "Weighting rules", applies=lambda facts: facts.compares_rules),
+    Entry(
+        "selectors",
+        SELECTOR,
+        "Ways to select a modality",
+        applies=lambda facts: bool(facts.selectors),
+    ),
+    Entry("run_times", RUN, "Run times"),
+)
+
+
+def figures(facts: PageFacts) -> list[Entry]:
+    """Figures made from models.csv and its like; one of each kind for every data set."""
+    datasets = facts.datasets if len(facts.datasets) > 1 else ("",)
+    return [
+        dataclasses.replace(item, dataset=dataset)
+        for item in FIGURES
+        if item.applies(facts) and item.needs not in facts.absent
+        for dataset in datasets
+    ]
+
+
+def selection_figures(facts: PageFacts) -> list[Entry]:
+    """Figures made from selection.csv."""
+    return [
+        dataclasses.replace(SELECTION, arguments=(selector, side))
+        for selector in facts.selectors
+        for side in facts.sides
+    ]
+
+
+def all_figures(facts: PageFacts) -> list[Entry]:
+    """Every picture of the page, in its order."""
+    sheet = [CONTACT_SHEET] if facts.contact_sheet else []
+    return [*figures(facts), *selection_figures(facts), *sheet]
+
+
+def tables(facts: PageFacts) -> list[Entry]:
+    return [item for item in TABLES if item.applies(facts)]
+
+
+def facts_of(experiment: Experiment) -> PageFacts:
+    """What a configuration will have on its page."""
+    ends = experiment.lineages.values()
+    used = {step.transfer for lineage in ends for step in lineage.steps} - {None}
+    rules = [experiment.all_transfers[name].weighting.rule for name in used]
+    selector = experiment.selector
+    return PageFacts(
+        datasets=tuple(experiment.datasets),
+        models=len({trained for end in ends for trained in (end, *end.ancestors())}),
+        rules=frozenset(rules),
+        deltas=rules.count("correctness"),
+        claims=bool(experiment.claims),
+        selectors=() if selector is None else tuple(selector.selectors),
+        sides=() if selector is None else _sides(experiment.datasets),
+        contact_sheet=selector is not None,
+    )
+
+
+def facts_in(tables) -> PageFacts:
+    """What tidy tables (a `tidy.Tables`) have something for."""
+    models = tables.models
+    used = models[models["rule"] != ""].drop_duplicates("transfer")
+    selection = tables.selection
+    return PageFacts(
+        datasets=tuple(dict.fromkeys(models["dataset"])),
+        models=models["lineage"].nunique(),
+        rules=frozenset(used["rule"]),
+        deltas=int((used["rule"] == "correctness").sum()),
+        claims=tables.claims is not None,
+        selectors=() if selection is None else tuple(dict.fromkeys(selection["selector"])),
+        sides=() if selection is None else tuple(dict.fromkeys(selection["side"])),
+        absent=frozenset(
+            name for name in ("history", "predictions", "weights") if getattr(tables, name) is None
+        ),
+    )
+
+
+def _sides(modalities: Sequence[str]) -> tuple[str, ...]:
+    from modelswitch.config.degradations import side_name, sides
+
+    return tuple(side_name(chosen, modalities) for chosen in sides(modalities))

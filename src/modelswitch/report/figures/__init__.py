@@ -1,0 +1,1 @@
+"""Figures from tidy tables, one function each, `Tables -> Figure`, listed in `report.contents`."""

@@ -1,0 +1,109 @@
+"""Forest plot: paired differences over seeds with their intervals."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import textwrap
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from modelswitch.report.figures import style
+from modelswitch.results import differences, seeds
+from modelswitch.wording import short
+
+SHARES = ("accuracy", "selection_accuracy", "top5", "accuracy_teacher_right",
+          "accuracy_teacher_wrong", "agreement", "ece")  # fmt: skip
+VERDICTS = {"supported": style.GREEN, "contradicted": style.ORANGE}
+LETTERS = 27  # of a name beside the axis
+
+
+def forest(tables) -> Figure:
+    """Paired differences in accuracy: what was claimed, and what each chain wins.
+
+    Thick line: 95 % t interval over seeds. Thin line below it: bootstrap over seeds. Claims are
+    green where supported, orange where contradicted.
+    """
+    groups: dict[str, list[dict]] = {}
+    claims = tables.claims
+    if claims is not None:
+        for row in claims.itertuples():
+            if row.metric in SHARES and not math.isnan(row.estimate):
+                groups.setdefault("claims", []).append(
+                    {"name": _wrapped(row.claim.replace("_", " ")), "estimate": row.estimate,
+                     "low": row.low, "high": row.high, "bootstrap_low": row.bootstrap_low,
+                     "bootstrap_high": row.bootstrap_high,
+                     "colour": VERDICTS.get(row.verdict, style.BLACK)}
+                )  # fmt: skip
+    for row in differences.of_chains(tables.models):
+        groups.setdefault(row["group"], []).append(_row(row["better"], row["difference"]))
+    measured = {row.metric for row in claims.itertuples()} if "claims" in groups else set()
+    what = "" if measured - {"accuracy"} else f"{seeds.split_of(tables.models)} accuracy"
+    return draw(groups, what)
+
+
+def rules_forest(tables) -> Figure:
+    """Paired difference of every weighting rule to the fixed weight."""
+    rows = [row for row in differences.of_rules(tables) if row["difference"] is not None]
+    groups = {"over a fixed weight": [_row(r["name"], r["difference"]) for r in rows]}
+    return draw(groups, f"{seeds.split_of(tables.models)} accuracy")
+
+
+def _row(name: str, difference) -> dict:
+    return {
+        "name": short(name, LETTERS),
+        "estimate": difference.estimate,
+        "low": difference.low,
+        "high": difference.high,
+        "bootstrap_low": difference.bootstrap_low,
+        "bootstrap_high": difference.bootstrap_high,
+        "colour": style.BLUE,
+    }
+
+
+def _wrapped(name: str) -> str:
+    """A claim's name on up to two lines: cut in the middle, two claims can look the same."""
+    lines = textwrap.wrap(name, LETTERS)
+    return "\n".join([*lines[:1], short(" ".join(lines[1:]), LETTERS)] if lines[1:] else lines)
+
+
+def draw(groups: dict[str, list[dict]], what: str) -> Figure:
+    """Groups of rows under their headings; `what` is the metric that differs, '' for several."""
+    lines = []
+    for group, rows in groups.items():
+        rows = [row for row in rows if not math.isnan(row["estimate"])]
+        if rows:
+            lines += [group, *rows]
+    if not lines:
+        return style.message("There are no two models to compare.")
+    heights = [1.5 if not isinstance(line, str) and "\n" in line["name"] else 1 for line in lines]
+    centres = [end - height / 2 for end, height in
+               zip(itertools.accumulate(heights), heights, strict=True)]  # fmt: skip
+    figure = style.new(0.55 + 0.165 * sum(heights))
+    axes = figure.subplots()
+    style.rows_axis(axes, 1)
+    axes.set_ylim(sum(heights), 0)
+    axes.axvline(0, color="#555555", linewidth=0.8, zorder=1)
+    for y, line in zip(centres, lines, strict=True):
+        if isinstance(line, str):
+            axes.text(-0.02, y, line, transform=axes.get_yaxis_transform(), ha="right",
+                      va="center", fontsize=6.5, fontweight="bold")  # fmt: skip
+            continue
+        estimate, low, high = (100 * line[key] for key in ("estimate", "low", "high"))
+        if not math.isnan(line["bootstrap_low"]):
+            axes.plot([100 * line["bootstrap_low"], 100 * line["bootstrap_high"]],
+                      [y + 0.27, y + 0.27], color=style.GREY, linewidth=0.6)  # fmt: skip
+        style.interval(axes, y, estimate, low, high, line["colour"])
+        axes.text(-0.02, y, line["name"], transform=axes.get_yaxis_transform(), ha="right",
+                  va="center", fontsize=6.3, linespacing=1)  # fmt: skip
+        numbers = f"{estimate:+.2f}"
+        if not math.isnan(low):
+            numbers += f" [{low:+.2f}, {high:+.2f}]"
+        axes.text(1.02, y, numbers.replace("-", "\N{MINUS SIGN}"), ha="left", va="center",
+                  transform=axes.get_yaxis_transform(), fontsize=6.2)  # fmt: skip
+    axes.set_yticks([])
+    axes.margins(x=0.06)
+    axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3))
+    axes.set_xlabel("difference" + (f" in {what}" if what else "") + "\n(percentage points)")
+    return figure

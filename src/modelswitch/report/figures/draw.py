@@ -1,0 +1,47 @@
+"""Figures from tidy tables. One function each, `Tables -> Figure`, listed in `catalogue`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelswitch.report.contents import Entry
+
+FORMATS = ("png", "svg")
+
+
+def draw_all(
+    tables, items: Sequence[Entry], folder: str | Path, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Draw `items` into `folder` and return what was written.
+
+    An item that the tables have nothing for becomes a figure that says so, so that every declared
+    file exists.
+    """
+    # Imported by name, so that the digest of the code covers them.
+    from modelswitch.report.figures import (
+        chains,
+        differences,
+        learning,
+        selection,
+        style,
+        weighting,
+    )
+
+    modules = {
+        module.__name__.rpartition(".")[2]: module
+        for module in (chains, differences, learning, selection, weighting)
+    }
+    written = []
+    with style.look():
+        for item in items:
+            module, function = item.draw.split(":")
+            draw = getattr(modules[module], function)
+            part = tables.of(item.dataset) if item.dataset else tables
+            if item.dataset and part.models.empty:
+                figure = style.message(f"No results on {item.dataset} yet.")
+            else:
+                figure = draw(part, *item.arguments)
+            style.save(figure, Path(folder), item.file, formats)
+            written += [Path(folder) / f"{item.file}.{kind}" for kind in formats]
+    return written

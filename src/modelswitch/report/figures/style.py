@@ -1,0 +1,171 @@
+"""One look for all figures: sizes for a column of print, colours safe for colour-blind readers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from modelswitch.wording import short
+
+COLUMN = 3.5  # inches, one column of a two-column page
+PAGE = 7.2  # inches, both columns
+# Okabe & Ito's palette, without its yellow (too faint on white) and with its order changed so
+# that neighbours differ in lightness as well as in hue.
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, AMBER, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "#8A8A8A"
+LIGHT = "#C8C8C8"
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK)
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+MARKERS = ("o", "s", "^", "D")
+SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
+    "font.size": 7,
+    "axes.labelsize": 7,
+    "axes.titlesize": 7,
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 300,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "modelswitch",
+    "pdf.fonttype": 42,
+}
+
+
+def grid(
+    count: int, columns: int = 3, panel: float = 1.05, width: float = COLUMN, extra: float = 0.3
+):
+    """A figure of `count` small panels with common axes, `panel` inches high; unused ones hidden.
+
+    Returns (figure, list of axes). Only the left and lowest panels carry numbers.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = new(panel * rows + extra, width)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    flat = list(axes.flat)
+    if flat[count:]:  # half a number may stand out on the right, see below
+        figure.get_layout_engine().set(rect=(0, 0, 0.98, 1))
+    for spare in flat[count:]:
+        spare.set_visible(False)
+    for above in flat[count - columns : count]:  # lowest of its column
+        above.tick_params(axis="x", labelbottom=True)
+        if above.get_subplotspec().rowspan.start < rows - 1:
+            # These numbers stand where a panel is missing, so no row has to make room for them.
+            above.xaxis.set_in_layout(False)
+    return figure, flat[:count]
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw and save inside this, so that a user's own matplotlib settings are left alone."""
+    with mpl.rc_context(SETTINGS):
+        yield
+
+
+def new(height: float, width: float = COLUMN) -> Figure:
+    """An empty figure, `width` x `height` inches, bound to no window."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> None:
+    """Write `name`.<format> for each format, with nothing in it that changes from run to run."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+    for kind in formats:
+        figure.savefig(folder / f"{name}.{kind}", metadata=undated.get(kind))
+        # Everything has its place now; finding it once more takes as long as drawing.
+        figure.set_layout_engine("none")
+
+
+def message(text: str, width: float = COLUMN) -> Figure:
+    """A figure that says why there is nothing to see."""
+    figure = new(0.9, width)
+    figure.text(0.5, 0.5, text, ha="center", va="center", color="#555555", wrap=True)
+    return figure
+
+
+def colour(index: int) -> str:
+    return PALETTE[index % len(PALETTE)]
+
+
+def dashes(index: int):
+    """Line style: changes each time the colours start over."""
+    return DASHES[index // len(PALETTE) % len(DASHES)]
+
+
+def marker(index: int) -> str:
+    return MARKERS[index // len(PALETTE) % len(MARKERS)]
+
+
+def interval(axes, y: float, mean: float, low: float, high: float, colour: str, **options) -> None:
+    """A dot with a horizontal interval; without an interval, just the dot."""
+    if not math.isnan(low):
+        axes.plot([low, high], [y, y], color=colour, linewidth=1.1, solid_capstyle="butt")
+    axes.plot(mean, y, **{"marker": "o", "color": colour, "markersize": 3.5} | options)
+
+
+def rows_axis(axes, count: int) -> None:
+    """Make `axes` a list of rows 0, 1, … from top to bottom, without a vertical axis."""
+    axes.set_ylim(count - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+
+
+def fitting(text: str, width: float, size: float) -> str:
+    """`text`, shortened in its middle until it is at most `width` points wide at that size."""
+    from matplotlib.textpath import TextPath
+
+    for longest in range(len(text), 4, -1):
+        shortened = short(text, longest)
+        if TextPath((0, 0), shortened, size=size).get_extents().width <= width:
+            return shortened
+    return short(text, 4)
+
+
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Move labels apart: positions at least `gap` from each other, each as near as can be.
+
+    Neighbours that are too close form a group around their common centre; groups that meet merge.
+    """
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    groups: list[list[int]] = []
+
+    def start(group: list[int]) -> float:
+        centre = sum(positions[i] for i in group) / len(group)
+        return centre - gap * (len(group) - 1) / 2
+
+    for index in order:
+        groups.append([index])
+        while len(groups) > 1 and start(groups[-2]) + gap * len(groups[-2]) > start(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    placed = [0.0] * len(positions)
+    for group in groups:
+        for rank, index in enumerate(group):
+            placed[index] = start(group) + gap * rank
+    return placed

@@ -1,0 +1,1 @@
+"""The summary tables, one module each."""

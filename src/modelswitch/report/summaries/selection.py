@@ -1,0 +1,109 @@
+"""The tables of ways to select a modality."""
+
+from __future__ import annotations
+
+import math
+
+from modelswitch.report.contents import SELECTOR
+from modelswitch.report.sheet import Sheet, Shown, number, probability, share, text
+from modelswitch.report.summaries.common import one_seed
+from modelswitch.results.selection import SITUATIONS, summarise
+
+
+def markdown(rows: list[dict], confusion) -> str:
+    """The summary for reading: a table per selector and situation, then the confusions."""
+    from tabulate import tabulate
+
+    parts = ["# Ways to select a modality"]
+    for selector in dict.fromkeys(row["selector"] for row in rows):
+        parts.append(f"## {selector}")
+        for situation, title in SITUATIONS.items():
+            chosen = [r for r in rows if r["selector"] == selector and r["situation"] == situation]
+            if not chosen:
+                continue
+            cells = [
+                [
+                    r["method"].replace("_", " ") + (" (best baseline)" * r["best_baseline"]),
+                    _percent(r, "selection_accuracy"),
+                    _percent(r, "accuracy"),
+                    "" if r["best_baseline"] else _interval(r),
+                ]
+                for r in chosen
+            ]
+            heads = ["method", "undegraded picked %", "accuracy %", "against best baseline"]
+            align = ("left", "right", "right", "right")
+            parts.append(f"### {title[0].upper()}{title[1:]}")
+            parts.append(tabulate(cells, heads, "github", colalign=align, disable_numparse=True))
+        parts.append("### Picked modality and right modality")
+        parts.append(_confusion(confusion[confusion["selector"] == selector]))
+    seeds = max(row["seeds"] for row in rows)
+    parts.append(
+        f"Means over degradations, levels above 0, sides and {seeds} seeds, ± half of the 95 % t "
+        "interval over seeds. Differences are in percentage points of accuracy, paired by seed; "
+        "the best baseline was chosen on these results, which favours it. `undegraded` always "
+        "picks a modality that is not degraded and `oracle` one whose recogniser is right: both "
+        "know what no method can know."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _confusion(table) -> str:
+    """Shares of picked modality by which recognisers are right, for the selector, in percent."""
+    from tabulate import tabulate
+
+    table = table[table["method"] == "selector"]
+    total = table.groupby("side")["images"].sum()
+    counts = table.groupby(["side", "right", "picked"], sort=False)["images"].sum().unstack()
+    cells = [
+        [side, right, *(f"{100 * value / total[side]:.1f}" for value in row)]
+        for (side, right), row in zip(counts.index, counts.to_numpy(), strict=True)
+    ]
+    heads = ["degraded", "right recogniser", *(f"{name} picked" for name in counts.columns)]
+    align = ("left", "left", *["right"] * len(counts.columns))
+    note = "In percent of the pairs with that side degraded, over all degradations and levels."
+    return f"{note}\n\n" + tabulate(cells, heads, "github", colalign=align, disable_numparse=True)
+
+
+def _percent(row: dict, metric: str) -> str:
+    mean, low, high = (row[metric + suffix] for suffix in ("", "_low", "_high"))
+    if math.isnan(mean):
+        return "–"
+    half = "" if math.isnan(low) else f" ± {50 * (high - low):.1f}"
+    return f"{100 * mean:.1f}{half}"
+
+
+def _interval(row: dict) -> str:
+    text = f"{100 * row['difference']:+.1f}"
+    if math.isnan(row["difference_low"]):
+        return text
+    return f"{text} [{100 * row['difference_low']:+.1f}, {100 * row['difference_high']:+.1f}]"
+
+
+def selection_sheet(tables) -> Sheet | None:
+    """Ways to select a modality in each situation, beside the best baseline of it."""
+    table = tables.selection
+    if table is None:
+        return None
+    rows = summarise(table)
+    columns = [
+        text("selector", "selector", brief=False),
+        text("degraded", "situation"),
+        Shown("method", lambda r: r["method"].replace("_", " "), lambda r: r["method"],
+              numeric=False),
+        share("picked right %", "selection_accuracy"),
+        share("accuracy %", "accuracy"),
+        share("over best baseline", "difference", signed=True),
+        probability("p", "p", brief=False),
+        Shown("best baseline", lambda r: "yes" if r["best_baseline"] else "",
+              lambda r: float(r["best_baseline"]), numeric=False, brief=False),
+        number("seeds", "seeds", "{:.0f}", brief=False),
+    ]  # fmt: skip
+    explained = "; ".join(f"{name}: {meaning}" for name, meaning in SITUATIONS.items())
+    return Sheet(
+        "selectors", "Ways to select a modality", SELECTOR, rows, columns,
+        note="Means over levels, degraded sides and seeds ± half of the 95 % t interval "
+        f"({explained}). Over best baseline: difference in accuracy, paired by seed, in percentage "
+        "points; the best baseline is chosen on these results, which favours it.",
+        warnings=one_seed(rows),
+        in_brief=lambda row: row["situation"] in ("seen", "unseen"),
+    )  # fmt: skip

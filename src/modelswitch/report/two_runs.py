@@ -1,0 +1,204 @@
+"""Two sets of results side by side: which metrics moved, and by how much of an interval."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from pathlib import Path
+
+from modelswitch.errors import UserError
+from modelswitch.report.contents import RUN
+from modelswitch.report.sheet import Sheet, Shown, bounds, number, text
+from modelswitch.results import intervals, selection, tree
+from modelswitch.results.seeds import per_seed, split_of
+from modelswitch.results.tables import Tables
+
+OF_MODELS = ("accuracy", "top5", "nll", "ece", "agreement", "train_seconds", "latency_ms",
+             "parameters", "macs", "file_bytes")  # fmt: skip
+METRICS = (*OF_MODELS, *(m for m in selection.METRICS if m not in OF_MODELS))
+SHARES = ("accuracy", "top5", "ece", "agreement", "selection_accuracy")
+
+
+def tables_of(where: str) -> Tables:
+    """Tables of a results folder, a folder with tables, or a configuration's name in results/."""
+    path = Path(where)
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
+        import yaml
+
+        name = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("name")
+        if not name:
+            raise UserError(f"{where}: has no key 'name', so its results cannot be found")
+        path = Path("results") / str(name)
+    for folder in (path / "tables", path):
+        if (folder / "models.csv").is_file():
+            return Tables(folder)
+    if not path.exists():
+        place = f"{where}: no such folder" if str(path) == where else f"{where}: no folder {path}"
+    else:
+        place = f"{where}: no tables/models.csv there"
+    raise UserError(
+        f"{place}; give a results folder, a folder with tables, or a "
+        "configuration that has been run"
+    )
+
+
+def compare(first: Tables, second: Tables, metrics=METRICS) -> list[dict]:
+    """One row per metric of what both have: of every lineage of a data set, and of every method of
+    a selector in a situation (see `selection_summary`). The difference is second - first.
+
+    Seeds that both have are paired; without two of them the means are compared by Welch's
+    interval. `moved` is the difference in half-widths of its 95 % interval: beyond 1 (or below
+    -1) it is more than chance. NaN where there is no interval.
+    """
+    rows = []
+    models = (first.models, second.models)
+    splits = [split_of(table) for table in models]
+    split = splits[0] if splits[0] == splits[1] else "validation"
+    names = {node.lineage: node.name for table in models for node in tree.tree(table)}
+    datasets = [d for d in dict.fromkeys(models[0]["dataset"]) if d in set(models[1]["dataset"])]
+    for dataset in datasets:
+        parts = [table[table["dataset"] == dataset] for table in models]
+        shared = set(parts[1]["lineage"])
+        for lineage in dict.fromkeys(parts[0]["lineage"]):
+            if lineage not in shared:
+                continue
+            for metric in [m for m in metrics if m in OF_MODELS]:
+                values = [per_seed(part, lineage, metric, split) for part in parts]
+                if not values[0] or not values[1]:
+                    continue
+                rows.append(
+                    {"dataset": dataset, "lineage": lineage, "name": names[lineage],
+                     "metric": metric, "split": split, **_difference(*values)}
+                )  # fmt: skip
+    return rows + _selections(first.selection, second.selection, metrics)
+
+
+def _selections(first, second, metrics) -> list[dict]:
+    """The same for two tables of selection, where both runs have one."""
+    if first is None or second is None:
+        return []
+    rows = []
+    selectors = set(second["selector"])
+    for selector in [s for s in dict.fromkeys(first["selector"]) if s in selectors]:
+        parts = [
+            selection.situations(table[table["selector"] == selector]) for table in (first, second)
+        ]
+        for situation in parts[0]:
+            found = [selection.per_seed(part[situation]) for part in parts]
+            for method in [m for m in found[0] if m in found[1]]:
+                name = f"{selector}, {situation}: {method.replace('_', ' ')}"
+                for metric in [m for m in selection.METRICS if m in metrics]:
+                    values = [methods[method][metric] for methods in found]
+                    # A rule that fuses all modalities picks none.
+                    if any(map(math.isnan, (*values[0].values(), *values[1].values()))):
+                        continue
+                    rows.append(
+                        {"dataset": "", "lineage": "", "name": name, "metric": metric,
+                         "split": "test", **_difference(*values)}
+                    )  # fmt: skip
+    return rows
+
+
+def _difference(first: dict[int, float], second: dict[int, float]) -> dict:
+    row = {
+        "first": intervals.mean_interval(list(first.values())).mean,
+        "second": intervals.mean_interval(list(second.values())).mean,
+    }
+    common = sorted(set(first) & set(second))
+    if len(common) >= 2:
+        found = intervals.paired_difference(
+            [second[s] for s in common], [first[s] for s in common], resamples=99
+        )
+        row |= {"paired_seeds": len(common), "difference": found.estimate, "low": found.low,
+                "high": found.high}  # fmt: skip
+    else:
+        low, high = intervals.welch_interval(list(second.values()), list(first.values()))
+        row |= {"paired_seeds": 0, "difference": row["second"] - row["first"], "low": low,
+                "high": high}  # fmt: skip
+    half = (row["high"] - row["low"]) / 2
+    row["moved"] = math.nan if math.isnan(half) or half == 0 else row["difference"] / half
+    return row
+
+
+def moves(row: dict) -> bool:
+    """Whether a difference is more than chance, or is there and has no interval to judge it by."""
+    if math.isnan(row["moved"]):
+        return row["difference"] != 0
+    return abs(row["moved"]) >= 1
+
+
+def only_in_one(first: Tables, second: Tables) -> tuple[list[str], list[str]]:
+    """Lineages that only the first, and only the second has, or of which it has more seeds."""
+    seeds = [
+        {
+            lineage: set(map(int, rows["seed"]))
+            for lineage, rows in tables.models.groupby("lineage", sort=False)
+        }
+        for tables in (first, second)
+    ]
+
+    def extra(own: dict[str, set[int]], other: dict[str, set[int]]) -> list[str]:
+        found = []
+        for lineage, has in own.items():
+            more = sorted(has - other.get(lineage, set()))
+            if lineage not in other:
+                found.append(lineage)
+            elif more:
+                found.append(f"{lineage} (seed {', '.join(map(str, more))})")
+        return found
+
+    return extra(seeds[0], seeds[1]), extra(seeds[1], seeds[0])
+
+
+def configuration_changes(first: Tables, second: Tables) -> list[str]:
+    """Lines of a unified diff of the two configurations, if both folders have them."""
+    texts = []
+    for tables in (first, second):
+        path = tables.folder / "configuration.yaml"
+        texts.append(path.read_text(encoding="utf-8").splitlines() if path.exists() else None)
+    if texts[0] is None or texts[1] is None:
+        return []
+    return list(difflib.unified_diff(*texts, "first", "second", lineterm="", n=1))
+
+
+def comparison(rows: list[dict]) -> Sheet:
+    """The comparison as a table, what moved most first."""
+
+    def scaled(key: str, sign: str = "", unit: str = " %"):
+        def write(row: dict) -> str:
+            value = row[key]
+            if math.isnan(value):
+                return ""
+            if row["metric"] in SHARES:
+                return f"{100 * value:{sign}.2f}{unit}"
+            return f"{value:{sign}.4g}"
+
+        return write
+
+    def interval(row: dict) -> str:
+        factor, digits = (100, 2) if row["metric"] in SHARES else (1, 3)
+        return bounds(row["low"], row["high"], factor, digits)
+
+    ordered = sorted(
+        rows, key=lambda row: -abs(row["moved"]) if not math.isnan(row["moved"]) else 0
+    )
+    several = len({row["dataset"] for row in rows}) > 1
+    columns = [
+        *([text("data set", "dataset", brief=False)] if several else []),
+        text("model", "name"),
+        Shown("metric", lambda r: r["metric"].replace("_", " "), lambda r: r["metric"],
+              numeric=False),
+        Shown("first", scaled("first"), lambda r: r["first"]),
+        Shown("second", scaled("second"), lambda r: r["second"]),
+        Shown("difference", scaled("difference", "+", ""), lambda r: r["difference"]),
+        Shown("95 % interval", interval, lambda r: r["low"], brief=False),
+        number("intervals", "moved", "{:+.1f}"),
+        number("paired seeds", "paired_seeds", "{:.0f}", brief=False),
+    ]  # fmt: skip
+    return Sheet(
+        "comparison", "Comparison", RUN, ordered, columns,
+        note="Second minus first, of shares in percentage points. Intervals: the difference in "
+        "half-widths of its 95 % t interval (paired by seed where both have the same seeds, "
+        "Welch's otherwise); beyond ±1 it is more than the seeds explain. Nothing there: no "
+        "interval, because there is one seed or because all seeds agree.",
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+"""From stored results to tables, claims, figures, summary and page, in one process."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelswitch.config import claims
+from modelswitch.config.experiment import Experiment
+from modelswitch.errors import UserError
+from modelswitch.report import contents, page, provenance
+from modelswitch.report.figures import draw
+from modelswitch.report.sheet import Sheet
+from modelswitch.report.summaries import every, missing
+from modelswitch.results import tables, verdicts
+
+SEARCH = (
+    "A search: everything here is measured on validation images. The test set appears nowhere, so "
+    "that nothing can be chosen on it."
+)
+CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
+
+
+class Report:
+    """What the page of an experiment is made of, under results/<experiment>/.
+
+    Args:
+        experiment: its configuration.
+        templates: folder with templates and captions.
+        command: what made the results, to be shown.
+        source: folder whose git commit is shown.
+    """
+
+    def __init__(
+        self, experiment: Experiment, templates: Path, command: str = "", source: Path | None = None
+    ) -> None:
+        self.experiment = experiment
+        self.facts = contents.facts_of(experiment)
+        self.folder = Path("results") / experiment.name
+        self.tables = self.folder / "tables"
+        self.figures = self.folder / "figures"
+        self._templates = templates
+        self._command, self._source = command, source
+
+    def write_tables(self) -> None:
+        """Tidy tables, then claims and summaries made from them."""
+        from modelswitch.results import collect
+
+        collect.write(collect.StoredResults(self.experiment), self.tables)
+        (self.tables / CONFIGURATION).write_text(self._configuration, encoding="utf-8")
+        write_claims(self.experiment.claims, self.tables)
+        write_sheets(self._sheets, self.tables)
+
+    def write_figures(self) -> None:
+        draw.draw_all(self._tidy, contents.figures(self.facts), self.figures)
+
+    def write_page(self) -> None:
+        """Single tables as HTML, the page and the summary."""
+        templates = page.Templates(self._templates)
+        items = [item for item in contents.all_figures(self.facts) if self._drawn(item)]
+        made = {sheet.name: sheet for sheet in self._sheets}
+        for item in contents.tables(self.facts):
+            sheet = made.get(item.name) or Sheet(
+                item.name, item.title, item.system, [], [], "The results have nothing for this."
+            )
+            path = self.folder / "pages" / f"{item.name}.html"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(page.table_page(templates, sheet), encoding="utf-8")
+        shown = {
+            "name": self.experiment.name,
+            "sheets": self._sheets,
+            "items": items,
+            "notice": SEARCH if self._is_search else "",
+            "missing": self._missing,
+            "provenance": self._provenance,
+        }
+        html = page.results_page(
+            templates,
+            figures=self.figures,
+            configuration=self._configuration,
+            settings=_yaml(self.experiment.model_dump(mode="json")),
+            **shown,
+        )
+        (self.folder / "results.html").write_text(html, encoding="utf-8")
+        (self.folder / "summary.md").write_text(page.summary(**shown), encoding="utf-8")
+
+    @functools.cached_property
+    def _tidy(self) -> tables.Tables:
+        found = tables.Tables(self.tables)
+        if self._is_search and (found.models["split"] == "test").any():
+            raise UserError(
+                f"{self.tables}: made before report.split was 'validation', with the test set's "
+                "figures; make them again: snakemake tables --cores 1 --configfile …"
+            )
+        return found
+
+    @property
+    def _is_search(self) -> bool:
+        return self.experiment.report.split == "validation"
+
+    @functools.cached_property
+    def _sheets(self) -> list[Sheet]:
+        return every.all_sheets(self._tidy)
+
+    @property
+    def _missing(self) -> list[str]:
+        ends = {f"Chain {label}": str(end) for label, end in self.experiment.lineages.items()}
+        above = (str(a) for end in self.experiment.lineages.values() for a in end.ancestors())
+        on_the_way = {
+            f"Model {lineage}": lineage for lineage in above if lineage not in ends.values()
+        }
+        lines = missing.missing(
+            self._tidy,
+            on_the_way | ends,
+            self.experiment.seeds,
+            self.facts.datasets,
+            self.facts.selectors,
+        )
+        undrawn = [item for item in contents.all_figures(self.facts) if not self._drawn(item)]
+        return lines + [
+            f"Figure {item.heading}: not drawn, for want of results." for item in undrawn
+        ]
+
+    def _drawn(self, item: contents.Entry) -> bool:
+        """Whether a figure is there: those of selectors are drawn by jobs of their own."""
+        return any((self.figures / f"{item.file}.{kind}").exists() for kind in draw.FORMATS)
+
+    @property
+    def _configuration(self) -> str:
+        return _yaml(self.experiment.model_dump(mode="json", exclude_defaults=True))
+
+    @property
+    def _provenance(self) -> dict[str, str]:
+        shown = {
+            "command": self._command,
+            "commit": provenance.commit(self._source) if self._source else "",
+            "machine": provenance.machine(),
+        }
+        return {key: value for key, value in shown.items() if value}
+
+
+def _yaml(values: dict) -> str:
+    import yaml
+
+    return yaml.safe_dump(
+        values, sort_keys=False, allow_unicode=True, width=96, default_flow_style=None
+    )
+
+
+def write_claims(stated: dict[str, claims.Claim], folder: Path) -> None:
+    """claims.csv from the tidy tables in `folder`; no such file if nothing was claimed."""
+    if not stated:
+        for old in ("claims.csv", "claims.md", "verdicts.csv"):
+            (folder / old).unlink(missing_ok=True)
+        return
+    import pandas as pd
+
+    rows = verdicts.assess(stated, tables.Tables(folder))
+    pd.DataFrame(rows).to_csv(folder / "claims.csv", index=False, float_format="%.8g")
+
+
+def write_sheets(sheets: Sequence[Sheet], folder: Path) -> None:
+    """Summary tables as CSV and Markdown; claims.csv has been written with all its columns."""
+    for sheet in sheets:
+        if sheet.name != "claims":
+            sheet.write_csv(folder)
+        else:
+            write_verdicts(sheet, folder)
+        text = "\n\n".join([sheet.markdown(), *sheet.warnings, sheet.note])
+        (folder / f"{sheet.name}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def write_verdicts(sheet: Sheet, folder: Path) -> None:
+    """verdicts.csv, the claims as a reader sees them: what Snakemake's report opens with."""
+    import csv
+
+    with (folder / "verdicts.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([column.heading for column in sheet.visible(brief=True)])
+        writer.writerows(sheet.cells(brief=True))

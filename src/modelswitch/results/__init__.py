@@ -1,0 +1,1 @@
+"""Outputs -> numbers: tables, intervals, differences, verdicts."""

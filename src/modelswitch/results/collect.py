@@ -1,0 +1,207 @@
+"""Tidy tables of an experiment, read from the files that trainings left; nothing is trained.
+
+One row of ``models`` is one model of one seed on one split. What each column means is in
+docs/tables.md.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from modelswitch.config.experiment import Experiment
+from modelswitch.data.shapes import shape_of
+from modelswitch.graph import Graph
+from modelswitch.lineage import Lineage, ModelFolder
+from modelswitch.models import metrics
+from modelswitch.models.cost import model_costs
+from modelswitch.storage import artifacts, atomic
+from modelswitch.transfer.distillation import WEIGHT_BINS
+
+
+class StoredResults:
+    """The stored results of an experiment, read once each.
+
+    Args:
+        experiment: its configuration.
+        root: the folder in which ``results/`` lies.
+    """
+
+    def __init__(self, experiment: Experiment, root: str | Path = ".") -> None:
+        self.experiment, self.root = experiment, Path(root)
+        self.graph = Graph(experiment)
+        # A search must not even have the test set's figures lying beside its own.
+        search = experiment.report.split == "validation"
+        self.splits = ("validation",) if search else ("validation", "test")
+        places = self.graph.models()
+        self.places = [p for p in places if self._path(p, "outputs.safetensors").exists()]
+        self.missing = [p for p in places if p not in set(self.places)]
+        self._outputs = {
+            place: artifacts.load(
+                self._path(place, "outputs.safetensors"),
+                kind="outputs",
+                job_digest=self.graph.train_job(place).digest,
+            )
+            for place in self.places
+        }
+        self._costs = {
+            dataset: self._costs_on(dataset)
+            for dataset in dict.fromkeys(place.dataset for place in self.places)
+        }
+        self._labels: dict[Lineage, list[str]] = {}
+        for label, lineage in experiment.lineages.items():
+            self._labels.setdefault(lineage, []).append(label)
+
+    def _path(self, place: ModelFolder, name: str) -> Path:
+        return self.root / place.file(name)
+
+    def _costs_on(self, dataset: str) -> dict[str, dict]:
+        """Sizes of the models; of a run that was stopped before it measured them, all but latency.
+
+        That job waits until it has the machine to itself, so a stopped run often lacks it.
+        """
+        path = self.root / f"results/{self.experiment.name}/{dataset}/models.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+        costs = model_costs(self.experiment, *shape_of(self.experiment.data, dataset))
+        return {name: dataclasses.asdict(cost) for name, cost in costs.items()}
+
+    def _key(self, place: ModelFolder) -> dict[str, object]:
+        return {
+            "experiment": place.experiment,
+            "dataset": place.dataset,
+            "seed": place.branch.seed,
+            "lineage": str(place.lineage),
+        }
+
+    def models(self) -> pd.DataFrame:
+        rows = []
+        for place in self.places:
+            tensors, passport = self._outputs[place]
+            fixed = self._key(place) | self._origin(place) | self._size(place)
+            fixed |= {key: passport[key] for key in ("epochs", "train_seconds", "precision")}
+            # Results from before these were recorded stay readable.
+            fixed |= {key: passport.get(key) for key in ("processor_seconds", "peak_memory_mb")}
+            for split in self.splits:
+                if f"{split}.logits" in tensors:
+                    rows.append(fixed | {"split": split} | self._measured(place, split))
+        return pd.DataFrame(rows)
+
+    def _origin(self, place: ModelFolder) -> dict[str, object]:
+        step, parent = place.lineage.last, place.lineage.parent
+        transfer = self.graph.transfer(place)
+        result: dict[str, object] = {
+            "model": step.model,
+            "transfer": step.transfer or "",
+            "parent": str(parent or ""),
+            "chains": ";".join(self._labels.get(place.lineage, [])),
+        }
+        if transfer is not None:
+            weighting = transfer.weighting
+            result |= {
+                "rule": weighting.rule,
+                "delta": getattr(weighting, "delta", None),
+                "soft": transfer.soft,
+                "temperature": transfer.temperature,
+                "hint": transfer.hint.mode if transfer.hint else "",
+                "views": transfer.views,
+            }
+        return result
+
+    def _size(self, place: ModelFolder) -> dict[str, object]:
+        model = self._path(place, "model.safetensors")
+        result = {"file_bytes": model.stat().st_size if model.exists() else None}
+        return result | self._costs.get(place.dataset, {}).get(place.lineage.last.model, {})
+
+    def _measured(self, place: ModelFolder, split: str) -> dict[str, float]:
+        tensors, _ = self._outputs[place]
+        logits, labels = tensors[f"{split}.logits"], tensors[f"{split}.labels"]
+        result: dict[str, float] = {"images": len(labels)} | metrics.answer_metrics(logits, labels)
+        parent = self.graph.parent(place) if place.lineage.parent else None
+        if parent in self._outputs:
+            teacher = self._outputs[parent][0][f"{split}.logits"]
+            right = teacher.argmax(1) == labels
+            result["agreement"] = metrics.agreement(logits, teacher)
+            result["parent_accuracy"] = right.double().mean().item()
+            for name, chosen in (("right", right), ("wrong", ~right)):
+                if chosen.any():
+                    result[f"accuracy_teacher_{name}"] = metrics.accuracy(
+                        logits[chosen], labels[chosen]
+                    )
+        return result
+
+    def history(self) -> pd.DataFrame:
+        frames = []
+        for place in self.places:
+            for name in ("hint_history.csv", "history.csv"):
+                path = self._path(place, name)
+                if path.exists():
+                    frames.append(pd.read_csv(path).assign(**self._key(place)))
+        return _key_first(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
+
+    def predictions(self) -> pd.DataFrame:
+        """One row for each model, seed and image: what was predicted, and how surely."""
+        frames = []
+        for place in self.places:
+            tensors, _ = self._outputs[place]
+            for split in self.splits:
+                if f"{split}.logits" not in tensors:
+                    continue
+                labels = tensors[f"{split}.labels"]
+                probabilities = tensors[f"{split}.logits"].double().softmax(1)
+                confidence, predicted = probabilities.max(1)
+                columns = {
+                    "split": split,
+                    "index": range(len(labels)),
+                    "label": labels.short().numpy(),
+                    "predicted": predicted.short().numpy(),
+                    "confidence": confidence.float().numpy(),
+                    "probability_true": probabilities.gather(1, labels[:, None])[:, 0]
+                    .float()
+                    .numpy(),
+                }
+                frames.append(pd.DataFrame(columns).assign(**self._key(place)))
+        return _key_first(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
+
+    def weights(self) -> pd.DataFrame:
+        """Histogram of the soft weights per sample in the last epoch."""
+        rows = []
+        for place in self.places:
+            counts = self._outputs[place][0].get("weight_counts")
+            if counts is None:
+                continue
+            for index, (right, wrong) in enumerate(counts.T.long().tolist()):
+                edges = {"bin_left": index / WEIGHT_BINS, "bin_right": (index + 1) / WEIGHT_BINS}
+                counted = {"count_right": right, "count_wrong": wrong}
+                rows.append(self._key(place) | edges | counted)
+        return pd.DataFrame(rows)
+
+    def responses(self) -> pd.DataFrame:
+        """Stored responses: how many views of how many images, and the share answered wrong."""
+        rows = []
+        for place in self.places:
+            path = self._path(place, "responses.safetensors")
+            if path.exists():
+                passport = artifacts.read_passport(path)
+                job = passport["job"]
+                used = {"views": job["stored_views"], "folds": job["folds"]}
+                rows.append(self._key(place) | used | {"teacher_wrong": passport["wrong"]})
+        return pd.DataFrame(rows)
+
+
+def _key_first(frame: pd.DataFrame) -> pd.DataFrame:
+    key = ["experiment", "dataset", "seed", "lineage"]
+    return frame[[*key, *(column for column in frame.columns if column not in key)]]
+
+
+def write(stored: StoredResults, folder: str | Path) -> None:
+    """Write every table into ``folder``: CSV, and Parquet for the predictions."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("models", "history", "weights", "responses"):
+        frame = getattr(stored, name)()
+        with atomic.replacing(folder / f"{name}.csv") as part:
+            frame.to_csv(part, index=False)
+    with atomic.replacing(folder / "predictions.parquet") as part:
+        stored.predictions().to_parquet(part, index=False, compression="zstd")

@@ -1,0 +1,229 @@
+# ruff: noqa: E501  (the schema reads better as one line per column)
+"""The tidy tables: what is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    kind: str  # text | integer | number
+    meaning: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Schema:
+    file: str
+    row: str  # what one row stands for
+    columns: tuple[Column, ...]
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """Columns from lines `name | kind | meaning`; a `?` behind the name makes it optional."""
+    columns = []
+    for line in text.strip().splitlines():
+        name, kind, meaning = (part.strip() for part in line.split("|", 2))
+        columns.append(Column(name.rstrip("?"), kind, meaning, not name.endswith("?")))
+    return tuple(columns)
+
+
+SCHEMAS = {
+    "models": Schema(
+        "models.csv",
+        "one trained model (lineage and seed) on one split",
+        _columns(
+            """
+            experiment? | text | the configuration's name
+            dataset | text | the data set's name in the configuration
+            seed | integer | seed of the split, the initial weights and the order of samples
+            lineage | text | the path from the first model down, e.g. `teacher/assistant@kd/student@kd`
+            model | text | name of this model in the configuration
+            transfer? | text | transfer that made it from its parent; empty for a first model
+            parent? | text | lineage of its teacher; empty for a first model
+            chains? | text | labels of the chains that end here, joined by `;`
+            split | text | `validation` or `test`
+            images? | integer | images in the split
+            accuracy | number | share of images whose largest output is the right class, 0 to 1
+            top5? | number | share with the right class among the five largest outputs; empty for 5 classes or fewer
+            nll? | number | negative log-likelihood, nats per image
+            ece? | number | expected calibration error, 0 to 1
+            agreement? | number | share of images answered as its teacher answers, 0 to 1
+            accuracy_teacher_right? | number | accuracy on images that its teacher gets right
+            accuracy_teacher_wrong? | number | accuracy on images that its teacher gets wrong
+            parent_accuracy? | number | its teacher's accuracy on the same images
+            parameters | integer | trained numbers in the network
+            macs? | integer | multiply-accumulates for one image
+            depth? | integer | layers with weights (convolution and linear) on the longest path
+            file_bytes? | integer | size of the weights file, bytes
+            latency_ms? | number | median time for one image on one CPU thread, milliseconds
+            epochs? | integer | epochs of the last training
+            train_seconds? | number | wall-clock time of its training, seconds
+            processor_seconds? | number | processor time of the process that ended its training, all threads, seconds
+            peak_memory_mb? | number | largest resident memory of that process, MiB
+            precision? | text | `float32` or `bfloat16`
+            rule? | text | rule that weights soft against hard loss for each sample; empty for a first model
+            delta? | number | shift of the soft loss's weight, for rules that have one
+            soft? | number | λ of its transfer, the weight of the soft loss, 0 to 1
+            temperature? | number | T of the soft loss
+            hint? | text | `pretrain`, `joint`, or empty without hints
+            views? | text | `live` or `stored`
+            """
+        ),
+    ),
+    "history": Schema(
+        "history.csv",
+        "one epoch of one training",
+        _columns(
+            """
+            experiment? | text | the configuration's name
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | as in models.csv
+            stage? | text | `train`, or `hint` for the hint pre-training before it
+            epoch | integer | counted from 1
+            learning_rate? | number | at the end of the epoch
+            loss? | number | mean of the whole loss over the epoch; its terms follow as `loss_<term>`
+            validation_accuracy? | number | after the epoch, on the validation split, 0 to 1
+            validation_nll? | number | after the epoch, on the validation split, nats per image
+            validation_seconds? | number | wall-clock time of answering it
+            seconds? | number | wall-clock time of the epoch's training
+            teacher_wrong? | number | share of the epoch's training views on which the teacher is wrong, 0 to 1
+            weight_soft? | number | mean weight of the soft loss over the epoch
+            weight_hard? | number | mean weight of the hard loss over the epoch
+            """
+        ),
+    ),
+    "predictions": Schema(
+        "predictions.parquet",
+        "one model's answer to one image",
+        _columns(
+            """
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | as in models.csv
+            split | text | `validation` or `test`
+            index | integer | the image's row in the split
+            label | integer | the right class
+            predicted | integer | class with the largest output
+            confidence | number | probability given to the predicted class, 0 to 1
+            probability_true? | number | probability given to the right class, 0 to 1
+            """
+        ),
+    ),
+    "weights": Schema(
+        "weights.csv",
+        "one bin of the histogram of a model's per-sample soft weights",
+        _columns(
+            """
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | as in models.csv
+            bin_left | number | lower edge of the bin (weight of the soft loss)
+            bin_right | number | upper edge of the bin; the last bin holds weights above 1 too
+            count_right | integer | training views in the bin on which the teacher is right
+            count_wrong | integer | training views in the bin on which the teacher is wrong
+            """
+        ),
+    ),
+    "responses": Schema(
+        "responses.csv",
+        "one teacher whose responses to fixed views of the training images are stored",
+        _columns(
+            """
+            experiment? | text | the configuration's name
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | the teacher
+            views? | integer | fixed views of every training image
+            folds? | integer | parts for out-of-fold responses; 0 for none
+            teacher_wrong? | number | share of the stored views on which the teacher is wrong, 0 to 1
+            """
+        ),
+    ),
+    "selection": Schema(
+        "selection.csv",
+        "one way to select a modality, for one seed and one degradation at one level",
+        _columns(
+            """
+            experiment? | text | the configuration's name
+            seed | integer | seed of the recognisers and the selector
+            selector? | text | the selector's name in the configuration
+            method | text | the selector, a baseline such as `largest_probability`, or the oracle
+            degradation | text | kind of degradation
+            side | text | modality that is degraded, or `both`
+            level | number | strength of the degradation; 0 is clean
+            seen? | text | whether the selector was trained on this degradation
+            images? | integer | pairs of images
+            selection_accuracy | number | share of pairs for which the modality that is not degraded is picked
+            accuracy | number | share of pairs classified rightly, 0 to 1
+            """
+        ),
+    ),
+    "claims": Schema(
+        "claims.csv",
+        "one claim of the configuration and what became of it",
+        _columns(
+            """
+            claim | text | the claim's name in the configuration
+            verdict | text | `supported`, `not supported`, `contradicted` or `not tested`
+            better | text | side that is claimed to be better
+            than? | text | side that it is compared with; empty for a trend
+            rises_with? | text | column with which the metric is claimed to rise
+            metric | text | what is compared
+            split? | text | `validation` or `test`
+            smallest | number | smallest difference of interest
+            estimate? | number | mean over seeds of the improvement (or rise), in the metric's unit
+            low? | number | lower bound of its 95 % t interval
+            high? | number | upper bound
+            bootstrap_low? | number | lower bound of its percentile bootstrap interval
+            bootstrap_high? | number | upper bound
+            seeds? | integer | seeds that both sides have
+            p? | number | paired t test, two-sided
+            p_holm? | number | the same, Holm-corrected over all claims of the experiment
+            permutation_p? | number | exact test by sign flips
+            mcnemar_p? | number | exact McNemar test on the split's images, pooled over seeds (accuracy only)
+            seeds_needed? | number | seeds to find a difference of this size (or of `smallest`) with 80 % power
+            note? | text | what a reader has to know beside the numbers
+            statement? | text | the claim in words
+            """
+        ),
+    ),
+}
+
+
+def documentation() -> str:
+    """The schema as Markdown."""
+    lines = [
+        "# The tidy tables",
+        "",
+        "Every run writes its results as tables with one row per observation in",
+        "`results/<experiment>/tables/`. Every figure and summary is made from them and from",
+        "nothing else, so they can be made again, or made differently, without training anything:",
+        "",
+        "```",
+        "python workflow/scripts/figures.py --tables results/<experiment>/tables --output figures",
+        "```",
+        "",
+        "In Python, `modelswitch.results.tables.Tables(folder).models` (or `.history`, …) is a",
+        "pandas data frame. Empty cells mean that there is nothing to say, never zero. A column marked *may be",
+        "missing* can be absent from a table that you bring yourself. A CSV file may be compressed:",
+        "`selection.csv.gz`.",
+        "",
+        "This file is generated by `python -m modelswitch.results.schema > docs/tables.md`.",
+    ]
+    for name, schema in SCHEMAS.items():
+        lines += ["", f"## {schema.file}", "", f"One row: {schema.row}.", ""]
+        if name == "history":
+            lines += ["Terms of the loss follow as further columns `loss_<term>`.", ""]
+        lines += ["| column | kind | meaning |", "|---|---|---|"]
+        for column in schema.columns:
+            kind = column.kind if column.required else f"{column.kind}, may be missing"
+            lines.append(f"| `{column.name}` | {kind} | {column.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")

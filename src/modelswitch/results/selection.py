@@ -1,0 +1,79 @@
+"""Ways to select, averaged over levels, with differences to the best baseline."""
+
+from __future__ import annotations
+
+from modelswitch.results import intervals
+
+SITUATIONS = {
+    "seen": "one modality degraded, in a way seen in training",
+    "unseen": "one modality degraded, in a way not seen in training",
+    "everywhere": "every modality degraded",
+    "clean": "nothing degraded",
+}
+NOT_BASELINES = ("selector", "undegraded", "oracle")
+METRICS = ("selection_accuracy", "accuracy")
+
+
+def situations(table) -> dict[str, object]:
+    """Rows of selection.csv by situation."""
+    everywhere = table["side"].isin(("both", "all"))
+    degraded = table["level"] > 0
+    seen = table["seen"].astype(str).str.lower() == "true"
+    # level 0 is repeated for every curve: one of them is enough
+    first = (table["degradation"] == table["degradation"].iloc[0]) & (
+        table["side"] == table["side"].iloc[0]
+    )
+    return {
+        "seen": table[degraded & ~everywhere & seen],
+        "unseen": table[degraded & ~everywhere & ~seen],
+        "everywhere": table[degraded & everywhere],
+        "clean": table[~degraded & first],
+    }
+
+
+def per_seed(situation) -> dict[str, dict[str, dict[int, float]]]:
+    """Of one situation's rows: method, metric and seed to the mean over levels and sides."""
+    return {
+        method: {metric: group.groupby("seed")[metric].mean().to_dict() for metric in METRICS}
+        for method, group in situation.groupby("method", sort=False)
+    }
+
+
+def summarise(table) -> list[dict]:
+    """One row per selector, situation and method: means over levels, sides and seeds with 95 % t
+    intervals, and the accuracy's paired difference to the best baseline of that situation.
+
+    The best baseline is chosen by its mean on these very results, which favours it.
+    """
+    rows = []
+    for selector, own in table.groupby("selector", sort=False):
+        for situation, part in situations(own).items():
+            if part.empty:
+                continue
+            found = per_seed(part)
+            means = {
+                method: intervals.mean_interval(list(values["accuracy"].values())).mean
+                for method, values in found.items()
+                if method not in NOT_BASELINES
+            }
+            best = max(means, key=means.get)
+            for method, values in found.items():
+                row = {
+                    "selector": selector,
+                    "situation": situation,
+                    "method": method,
+                    "best_baseline": method == best,
+                    "seeds": len(values["accuracy"]),
+                }
+                for metric in METRICS:
+                    e = intervals.mean_interval(list(values[metric].values()))
+                    row |= {metric: e.mean, f"{metric}_low": e.low, f"{metric}_high": e.high}
+                difference = intervals.paired_by_seed(values["accuracy"], found[best]["accuracy"])
+                row |= {
+                    "difference": difference.estimate,
+                    "difference_low": difference.low,
+                    "difference_high": difference.high,
+                    "p": difference.p,
+                }
+                rows.append(row)
+    return rows

@@ -1,0 +1,1 @@
+"""System 3: per sample, the modality that can be trusted."""

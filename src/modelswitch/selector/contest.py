@@ -1,0 +1,122 @@
+"""How well selectors and baselines do under every degradation: rows of the tidy tables."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+
+from modelswitch.config.degradations import Degradations, side_name, sides
+from modelswitch.config.selector import SelectorSettings
+from modelswitch.selector.baselines import Baselines, Decision, oracle, pick, undegraded
+from modelswitch.selector.network import Selector, features
+from modelswitch.selector.outputs import (
+    UNDEGRADED,
+    Condition,
+    Mixture,
+    PairedOutputs,
+    mix,
+    training_conditions,
+)
+
+SELECTOR = "selector"
+# What no method can do with outputs alone: these know what was degraded, or who is right.
+CEILINGS = ("undegraded", "oracle")
+NAN = float("nan")
+
+
+def fit_baselines(held_back: PairedOutputs, degradations: Degradations, seed: int) -> Baselines:
+    """Baselines fitted on what selectors are trained on: held-back samples, known degradations."""
+    conditions = training_conditions(held_back.modalities, degradations.seen, degradations.levels)
+    mixture: Mixture = mix(held_back, conditions)
+    return Baselines.fit(
+        held_back.modalities, mixture, held_back.at(UNDEGRADED), held_back.labels, seed
+    )
+
+
+class Contest:
+    """One selector and its rivals on the test outputs of the same recognisers."""
+
+    def __init__(
+        self,
+        outputs: PairedOutputs,
+        baselines: Baselines,
+        selector: Selector,
+        spec: SelectorSettings,
+        degradations: Degradations,
+    ) -> None:
+        self.outputs, self.baselines, self.spec = outputs, baselines, spec
+        self.selector = selector.eval()
+        self.degradations = degradations
+        self.confusion: Counter[tuple[str, str, str, str]] = Counter()
+
+    def _answers(self, condition: Condition) -> tuple[dict[str, Decision], torch.Tensor]:
+        logits = self.outputs.at(condition)
+        with torch.inference_mode():
+            picked = self.selector(features(logits, self.spec)).argmax(1)
+        clean = torch.tensor([name not in condition.degraded for name in self.outputs.modalities])
+        answers = {SELECTOR: pick(logits, picked)} | self.baselines.answers(logits)
+        if clean.any() and not clean.all():
+            answers["undegraded"] = undegraded(logits, clean)
+        answers["oracle"] = oracle(logits, self.outputs.labels, clean)
+        return answers, logits.argmax(2) == self.outputs.labels
+
+    def _measure(self, condition: Condition) -> Iterator[dict[str, object]]:
+        answers, right = self._answers(condition)
+        modalities, labels = self.outputs.modalities, self.outputs.labels
+        clean = torch.tensor([name not in condition.degraded for name in modalities])
+        side = side_name(condition.degraded, modalities)
+        # where none or all are degraded there is no modality to be found
+        sought = bool(clean.any()) and not bool(clean.all())
+        for name, answer in answers.items():
+            selection = NAN
+            if answer.picked is not None:
+                if sought:
+                    selection = clean[answer.picked].double().mean().item()
+                self._count(name, side, answer.picked, right)
+            yield {
+                "method": name,
+                "side": side,
+                "images": len(labels),
+                "selection_accuracy": selection,
+                "accuracy": (answer.predicted == labels).double().mean().item(),
+            }
+
+    def _count(self, method: str, side: str, picked: torch.Tensor, right: torch.Tensor) -> None:
+        modalities = self.outputs.modalities
+        for at, name in enumerate(modalities):
+            for pattern in itertools.product((False, True), repeat=len(modalities)):
+                matches = (right == torch.tensor(pattern)[:, None]).all(0) & (picked == at)
+                those = [m for m, yes in zip(modalities, pattern, strict=True) if yes]
+                key = (method, side, name, side_name(those, modalities))
+                self.confusion[key] += int(matches.sum())
+
+    def rows(self) -> list[dict[str, object]]:
+        """Rows of selection.csv without experiment, seed and selector.
+
+        Level 0 is the same for every degradation and side; it is repeated so that each curve
+        begins with it.
+        """
+        clean = {str(row["method"]): row for row in self._measure(UNDEGRADED)}
+        result = []
+        seen = self.degradations.seen
+        for degradation in (*seen, *self.degradations.unseen):
+            for degraded in sides(self.outputs.modalities):
+                about = {"degradation": degradation, "seen": degradation in seen}
+                side = side_name(degraded, self.outputs.modalities)
+                result += [row | about | {"side": side, "level": 0.0} for row in clean.values()]
+                for level in self.degradations.levels:
+                    measured = self._measure(Condition(degradation, level, degraded))
+                    result += [row | about | {"level": level} for row in measured]
+        return result
+
+    def confusions(self) -> list[dict[str, object]]:
+        """Rows of confusion.csv: how often a modality was picked, and which recognisers are right.
+
+        Counted over all degradations and levels; side `none` is the clean set, counted once.
+        """
+        names = ("method", "side", "picked", "right")
+        return [
+            dict(zip(names, key, strict=True)) | {"images": count}
+            for key, count in self.confusion.items()
+        ]

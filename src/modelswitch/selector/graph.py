@@ -1,0 +1,87 @@
+"""Which files a selector is made from, and the jobs that make it."""
+
+from collections.abc import Iterator
+
+from modelswitch.config.degradations import Degradations, side_name, sides
+from modelswitch.config.job import DegradedSpec, Recogniser, SelectorJob
+from modelswitch.graph import Graph
+from modelswitch.lineage import ModelFolder, Replicate
+
+
+class SelectorGraph:
+    """The selectors of an experiment that has some."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.experiment = graph, graph.experiment
+        self.settings = self.experiment.selector
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.settings.selectors)
+
+    @property
+    def modalities(self) -> list[str]:
+        return self.experiment.datasets
+
+    @property
+    def degradations(self) -> Degradations:
+        return self.settings.degradations
+
+    @property
+    def sides(self) -> list[str]:
+        """Names of the choices of degraded modalities."""
+        return [side_name(chosen, self.modalities) for chosen in sides(self.modalities)]
+
+    @property
+    def branches(self) -> list[str]:
+        return [str(Replicate(seed)) for seed in self.experiment.seeds]
+
+    def degraded(self, dataset: str, branch: str) -> DegradedSpec:
+        return DegradedSpec(
+            dataset=dataset, seed=Replicate.parse(branch).seed, sets=self.degradations.sets
+        )
+
+    def recognisers(self, branch: str, selector: str) -> list[ModelFolder]:
+        return [
+            ModelFolder(self.experiment.name, modality, Replicate.parse(branch), lineage)
+            for modality, lineage in self.experiment.recognisers(selector).items()
+        ]
+
+    def files(self, branch: str, selector: str) -> list[str]:
+        """The outputs that a selector works on, one file a modality."""
+        places = self.recognisers(branch, selector)
+        return [place.file("degraded.safetensors") for place in places]
+
+    def model(self, branch: str, selector: str) -> str:
+        folder = f"results/{self.experiment.name}/selector/{branch}/{selector}"
+        return f"{folder}/selector.safetensors"
+
+    def job(self, branch: str, selector: str) -> SelectorJob:
+        return SelectorJob(
+            name=selector,
+            seed=Replicate.parse(branch).seed,
+            spec=self.settings.selectors[selector],
+            degradations=self.degradations,
+            training=self.settings.training,
+            recognisers=[
+                Recogniser(
+                    modality=place.dataset,
+                    lineage=str(place.lineage),
+                    digest=self.graph.train_job(place).digest,
+                )
+                for place in self.recognisers(branch, selector)
+            ],
+        )
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Every (branch, selector)."""
+        return ((branch, name) for branch in self.branches for name in self.names)
+
+    def all_files(self) -> list[str]:
+        """Outputs and selectors of all seeds; each once."""
+        files = [
+            path
+            for branch, name in self.pairs()
+            for path in (*self.files(branch, name), self.model(branch, name))
+        ]
+        return list(dict.fromkeys(files))

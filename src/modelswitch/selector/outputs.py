@@ -1,0 +1,160 @@
+"""Outputs of several recognisers on the same samples, clean and degraded.
+
+A recogniser's outputs on a degraded set do not depend on what happens to the other modalities, so
+they are stored once, and every combination of degraded sides is put together from them.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from modelswitch.config.degradations import Degradations, sides
+from modelswitch.config.job import DegradedSpec, Recogniser
+from modelswitch.data.degradations import degrade
+from modelswitch.errors import UserError
+from modelswitch.randomness import derive_seed
+from modelswitch.storage import artifacts
+
+CLEAN = ("none", 0.0)
+SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A degradation, its level, and the modalities that it is applied to."""
+
+    degradation: str
+    level: float
+    degraded: tuple[str, ...]
+
+
+UNDEGRADED = Condition(*CLEAN, ())
+
+
+def degraded_images(
+    images: torch.Tensor, degradation: str, level: float, spec: DegradedSpec, split: str
+) -> torch.Tensor:
+    """One degraded set; its random numbers depend on modality, seed, split and degradation."""
+    if (degradation, level) == CLEAN:
+        return images
+    seed = derive_seed(spec.seed, spec.dataset, split, "degradation", degradation)
+    return degrade(images, degradation, level, seed)
+
+
+@dataclass(frozen=True)
+class PairedOutputs:
+    """One recogniser per modality on the same N samples of one split.
+
+    `sets` names the stored sets, the clean one first; `logits` [M, S, N, C] float32 holds the
+    answers of the M recognisers on the S sets, `labels` is int64 [N].
+    """
+
+    modalities: tuple[str, ...]
+    sets: tuple[tuple[str, float], ...]
+    logits: torch.Tensor
+    labels: torch.Tensor
+
+    def at(self, condition: Condition) -> torch.Tensor:
+        """Logits [M, N, C] where some modalities are degraded and the others are clean."""
+        worse = self.sets.index((condition.degradation, condition.level))
+        chosen = [worse if name in condition.degraded else 0 for name in self.modalities]
+        return torch.stack([self.logits[m, s] for m, s in enumerate(chosen)])
+
+
+def load_outputs(
+    recognisers: Sequence[Recogniser], paths: Sequence[str | Path]
+) -> dict[str, PairedOutputs]:
+    """Per split, the outputs that belong together; raises UserError if files do not.
+
+    `paths` are in the order of `recognisers`.
+    """
+    files = [
+        artifacts.load(path, kind="degraded", job_digest=recogniser.digest)
+        for recogniser, path in zip(recognisers, paths, strict=True)
+    ]
+    sets = [_sets(passport) for _, passport in files]
+    classes = [passport["classes"] for _, passport in files]
+    result = {}
+    for split in SPLITS:
+        labels = [tensors[f"{split}.labels"] for tensors, _ in files]
+        for path, own_sets, own_classes, own_labels in zip(
+            paths, sets, classes, labels, strict=True
+        ):
+            if own_sets != sets[0] or own_classes != classes[0]:
+                raise UserError(f"{path}: holds other degradations or classes than {paths[0]}")
+            if not torch.equal(own_labels, labels[0]):
+                raise UserError(
+                    f"{path}: its {len(own_labels)} {split} samples are not paired with the "
+                    f"{len(labels[0])} of {paths[0]}"
+                )
+        result[split] = PairedOutputs(
+            tuple(recogniser.modality for recogniser in recognisers),
+            sets[0],
+            torch.stack([tensors[f"{split}.logits"] for tensors, _ in files]),
+            labels[0],
+        )
+    return result
+
+
+def _sets(passport: dict) -> tuple[tuple[str, float], ...]:
+    return (CLEAN, *((name, level) for name, level in passport["sets"]))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Samples under many conditions, one after the other.
+
+    `logits` is [M, N, C], `labels` [N], `clean` bool [N, M] says which modalities are undegraded,
+    `samples` int64 [N] which sample a row is.
+    """
+
+    logits: torch.Tensor
+    labels: torch.Tensor
+    clean: torch.Tensor
+    samples: torch.Tensor
+
+
+def training_conditions(
+    modalities: Sequence[str], degradations: Iterable[str], levels: Iterable[float]
+) -> list[Condition]:
+    """All conditions in which some modality is degraded and some is not."""
+    return [
+        Condition(degradation, level, degraded)
+        for degradation, level in itertools.product(degradations, levels)
+        for degraded in sides(modalities)
+        if len(degraded) < len(modalities)
+    ]
+
+
+def selector_conditions(
+    modalities: Sequence[str], degradations: Degradations, target: str
+) -> list[Condition]:
+    """What a selector is trained under: the degradations that are to be seen, on one or more sides.
+
+    Which recogniser is right is a question on clean inputs and with all sides degraded, too.
+    """
+    conditions = training_conditions(modalities, degradations.seen, degradations.levels)
+    if target == "right":
+        conditions.append(UNDEGRADED)
+        conditions += [
+            Condition(name, level, tuple(modalities))
+            for name, level in itertools.product(degradations.seen, degradations.levels)
+        ]
+    return conditions
+
+
+def mix(outputs: PairedOutputs, conditions: Sequence[Condition]) -> Mixture:
+    """Every sample under every condition."""
+    count = len(outputs.labels)
+    clean = torch.tensor(
+        [[name not in c.degraded for name in outputs.modalities] for c in conditions]
+    )
+    return Mixture(
+        torch.cat([outputs.at(condition) for condition in conditions], 1),
+        outputs.labels.repeat(len(conditions)),
+        clean.repeat_interleave(count, 0),
+        torch.arange(count).repeat(len(conditions)),
+    )

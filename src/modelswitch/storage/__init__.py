@@ -1,0 +1,1 @@
+"""Files that are checked, whole, or disposable."""

@@ -1,0 +1,144 @@
+"""Files of tensors that are checked when read: safetensors with a checksum and a passport.
+
+Loading one never runs code. Every file carries in its header what it is, of which lineage and
+configuration, and a SHA-256 over its tensors, so that a file that was cut short, altered or
+belongs elsewhere is refused by name.
+"""
+
+import contextlib
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from modelswitch.errors import UserError
+from modelswitch.storage.atomic import replacing
+
+_KEY = "modelswitch"
+_MEANINGS = {
+    "job_digest": "belongs to another configuration",
+    "data": "belongs to another data set",
+    "key": "belongs to another configuration, code or data set",
+}
+
+
+def package_versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {
+        name: version(name) for name in ("modelswitch", "torch", "torchvision", "safetensors")
+    }
+
+
+def checksum(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(_bytes(tensor))
+    return total.hexdigest()
+
+
+def _bytes(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.reshape(-1).view(torch.uint8).numpy()
+
+
+def save(path: str | Path, tensors: dict[str, torch.Tensor], passport: dict[str, Any]) -> None:
+    """Write ``tensors`` and their ``passport`` (any JSON) atomically."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    sealed = passport | {"checksum": checksum(plain)}
+    header = json.dumps(sealed | {"seal": _seal(sealed)}, sort_keys=True)
+    # Not save_file: it writes a file of its own beside the part, which a kill would leave.
+    stored = safetensors.torch.save(plain, metadata={_KEY: header})
+    with replacing(path) as part:
+        part.write_bytes(stored)
+
+
+def _seal(passport: dict[str, Any]) -> str:
+    """SHA-256 over all else in a passport."""
+    rest = {key: value for key, value in passport.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as stored:
+            yield stored
+    except SafetensorError as error:
+        raise UserError(f"{path}: cut short or not a safetensors file ({error})") from error
+
+
+def read_passport(path: str | Path) -> dict[str, Any]:
+    """The passport alone; raises `UserError` if the file is none of this project's."""
+    with _opened(path) as stored:
+        header = (stored.metadata() or {}).get(_KEY)
+    if header is None:
+        raise UserError(f"{path}: carries no modelswitch header, so its origin is unknown")
+    try:
+        passport = json.loads(header)
+    except ValueError as error:
+        raise UserError(f"{path}: its header is not JSON ({error})") from error
+    if not isinstance(passport, dict) or passport.get("seal") != _seal(passport):
+        raise UserError(f"{path}: altered since it was written (its header does not match)")
+    return passport
+
+
+def check_passport(path: str | Path, passport: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Raise `UserError` where ``passport`` differs from ``expected``."""
+    for key, value in expected.items():
+        if passport.get(key) != value:
+            meaning = _MEANINGS.get(key, "is not the file that is expected here")
+            found = passport.get(key)
+            raise UserError(f"{path}: {meaning} (its {key} is {found!r}, expected {value!r})")
+
+
+def load(path: str | Path, **expected: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """All tensors and the passport, after checking the checksum and the ``expected`` entries."""
+    passport = read_passport(path)
+    check_passport(path, passport, expected)
+    with _opened(path) as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    if checksum(tensors) != passport.get("checksum"):
+        raise UserError(f"{path}: altered since it was written (its checksum does not match)")
+    return tensors, passport
+
+
+def shape_of(path: str | Path, name: str) -> tuple[int, ...]:
+    """A tensor's shape, from the file's header alone."""
+    with _opened(path) as stored:
+        return tuple(stored.get_slice(name).get_shape())
+
+
+class MappedTensor:
+    """The only tensor of a file, read a slice at a time from the mapped file.
+
+    Checked like any other file, also slice by slice: it never is in memory as a whole.
+    """
+
+    def __init__(self, path: str | Path, name: str, **expected: Any) -> None:
+        passport = read_passport(path)
+        check_passport(path, passport, expected)
+        self.checksum: str = passport["checksum"]
+        self._file = safe_open(path, framework="pt")
+        self._slice = self._file.get_slice(name)
+        self.shape = tuple(self._slice.get_shape())
+        total = hashlib.sha256()
+        for index in range(self.shape[0]):
+            if index == 0:
+                total.update(f"{name} {self[0].dtype} {self.shape}".encode())
+            total.update(_bytes(self[index]))
+        if total.hexdigest() != self.checksum:
+            raise UserError(f"{path}: altered since it was written (its checksum does not match)")
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self._slice[index]

@@ -1,0 +1,211 @@
+"""The one training loop. It knows batches and named loss terms, not what they mean."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from modelswitch.config.training import Training
+from modelswitch.errors import UserError
+from modelswitch.training import precision
+from modelswitch.training.optimizer import learning_rate, make_optimizer
+from modelswitch.training.resume import ResumeFiles, flatten, restore, restore_random
+
+# How many losses are looked at together: each look makes a GPU wait for the host.
+_CHECK_EVERY = 64
+# Saves may take this much less than what is between them.
+BETWEEN_SAVES = 50
+
+
+class Batches(Protocol):
+    """What gives the loop its batches; `modelswitch.data.views.Views` for images."""
+
+    @property
+    def steps(self) -> int: ...
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Any]: ...
+
+
+class Interrupted(Exception):
+    """A signal asked the training to stop, and its state has been saved."""
+
+    def __init__(self, signum: int, epoch: int, step: int) -> None:
+        name = signal.Signals(signum).name
+        super().__init__(
+            f"{name}: saved in epoch {epoch + 1} after step {step}; run again to go on"
+        )
+        self.exit_status = 128 + signum
+
+
+@contextlib.contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """A list that SIGTERM and SIGINT append to instead of ending the process."""
+    noted: list[int] = []
+    before = {}
+    try:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            before[signum] = signal.signal(signum, lambda number, frame: noted.append(number))
+    except ValueError:
+        # Handlers can be set in the main thread only; elsewhere signals keep their meaning.
+        pass
+    try:
+        yield noted
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+class _Terms:
+    """Running sums of an epoch's loss terms, kept on the device so that no step waits for them."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.sums: torch.Tensor | None = None
+        self._losses: list[torch.Tensor] = []
+
+    def add(self, terms: dict[str, torch.Tensor]) -> None:
+        values = torch.stack([value.detach().float() for value in terms.values()])
+        if self.sums is None:
+            self.names = list(terms)
+            self.sums = torch.zeros_like(values, dtype=torch.float64)
+        self.sums += values
+        self._losses.append(values[self.names.index("loss")])
+
+    def check_finite(self, epoch: int, step: int, rate: Callable[[int], float]) -> None:
+        """Raise `UserError` naming the first of the unchecked steps before ``step`` whose loss was
+        not a number."""
+        if not self._losses:
+            return
+        losses = torch.stack(self._losses).cpu()
+        first = step - len(losses)
+        self._losses = []
+        bad = torch.nonzero(~torch.isfinite(losses))
+        if len(bad):
+            at = first + int(bad[0])
+            raise UserError(
+                f"loss is {losses[at - first].item()} in epoch {epoch + 1}, step {at + 1}, at "
+                f"learning rate {rate(at):.4g}; no weights were written. Lower "
+                "training.learning_rate or lengthen training.warmup"
+            )
+
+    def means(self, steps: int) -> dict[str, float]:
+        assert self.sums is not None
+        return dict(zip(self.names, (self.sums / steps).tolist(), strict=True))
+
+
+def train(
+    objective: nn.Module,
+    batches: Batches,
+    training: Training,
+    *,
+    device: torch.device,
+    epoch_seed: Callable[[int], int],
+    resume: ResumeFiles | None = None,
+    validate: Callable[[], dict[str, float]] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, float]]:
+    """Train ``objective`` and return one row of history an epoch.
+
+    Args:
+        objective: called with a batch, returns named scalar terms among which ``loss``; it may
+            have ``start_epoch(epoch, resumed)``.
+        batches: gives every epoch's batches.
+        epoch_seed: seeds torch's default generator at the start of an epoch, so that dropout and
+            the like depend on the epoch alone.
+        resume: where to save the state at every epoch's end, unless epochs are so short that this
+            would take more than a fiftieth of the time, and on SIGTERM; a state found there is gone
+            on from, with the same result to the bit.
+        validate: called after every epoch with the objective in eval mode; its figures join the
+            row.
+        report: called with a line an epoch.
+
+    Raises:
+        UserError: the loss is not finite.
+        Interrupted: SIGTERM or SIGINT; the state has been saved.
+    """
+    dtype = precision.dtype_for(training.precision, device)
+    optimizer = make_optimizer(objective, training)
+    steps = batches.steps
+    history: list[dict[str, float]] = []
+    first_epoch = first_step = 0
+    terms, spent = _Terms(), 0.0
+
+    def save(epoch: int, step: int) -> None:
+        if resume is not None:
+            tensors = flatten(objective, optimizer)
+            if terms.sums is not None:
+                tensors["terms"] = terms.sums
+            state = {"epoch": epoch, "step": step, "history": history, "spent": spent}
+            resume.save(tensors, state | {"terms": terms.names})
+
+    stored = resume.load() if resume is not None else None
+    if stored is not None:
+        tensors, state = stored
+        restore(objective, optimizer, tensors)
+        first_epoch, first_step = state["epoch"], state["step"]
+        history, spent, terms.names = state["history"], state["spent"], state["terms"]
+        terms.sums = tensors["terms"].to(device) if "terms" in tensors else None
+        report(f"resumed after epoch {first_epoch}, step {first_step}")
+
+    save_from = 0.0
+    with _signals_noted() as noted:
+        for epoch in range(first_epoch, training.epochs):
+            torch.manual_seed(epoch_seed(epoch))
+            resumed = epoch == first_epoch and first_step > 0
+            if resumed:
+                restore_random(tensors)
+            if hasattr(objective, "start_epoch"):
+                objective.start_epoch(epoch, resumed)
+            objective.train()
+            start = time.perf_counter()
+
+            def rate(step: int, epoch: int = epoch) -> float:
+                return learning_rate(training, epoch * steps + step, steps)
+
+            skip = first_step if resumed else 0
+            for step, batch in enumerate(batches.epoch(epoch, skip), skip):
+                for group in optimizer.param_groups:
+                    group["lr"] = rate(step)
+                with precision.autocast(device, dtype):
+                    step_terms = objective(batch)
+                step_terms["loss"].backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                terms.add(step_terms)
+                if (step + 1) % _CHECK_EVERY == 0:
+                    terms.check_finite(epoch, step + 1, rate)
+                if noted and step + 1 < steps:
+                    terms.check_finite(epoch, step + 1, rate)
+                    spent += time.perf_counter() - start
+                    save(epoch, step + 1)
+                    raise Interrupted(noted[0], epoch, step + 1)
+            terms.check_finite(epoch, steps, rate)
+            spent += time.perf_counter() - start
+            row = {"epoch": epoch + 1, "learning_rate": rate(steps - 1), **terms.means(steps)}
+            if validate is not None:
+                objective.eval()
+                start = time.perf_counter()
+                row |= validate()
+                row["validation_seconds"] = time.perf_counter() - start
+            history.append(row | {"seconds": spent})
+            report(_line(history[-1], training.epochs))
+            terms, spent = _Terms(), 0.0
+            start = time.perf_counter()
+            if noted or start >= save_from:
+                save(epoch + 1, 0)
+                end = time.perf_counter()
+                save_from = end + BETWEEN_SAVES * (end - start)
+            if noted:
+                raise Interrupted(noted[0], epoch, steps)
+    return history
+
+
+def _line(row: dict[str, float], epochs: int) -> str:
+    parts = [f"epoch {row['epoch']}/{epochs}", f"loss {row['loss']:.4f}"]
+    if "validation_accuracy" in row:
+        parts.append(f"validation accuracy {100 * row['validation_accuracy']:.2f} %")
+    return "  ".join([*parts, f"{row['seconds']:.1f} s"])

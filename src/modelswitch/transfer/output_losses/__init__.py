@@ -1,0 +1,1 @@
+"""Losses between outputs of teacher and student; one file each, with its source."""

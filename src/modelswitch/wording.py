@@ -1,0 +1,43 @@
+"""Numbers and names written for people."""
+
+
+def short_count(value: float) -> str:
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g} {unit}"
+    return f"{value:g}"
+
+
+def amount(number: float) -> str:
+    """A count in three figures: 559 k, 11.2 M."""
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= limit * 0.9995:
+            scaled = number / limit
+            digits = 0 if scaled >= 99.95 else 1 if scaled >= 9.995 else 2
+            return f"{scaled:.{digits}f}{unit}"
+    return f"{number:.0f}"
+
+
+def round_amount(number: float) -> str:
+    """A round count for an axis: 50 k, 2 M."""
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= limit * 0.9995:
+            return f"{number / limit:.3g}{unit}"
+    return f"{number:.3g}"
+
+
+def short(text: str, longest: int) -> str:
+    """`text`, or its two ends around an ellipsis."""
+    if len(text) <= longest:
+        return text
+    head = (longest - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (longest - 1 - head) :]}"
+
+
+def duration(seconds: float) -> str:
+    """42 s, 3.5 min, 2.1 h."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    if seconds < 5940:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
