@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from modelswitch.errors import UserError, run_script
-from modelswitch.report.summaries import chains, every
+from modelswitch.report.contents import RUN
+from modelswitch.report.summaries import every
 from modelswitch.results import tables
 
 
@@ -28,7 +29,7 @@ def main() -> None:
 def show(folder: Path, console: Console) -> None:
     """Print the results in one folder."""
     for sheet in every.all_sheets(tables.Tables(folder / "tables")):
-        if sheet.system == chains.RUN:
+        if sheet.system == RUN:
             continue
         console.print(f"\n[bold]{sheet.title}[/bold]")
         console.print(sheet.terminal())
