@@ -10,7 +10,7 @@ SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 QUIET := --quiet rules host reason
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check plan run report bench docs format clean
+.PHONY: help demo test test-long check plan run report bench docs format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ check: # what `test` runs, in an environment that is there
 	snakefmt --check Snakefile rules workflow
 	snakemake --lint --configfile config/digits.yaml
 	python -m pytest
+
+test-long: $(VENV)/test.stamp ## the search for faults over hundreds of drawn cases, apart from `test`
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m long
 
 plan: $(VENV)/run.stamp ## the models that CONFIG would train, their cost and the time it takes
 	@$(SNAKEMAKE) plan --quiet all --configfile $(CONFIG)
