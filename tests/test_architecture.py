@@ -40,7 +40,7 @@ def name_of(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Modules of the package that a file imports, functions included, without the package's name."""
+    """Modules of the package that a file imports, functions included, named without the package."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
