@@ -60,8 +60,10 @@ format: $(VENV)/test.stamp ## put the code into its standard form
 bench: $(VENV)/run.stamp ## the benchmarks as one table; ONLY=step,planning for single parts
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/bench.py --only "$(ONLY)" $(BENCH)
 
-docs: $(VENV)/run.stamp ## regenerate config/README.md from the configuration's models
+docs: $(VENV)/run.stamp ## regenerate what is generated: config/README.md, docs/tables.md, the tree in docs/architecture.md
 	@$(BIN)/python -m modelswitch.config.reference > config/README.md
+	@$(BIN)/python -m modelswitch.results.schema > docs/tables.md
+	@$(BIN)/python docs/tree.py
 
 clean: ## remove results and caches, keep the environment and results/reference
 	@find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null; \

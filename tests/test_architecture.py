@@ -136,3 +136,11 @@ def test_modules_can_be_read_in_one_sitting():
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 420
     }
     assert not long
+
+
+def test_the_page_shows_the_tree_as_it_is(monkeypatch):
+    monkeypatch.syspath_prepend(str(PACKAGE.parents[1] / "docs"))
+    import tree
+
+    text = tree.PAGE.read_text(encoding="utf-8")
+    assert tree.page(text) == text, "make docs brings docs/architecture.md in step"
