@@ -78,7 +78,9 @@ def session(
         branch="seed0",
         lineage=lineage,
         model=model,
-        training=Training(epochs=epochs, batch=BATCH, precision=precision),
+        training=Training(
+            epochs=epochs, warmup=min(1.0, epochs / 2), batch=BATCH, precision=precision
+        ),
         augmentation=Augmentation(),
         validation=validation,
         transfer=transfer,

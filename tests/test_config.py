@@ -8,6 +8,7 @@ import yaml
 
 from modelswitch.config import reference
 from modelswitch.config.experiment import load
+from modelswitch.config.training import Training, TrainingChange
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import Lineage
@@ -298,3 +299,53 @@ def test_swapping_two_values_changes_the_digest():
     swapped = changed("training.momentum", 0.1)
     swapped["training"]["weight_decay"] = 0.5
     assert digests(values)["teacher"] != digests(swapped)["teacher"]
+
+
+def test_a_change_of_a_training_has_every_key_of_a_training_with_its_bounds():
+    whole = Training.model_json_schema()["properties"]
+    change = TrainingChange.model_json_schema()["properties"]
+    assert list(change) == list(whole)
+    for name, key in whole.items():
+        bounded = {k: v for k, v in key.items() if k not in ("default", "title", "description")}
+        assert bounded in change[name]["anyOf"], name
+        assert change[name].get("description") == key.get("description")
+
+
+@pytest.mark.parametrize("where", ["model_training.student", "transfers.kd.training"])
+@pytest.mark.parametrize(("key", "value"), [("epochs", 0), ("momentum", 1), ("optimizer", "adam")])
+def test_a_change_out_of_bounds_is_told_with_its_key(where, key, value):
+    with pytest.raises(UserError, match=rf"^my\.yaml: {where}\.{key}: found {value!r}; "):
+        load(changed(where, {key: value}), "my.yaml")
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        ("training.warmup", 2, "training"),
+        ("training.warmup", 2.0, "training"),
+        ("model_training", {"student": {"warmup": 2}}, "model_training.student"),
+        # The experiment's warm-up takes all of fewer epochs.
+        ("model_training", {"teacher": {"epochs": 1}}, "model_training.teacher"),
+        ("transfers.kd.training", {"epochs": 1}, "training of student@kd"),
+        (
+            "transfers.kd.hint",
+            {"mode": "pretrain", "training": {"epochs": 1}},
+            "hint training of student@kd",
+        ),
+    ],
+)
+def test_a_warmup_that_leaves_nothing_to_decay_is_refused_unless_nothing_is_to_decay(
+    schedule, path, value, where
+):
+    values = changed(path, value)
+    values["training"]["schedule"] = schedule
+    with pytest.raises(UserError, match=rf"^my\.yaml: {where}: warmup .*never decays \({schedule}"):
+        load(values, "my.yaml")
+    values["training"]["schedule"] = "constant"
+    load(values)
+
+
+@pytest.mark.parametrize("warmup", [0, 0.5, 1.9])
+def test_a_warmup_that_ends_before_the_training_is_allowed(warmup):
+    assert load(changed("training.warmup", warmup)).training.warmup == warmup

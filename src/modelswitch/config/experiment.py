@@ -122,10 +122,10 @@ class Experiment(Strict):
         self._check_swept_names()
         for name in self.model_training:
             _known("model_training", name, self.models, "model")
-        for label, lineage in self.lineages.items():
-            self._check_chain(label, lineage)
         for name, change in self.model_training.items():
             _valid_training(f"model_training.{name}", self.training, change)
+        for label, lineage in self.lineages.items():
+            self._check_chain(label, lineage)
         self._check_selectors()
         self._check_report()
         trained = [str(part) for end in self.lineages.values() for part in (*end.ancestors(), end)]
@@ -153,6 +153,8 @@ class Experiment(Strict):
                         f"allowed: {', '.join(_MATCHABLE)}"
                     )
             self.training_of(step)
+            if self.all_transfers[step.transfer].hint is not None:
+                self.hint_training_of(step)
 
     def _check_selectors(self) -> None:
         if self.selector is None:
@@ -275,7 +277,10 @@ class Experiment(Strict):
         return _valid_training(f"training of {step}", self.training, *changes)
 
     def hint_training_of(self, step: Step) -> Training:
+        """The training settings of a student's pre-training; of a transfer that has a hint."""
+        assert step.transfer is not None
         hint = self.all_transfers[step.transfer].hint
+        assert hint is not None
         return _valid_training(f"hint training of {step}", self.training_of(step), hint.training)
 
 

@@ -1,8 +1,9 @@
 """How a model is trained, as validated values."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
+from pydantic.fields import FieldInfo
 
 from modelswitch.config.base import Strict
 
@@ -34,27 +35,34 @@ class Training(Strict):
     )
 
     @model_validator(mode="after")
-    def _warmup_ends(self) -> "Training":
+    def _decays(self) -> "Training":
         if self.warmup > self.epochs:
             raise ValueError(
-                f"warmup of {self.warmup} epochs is longer than the {self.epochs} epochs"
+                f"warmup of {self.warmup:g} epochs is longer than the {self.epochs} epochs"
+            )
+        if self.warmup == self.epochs and self.schedule != "constant":
+            raise ValueError(
+                f"warmup of {self.warmup:g} epochs takes all {self.epochs} epochs, so that the "
+                f"learning rate never decays ({self.schedule}); "
+                f"write a smaller warmup, e.g. {self.epochs / 10:g}, or schedule: constant"
             )
         return self
 
 
-class TrainingChange(Strict):
-    """Keys of `training` that differ for one model or transfer."""
+def _not_required(field: FieldInfo) -> Any:
+    """A key with the bounds and the meaning that it has, which may be left out."""
+    kind: Any = field.annotation
+    return Annotated[(kind | None, *field.metadata, Field(description=field.description))]
 
-    epochs: int | None = None
-    batch: int | None = None
-    optimizer: Literal["sgd", "adamw"] | None = None
-    learning_rate: float | None = None
-    momentum: float | None = None
-    weight_decay: float | None = None
-    schedule: Literal["cosine", "linear", "constant"] | None = None
-    warmup: float | None = None
-    label_smoothing: float | None = None
-    precision: Literal["auto", "float32", "bfloat16"] | None = None
+
+_KEYS: dict[str, Any] = {
+    name: (_not_required(field), None) for name, field in Training.model_fields.items()
+}
+_Change: Any = create_model("_Change", __base__=Strict, **_KEYS)
+
+
+class TrainingChange(_Change):
+    """Keys of `training` that differ for one model or transfer."""
 
 
 def merged(base: Training, *changes: TrainingChange | None) -> Training:
