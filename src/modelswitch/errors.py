@@ -42,3 +42,20 @@ def naming(key: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
+
+
+@contextlib.contextmanager
+def in_one_line(what: str) -> Iterator[None]:
+    """Tell whatever other people's code raises, a model's or a rule's, as ``what`` and the reason.
+
+    A `UserError` is one line already and goes through as it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        # A KeyError says no more than the key and an AssertionError often nothing.
+        said = next((line for line in str(error).splitlines() if line.strip()), "")
+        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        raise UserError(f"{what} ({reason})") from error

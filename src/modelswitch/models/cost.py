@@ -1,77 +1,163 @@
 """What a model costs: parameters, depth, multiply-accumulates, size on disk, latency."""
 
-import copy
+import contextlib
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.models import ModelSpec
-from modelswitch.errors import UserError, naming
+from modelswitch.errors import UserError, in_one_line, naming
 from modelswitch.models.build import build
-from modelswitch.models.layers import weighted_layers
+
+_aten = torch.ops.aten
+# What multiplies by weights, and where its two factors stand among the arguments.
+_PRODUCTS = {
+    _aten.convolution.default: (0, 1),
+    _aten.mm.default: (0, 1),
+    _aten.bmm.default: (0, 1),
+    _aten.mv.default: (0, 1),
+    _aten.addmm.default: (1, 2),
+    _aten.baddbmm.default: (1, 2),
+    _aten.addmv.default: (1, 2),
+}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Trainable parameters, convolution and linear layers, multiply-accumulates for one image."""
+    """What a model is and does for one image, each defined once, here.
+
+    Attributes:
+        parameters: numbers in all parameter tensors, trained or frozen, each tensor counted once
+            however often it is used. Buffers (the statistics of normalisation) are none.
+        depth: layers with weights on the longest path from the image to the logits: convolutions,
+            and products of what comes from the image with what does not. A branch counts only
+            where it is the longer one, attention's product of queries and keys never.
+        macs: multiply-accumulates of convolutions, matrix products and attention, one for a
+            multiplication with its addition, for one image in eval mode.
+    """
 
     parameters: int
     depth: int
     macs: int
 
 
-def cost(spec: ModelSpec, image_shape: tuple[int, int, int], num_classes: int) -> Cost:
-    """Cost of a model for images [H, W, C], on torch's meta device: nothing is computed.
+class LongestPath(TorchDispatchMode):
+    """Follows what an image goes through and counts layers with weights along every path.
 
-    Multiply-accumulates are half the floating-point operations of convolutions and matrix
-    products that torch counts.
+    Tensors that share memory share a count, so that what is written in place is seen behind it.
+    """
+
+    def __init__(self, image: torch.Tensor) -> None:
+        super().__init__()
+        # Every storage is held, for the number of one that is gone would be given out again.
+        self._counts: dict[int, tuple[int, torch.UntypedStorage]] = {}
+        self._reach(image, 0)
+
+    def to(self, tensor: torch.Tensor) -> int | None:
+        """Layers on the longest path to ``tensor``; None for what does not come from the image."""
+        found = self._counts.get(tensor.untyped_storage()._cdata)
+        return None if found is None else found[0]
+
+    def _reach(self, tensor: torch.Tensor, count: int) -> None:
+        storage = tensor.untyped_storage()
+        self._counts[storage._cdata] = (max(count, self.to(tensor) or 0), storage)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        before = [self.to(tensor) for tensor in _tensors((args, kwargs))]
+        reached = [count for count in before if count is not None]
+        if reached:
+            factors = [self.to(args[place]) for place in _PRODUCTS.get(func, ())]
+            layer = factors.count(None) == 1
+            for tensor in _tensors(result):
+                self._reach(tensor, max(reached) + layer)
+        return result
+
+
+@contextlib.contextmanager
+def _counted_in_full() -> Iterator[None]:
+    """Make torch run attention, transformer layers and recurrent networks as the products that
+    they consist of, for nothing counts what is inside its own single operations for them."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    onednn = torch.backends.mkldnn.enabled
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        torch.backends.mkldnn.enabled = False
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        torch.backends.mkldnn.enabled = onednn
+
+
+def _tensors(values: Any) -> Iterator[torch.Tensor]:
+    return (value for value in tree_leaves(values) if isinstance(value, torch.Tensor))
+
+
+def cost(spec: ModelSpec, image_shape: tuple[int, int, int], num_classes: int) -> Cost:
+    """Cost of a model for images [H, W, C].
+
+    Nothing is computed where the model runs on torch's meta device, whose tensors have a shape
+    and no values. One that looks at values is run on the processor.
 
     Raises:
-        UserError: as `check_runs`.
+        UserError: it cannot be built, does not take such images, or gives no [1, K] logits.
     """
-    counter = FlopCounterMode(display=False)
-    with torch.device("meta"):
-        model = build(spec, image_shape[2], num_classes).eval()
-        with counter:
-            check_runs(model, image_shape, num_classes)
+    try:
+        with torch.device("meta"):
+            return _cost(build(spec, image_shape[2], num_classes), image_shape, num_classes)
+    except UserError:
+        raise
+    except Exception:
+        # What a model says to tensors without values may be no fault of it: the processor tells.
+        model = build(spec, image_shape[2], num_classes)
+    with in_one_line(f"cannot run on images of {'x'.join(map(str, image_shape))}"):
+        return _cost(model, image_shape, num_classes)
+
+
+def _cost(model: nn.Module, image_shape: tuple[int, int, int], num_classes: int) -> Cost:
+    height, width, channels = image_shape
+    image = torch.zeros(1, channels, height, width)
+    # The counter takes larger operations apart, so it has to see them first: it is entered last.
+    path, operations = LongestPath(image), FlopCounterMode(display=False)
+    with torch.no_grad(), _counted_in_full(), path, operations:
+        logits = model.eval()(image)
+    check_logits(logits, 1, num_classes)
     return Cost(
-        sum(p.numel() for p in model.parameters() if p.requires_grad),
-        len(weighted_layers(model)),
-        counter.get_total_flops() // 2,
+        sum(p.numel() for p in model.parameters()),
+        path.to(logits) or 0,
+        operations.get_total_flops() // 2,
     )
 
 
-def check_runs(model: nn.Module, image_shape: tuple[int, int, int], num_classes: int) -> None:
-    """Raise `UserError` unless ``model``, in eval mode, makes [1, K] logits of an image [H, W, C].
-
-    The image is on torch's default device, as the model has to be.
-    """
-    height, width, channels = image_shape
-    try:
-        with torch.no_grad():
-            logits = model(torch.zeros(1, channels, height, width))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+def check_logits(logits: object, images: int, num_classes: int) -> None:
+    """Raise `UserError` unless a model's answer to so many images is a tensor [images, K]."""
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if shape != (images, num_classes):
         raise UserError(
-            f"cannot run on images of {height}x{width}x{channels} ({reason})"
-        ) from error
-    shape = tuple(getattr(logits, "shape", ()))
-    if shape != (1, num_classes):
-        raise UserError(
-            f"returns {shape or type(logits).__name__} for one image, the data's {num_classes} "
-            f"classes need (1, {num_classes})"
+            f"returns {shape} for {images} {'images' if images > 1 else 'image'}, the data's "
+            f"{num_classes} classes need a tensor ({images}, {num_classes})"
         )
 
 
 def latency(model: nn.Module, image_shape: tuple[int, int, int], runs: int = 50) -> float:
-    """Median time in milliseconds for one image on the CPU, float32, one thread."""
+    """Median time in milliseconds for one image on the CPU, float32, one thread.
+
+    The model is left on the CPU in channels_last: not every model can be copied.
+    """
     height, width, channels = image_shape
-    model = copy.deepcopy(model).cpu().eval().to(memory_format=torch.channels_last)
+    training = model.training
+    model = model.cpu().eval().to(memory_format=torch.channels_last)
     example = torch.rand(1, channels, height, width).to(memory_format=torch.channels_last)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -86,6 +172,7 @@ def latency(model: nn.Module, image_shape: tuple[int, int, int], runs: int = 50)
                 times.append(time.perf_counter() - start)
     finally:
         torch.set_num_threads(threads)
+        model.train(training)
     return 1000 * statistics.median(times)
 
 

@@ -6,10 +6,10 @@ from modelswitch.config.experiment import Experiment
 from modelswitch.config.transfer import Transfer
 from modelswitch.config.weighting import ImportedWeighting
 from modelswitch.data.shapes import shapes_of
-from modelswitch.errors import UserError, naming
+from modelswitch.errors import UserError, in_one_line, naming
 from modelswitch.lineage import Lineage
 from modelswitch.models.build import build
-from modelswitch.models.cost import check_runs
+from modelswitch.models.cost import check_logits
 from modelswitch.models.layers import cut
 from modelswitch.transfer.hints import hint_parts
 from modelswitch.transfer.weighting import Balance, Samples, rule_for
@@ -26,8 +26,11 @@ def check_models(experiment: Experiment) -> None:
     for shape, classes in shapes_of(experiment.data).values():
         for name in experiment.used_models:
             with naming(f"models.{name}"):
-                # On the processor: what torch needs to only pretend takes seconds to import.
-                check_runs(build(experiment.models[name], shape[2], classes).eval(), shape, classes)
+                model = build(experiment.models[name], shape[2], classes).eval()
+                with in_one_line(f"cannot run on images of {'x'.join(map(str, shape))}"):
+                    with torch.no_grad():
+                        logits = model(torch.zeros(1, shape[2], *shape[:2]))
+                    check_logits(logits, 1, classes)
         _check_hints(experiment, shape, classes)
 
 
