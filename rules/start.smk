@@ -9,6 +9,11 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from modelswitch.execution import warm_start
 
+# Where results are stored away from the working folder, every job may have a working folder of its
+# own: what one run keeps in MODELSWITCH_RESUME, others' beside it, is then told by the storage.
+if workflow.storage_settings.default_storage_prefix:
+    os.environ.setdefault("MODELSWITCH_RUN", workflow.storage_settings.default_storage_prefix)
+
 
 def packages(experiment):
     """Besides torch, the packages that many jobs would each take seconds to import."""

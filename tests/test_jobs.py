@@ -355,6 +355,31 @@ def test_resume_files_are_kept_where_the_clock_was_set_back(tmp_path, monkeypatc
         assert kept.exists() == left
 
 
+def test_runs_that_share_a_folder_for_resume_files_keep_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELSWITCH_RESUME", str(tmp_path / "shared"))
+    monkeypatch.delenv("MODELSWITCH_RUN", raising=False)
+
+    def kept_in(folder):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        return undisturbed("results/study/.resume/digits/seed0/teacher/train")
+
+    with kept_in("one") as first:
+        (first / "resume0.safetensors").touch()
+        # Nobody waits for the other, asks it to stop or takes what is the other's away.
+        with kept_in("two") as second:
+            assert not (second / "resume0.safetensors").exists()
+            (second / "resume0.safetensors").touch()
+        assert (first / "resume0.safetensors").exists()
+    assert [first.is_relative_to(tmp_path / "shared"), first.exists()] == [True, False]
+    # The folder that they share is not theirs to remove.
+    assert list((tmp_path / "shared").iterdir()) == []
+    # Without one, what a run keeps is in its own folder.
+    monkeypatch.delenv("MODELSWITCH_RESUME")
+    with kept_in("one") as first:
+        assert first == Path("results/study/.resume/digits/seed0/teacher/train")
+
+
 def test_a_file_from_the_future_is_refused_with_what_mends_it(tmp_path):
     path = tmp_path / "model.safetensors"
     path.touch()

@@ -10,6 +10,7 @@ from faults_run import CONFIG, ROOT, environment
 # In a process of its own, since Snakemake's settings are global. The network is replaced: no
 # cluster's address, no bucket; the executor's code between them is the real one.
 SUBMIT = """
+import os
 import sys
 from unittest.mock import patch
 
@@ -33,6 +34,7 @@ async def inventory(self, cache):
 
 def submit(self, namespace, body):
     job = kubernetes.client.ApiClient().sanitize_for_serialization(body)
+    job["run"] = os.environ.get("MODELSWITCH_RUN")
     with open(sys.argv[1], "w") as stream:
         yaml.safe_dump(job, stream)
     raise kubernetes.client.rest.ApiException("that is all")
@@ -99,3 +101,11 @@ def test_a_training_asks_for_one_gpu_and_its_rule_s_memory(tmp_path):
     # Nodes with GPUs keep others away.
     assert "nvidia.com/gpu" in [toleration["key"] for toleration in pod["tolerations"]]
     assert {"name": "modelswitch", "mountPath": "/modelswitch"} in container["volumeMounts"]
+
+
+def test_pods_of_one_run_are_known_by_where_its_results_are_stored(tmp_path):
+    job = submitted(tmp_path)
+    # The rules set it wherever they are read, and each pod reads them with the same prefix.
+    assert job["run"] == "s3://bucket"
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert "--default-storage-prefix" in container["args"][1]

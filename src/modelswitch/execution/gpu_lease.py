@@ -1,8 +1,8 @@
 """Which processor a job computes on: one GPU leased for as long as the process lives, or the CPU.
 
 Several jobs of a workflow run beside each other on one machine, and Snakemake does not tell them
-which GPU is whose. Each job therefore takes a lock on a file named after the physical device. The
-lock is the kernel's (``flock``): it ends with the process, however that ends.
+which GPU is whose. Each job therefore takes a lock on a file named after the physical device. What
+the file holds decides nothing: no process id in it is ever believed.
 
 Three environment variables are honoured:
 
@@ -16,7 +16,6 @@ PyTorch is imported inside the functions: whoever only plans does not wait for i
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import sys
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelswitch.errors import UserError
+from modelswitch.execution import flock
 
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 10.0
@@ -124,8 +124,6 @@ def _try_lock(folder: Path, device: Device) -> int | None:
     """A file descriptor that holds the device's lock, or None if another process has it."""
     # A user's pretended name may hold anything; a digest is always a file name.
     path = folder / hashlib.sha256(device.name.encode()).hexdigest()[:16]
-    # Python opens files so that programs started from here do not inherit them: a lease cannot
-    # outlive its process in a child.
     flags = os.O_RDONLY | os.O_NOFOLLOW
     try:
         try:
@@ -133,9 +131,7 @@ def _try_lock(folder: Path, device: Device) -> int | None:
         except FileNotFoundError:
             # Not in one step: Linux refuses O_CREAT on someone else's file in a shared folder.
             descriptor = os.open(path, flags | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not flock.try_lock(descriptor):
             os.close(descriptor)
             return None
     except OSError as error:

@@ -26,7 +26,7 @@ from modelswitch.lineage import Replicate
 from modelswitch.models import answers, metrics
 from modelswitch.models.build import build
 from modelswitch.randomness import derive_seed
-from modelswitch.storage import artifacts
+from modelswitch.storage import artifacts, working_folder
 from modelswitch.storage.code_digest import code_digest
 from modelswitch.training import precision
 from modelswitch.training.loop import Interrupted, train
@@ -45,14 +45,15 @@ def undisturbed(resume: str | None) -> Iterator[Path | None]:
     """Where the resume files of a training lie, while no other process does the same training.
 
     MODELSWITCH_RESUME moves them to where they outlive the job's own disk, for instance a volume
-    that all pods of a cluster mount. A training that was told to stop says so in a line and leaves
-    with the signal's status.
+    that all pods of a cluster mount; other runs may keep theirs there too. A training that was told
+    to stop says so in a line and leaves with the signal's status.
     """
     with contextlib.ExitStack() as held:
         folder = None
         if resume is not None:
-            folder = Path(os.environ.get("MODELSWITCH_RESUME", ""), resume)
-            held.enter_context(training_lock.alone(folder / "lock", report))
+            shared = os.environ.get("MODELSWITCH_RESUME", "")
+            folder = Path(shared, working_folder.identity() if shared else "", resume)
+            held.enter_context(training_lock.alone(folder / "lock", report, shared))
         begun, begun_by_clock = time.monotonic(), time.time()
         try:
             yield folder

@@ -1,5 +1,6 @@
 """What a training leaves: outputs, history, weights."""
 
+import csv
 import resource
 import sys
 import time
@@ -15,12 +16,10 @@ from modelswitch.training import precision
 def write_history(path: str, history: list[dict[str, float]], stage: str) -> None:
     """History rows as CSV; floats with all their digits, so that equal runs are equal files."""
     columns = ["stage", *dict.fromkeys(key for row in history for key in row)]
-    with atomic.replacing(path) as part:
-        lines = [",".join(columns)]
-        for row in history:
-            full = {"stage": stage} | row
-            lines.append(",".join(str(full.get(column, "")) for column in columns))
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with atomic.replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"stage": stage} | row for row in history)
 
 
 def _used() -> dict[str, float]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelswitch.storage import atomic
+
 DASH = "–"  # what a cell with nothing to say shows
 
 
@@ -50,8 +52,8 @@ class Sheet:
     def write_csv(self, folder: Path) -> None:
         import pandas as pd
 
-        frame = pd.DataFrame(self.rows)
-        frame.to_csv(Path(folder) / f"{self.name}.csv", index=False, float_format="%.6g")
+        with atomic.replacing(Path(folder) / f"{self.name}.csv") as part:
+            pd.DataFrame(self.rows).to_csv(part, index=False, float_format="%.6g")
 
     def markdown(self) -> str:
         from tabulate import tabulate

@@ -14,6 +14,7 @@ from modelswitch.report.figures import draw
 from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries import every, missing
 from modelswitch.results import tables, verdicts
+from modelswitch.storage import atomic
 
 SEARCH = (
     "A search: everything here is measured on validation images. The test set appears nowhere, so "
@@ -48,7 +49,7 @@ class Report:
         from modelswitch.results import collect
 
         collect.write(collect.StoredResults(self.experiment), self.tables)
-        (self.tables / CONFIGURATION).write_text(self._configuration, encoding="utf-8")
+        atomic.write_text(self.tables / CONFIGURATION, self._configuration)
         write_claims(self.experiment.claims, self.tables)
         write_sheets(self._sheets, self.tables)
 
@@ -65,8 +66,7 @@ class Report:
                 item.name, item.title, item.system, [], [], "The results have nothing for this."
             )
             path = self.folder / "pages" / f"{item.name}.html"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(page.table_page(templates, sheet), encoding="utf-8")
+            atomic.write_text(path, page.table_page(templates, sheet))
         shown = {
             "name": self.experiment.name,
             "sheets": self._sheets,
@@ -82,8 +82,8 @@ class Report:
             settings=_yaml(self.experiment.model_dump(mode="json")),
             **shown,
         )
-        (self.folder / "results.html").write_text(html, encoding="utf-8")
-        (self.folder / "summary.md").write_text(page.summary(**shown), encoding="utf-8")
+        atomic.write_text(self.folder / "results.html", html)
+        atomic.write_text(self.folder / "summary.md", page.summary(**shown))
 
     @functools.cached_property
     def _tidy(self) -> tables.Tables:
@@ -157,7 +157,8 @@ def write_claims(stated: dict[str, claims.Claim], folder: Path) -> None:
     import pandas as pd
 
     rows = verdicts.assess(stated, tables.Tables(folder))
-    pd.DataFrame(rows).to_csv(folder / "claims.csv", index=False, float_format="%.8g")
+    with atomic.replacing(folder / "claims.csv") as part:
+        pd.DataFrame(rows).to_csv(part, index=False, float_format="%.8g")
 
 
 def write_sheets(sheets: Sequence[Sheet], folder: Path) -> None:
@@ -168,14 +169,17 @@ def write_sheets(sheets: Sequence[Sheet], folder: Path) -> None:
         else:
             write_verdicts(sheet, folder)
         text = "\n\n".join([sheet.markdown(), *sheet.warnings, sheet.note])
-        (folder / f"{sheet.name}.md").write_text(text + "\n", encoding="utf-8")
+        atomic.write_text(folder / f"{sheet.name}.md", text + "\n")
 
 
 def write_verdicts(sheet: Sheet, folder: Path) -> None:
     """verdicts.csv, the claims as a reader sees them: what Snakemake's report opens with."""
     import csv
 
-    with (folder / "verdicts.csv").open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic.replacing(folder / "verdicts.csv") as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow([column.heading for column in sheet.visible(brief=True)])
         writer.writerows(sheet.cells(brief=True))

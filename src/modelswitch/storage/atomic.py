@@ -1,12 +1,13 @@
 """Files that are whole or not there: written beside and then given their name."""
 
 import contextlib
-import fcntl
 import glob
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from modelswitch.execution import flock
 
 
 @contextlib.contextmanager
@@ -18,11 +19,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_parts_of_the_dead(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    part = Path(name)
+    handle, part = _new_part(path)
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield part
         part.chmod(0o644)
         os.fsync(handle)
@@ -37,9 +35,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """``text`` as the whole of a file, in UTF-8 and with the line ends that it has."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+
+
+def _new_part(path: Path) -> tuple[int, Path]:
+    """Descriptor and name of a new file beside ``path`` that is locked while it is open."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with contextlib.suppress(OSError):
+            flock.try_lock(handle)
+        if flock.is_still(name, handle):
+            return handle, Path(name)
+        # Another writer took it for a dead one's, in the moment before it was locked.
+        os.close(handle)
+
+
 def _remove_parts_of_the_dead(path: Path) -> None:
     """Remove what writers of ``path`` left that were killed: nobody holds its lock."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(OSError), part.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink()
+            if flock.try_lock(stream.fileno()):
+                part.unlink()

@@ -4,8 +4,9 @@ All of them can be removed at any time. Light to import: Snakemake needs it to p
 """
 
 import contextlib
-import tempfile
 from pathlib import Path
+
+from modelswitch.storage import atomic
 
 FOLDER = Path(".snakemake/modelswitch")
 
@@ -16,15 +17,4 @@ def write(path: Path, text: str) -> None:
     In a folder that can be read only, nothing is written: a dry run still works there.
     """
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
-        ) as stream:
-            part = Path(stream.name)
-            try:
-                stream.write(text)
-                stream.flush()
-                part.chmod(0o644)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+        atomic.write_text(path, text)

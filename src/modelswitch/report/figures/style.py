@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from modelswitch.storage import atomic
 from modelswitch.wording import short
 
 COLUMN = 3.5  # inches, one column of a two-column page
@@ -93,11 +94,10 @@ def new(height: float, width: float = COLUMN) -> Figure:
 
 def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> None:
     """Write `name`.<format> for each format, with nothing in it that changes from run to run."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
     for kind in formats:
-        figure.savefig(folder / f"{name}.{kind}", metadata=undated.get(kind))
+        with atomic.replacing(Path(folder) / f"{name}.{kind}") as part:
+            figure.savefig(part, format=kind, metadata=undated.get(kind))
         # Everything has its place now; finding it once more takes as long as drawing.
         figure.set_layout_engine("none")
 
