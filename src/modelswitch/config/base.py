@@ -1,41 +1,148 @@
 """What every section of a configuration shares: strictness, names, canonical text, digests."""
 
 import difflib
+import functools
 import hashlib
 import json
-from typing import Annotated, Any
+import math
+import re
+from collections.abc import Collection, Container, Iterable
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from modelswitch.lineage import NAME
 
 Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$", max_length=80)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=65536)]
+# A number to YAML 1.2 and to people, text to the YAML 1.1 that Snakemake reads: 1e-3.
+_EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+")
 
 
 class Strict(BaseModel):
-    """A configuration section: unknown keys are errors that list the known ones."""
+    """A configuration section: unknown keys are errors that list the known ones.
+
+    A section without content, `transfers:` say, is one that is not there. Truth values are no
+    numbers.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, value: Any) -> Any:
+        if value is None:
+            return {}
         if not isinstance(value, dict):
             return value
-        for key in value:
-            if key not in cls.model_fields:
-                near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
-                raise ValueError(
-                    f"unknown key {key!r}{hint}; allowed: {', '.join(cls.model_fields)}"
+        given = {}
+        for key, item in value.items():
+            field = cls.model_fields.get(key)
+            if field is None:
+                allowed = ", ".join(cls.model_fields)
+                hint = near(key, cls.model_fields)
+                raise ValueError(f"unknown key {key!r}{hint}; allowed: {allowed}")
+            if item is None and isinstance(field.default, BaseModel | dict):
+                continue
+            if _holds_truth(item) and key in _numbers(cls):
+                # Under the name of the key, which the error of a whole section does not have.
+                raise PydanticCustomError(
+                    "truth", "not a number; YAML reads yes, no, on and off so too", {"key": key}
                 )
-        return value
+            given[key] = item
+        return given
 
     def canonical(self) -> str:
         """One JSON string for this value, the same whatever the order of keys was."""
         return canonical(self.model_dump(mode="json"))
+
+
+@functools.cache
+def _numbers(section: type[BaseModel]) -> frozenset[str]:
+    """The keys whose values are made of numbers, with nothing that a truth value could be."""
+    return frozenset(
+        name
+        for name, field in section.model_fields.items()
+        if (kinds := _leaves(field.annotation)) & {int, float} and not kinds & {bool, Any, Strict}
+    )
+
+
+def _leaves(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of; every section counts as `Strict`."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return {Strict}
+    return {annotation}.union(*map(_leaves, get_args(annotation)))
+
+
+def _holds_truth(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_holds_truth, value))
+    return isinstance(value, bool)
+
+
+def numbers(value: Any, names: Container[str] = ()) -> Any:
+    """``value`` with texts such as 1e-3 as the numbers that they are meant to be, but for `names`,
+    at any depth."""
+    if isinstance(value, list):
+        return [numbers(entry, names) for entry in value]
+    if isinstance(value, dict):
+        return {key: numbers(entry, names) for key, entry in value.items()}
+    if isinstance(value, str) and value not in names and _EXPONENT.fullmatch(value):
+        return float(value)
+    return value
+
+
+def _checked(value: Any) -> Any:
+    """``value``; raises ValueError for what JSON cannot carry to the scripts: dates, nan, keys that
+    are no text."""
+    if isinstance(value, list):
+        for entry in value:
+            _checked(entry)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"the key {key!r} is no text; put it in quotes")
+            _checked(entry)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"found {value}; numbers have to be finite")
+    elif not isinstance(value, str | bool | int | float | None):
+        raise ValueError(f"found {value!r}, which is no text to YAML; put it in quotes")
+    return value
+
+
+Anything = Annotated[Any, AfterValidator(_checked)]
+Argument = Annotated[Any, AfterValidator(_checked), AfterValidator(numbers)]
+
+
+class Imported(Strict):
+    """A function of the user's own."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] = Field(
+        description="package.module:function"
+    )
+    arguments: dict[str, Argument] = Field(default={}, description="further keyword arguments")
+
+
+def check_known(where: str, name: str, allowed: Collection[str], kind: str) -> None:
+    """Raise ValueError if `name` is none of `allowed`."""
+    if name not in allowed:
+        names = ", ".join(allowed) or "none is defined"
+        raise ValueError(f"{where}: unknown {kind} {name!r}{near(name, allowed)}; allowed: {names}")
+
+
+def near(name: object, allowed: Iterable[str]) -> str:
+    """The question whether the most similar of `allowed` was meant; empty if none is similar."""
+    found = difflib.get_close_matches(str(name), allowed, n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def canonical(value: Any) -> str:

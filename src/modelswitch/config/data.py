@@ -22,6 +22,7 @@ class Augmentation(Strict):
 
 
 class DataBase(Strict):
+    source: str
     name: Name | None = Field(
         default=None, description="folder name in results; by default that of the source"
     )

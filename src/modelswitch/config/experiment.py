@@ -4,18 +4,17 @@ Light to import, for it is read whenever Snakemake parses the workflow: no torch
 """
 
 import functools
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from modelswitch.config.base import Name, Strict
+from modelswitch.config.base import Name, Strict, check_known
 from modelswitch.config.claims import Claim, check_sides
 from modelswitch.config.data import DataSpec
 from modelswitch.config.messages import describe
 from modelswitch.config.models import ModelSpec
 from modelswitch.config.selector import SelectorComparison
-from modelswitch.config.sweeps import Sweep, combinations, set_key
+from modelswitch.config.sweeps import Sweep, Variant, check_names, variants
 from modelswitch.config.training import Training, TrainingChange, merged
 from modelswitch.config.transfer import Transfer
 from modelswitch.config.weighting import MatchedWeighting
@@ -24,8 +23,6 @@ from modelswitch.lineage import Lineage, Step
 
 # Rules whose weights differ from sample to sample, so that their mean is worth comparing with.
 _MATCHABLE = ("correctness", "hard_switch", "confidence", "wsl", "shuffled", "import")
-# Of a folder's name, what file systems leave to the model and its transfer.
-_LONGEST = 200
 RESERVED_NAMES = {"tables", "figures", "claims", "selector", "reference", "logs", "benchmarks"}
 
 
@@ -119,9 +116,9 @@ class Experiment(Strict):
                 raise ValueError(f"data.name: {name!r} is kept for other files")
         if not self.chains and not self.sweeps:
             raise ValueError("chains: none given; at least one chain or sweep is needed")
-        self._check_swept_names()
+        check_names(self._variants, self.transfers, self.chains)
         for name in self.model_training:
-            _known("model_training", name, self.models, "model")
+            check_known("model_training", name, self.models, "model")
         for name, change in self.model_training.items():
             _valid_training(f"model_training.{name}", self.training, change)
         for label, lineage in self.lineages.items():
@@ -138,14 +135,14 @@ class Experiment(Strict):
 
     def _check_chain(self, label: str, lineage: Lineage) -> None:
         for step in lineage.steps:
-            _known(f"chains.{label}", step.model, self.models, "model")
+            check_known(f"chains.{label}", step.model, self.models, "model")
             if step.transfer is None:
                 continue
-            _known(f"chains.{label}", step.transfer, self.all_transfers, "transfer")
+            check_known(f"chains.{label}", step.transfer, self.all_transfers, "transfer")
             weighting = self.all_transfers[step.transfer].weighting
             if isinstance(weighting, MatchedWeighting):
                 where = f"transfers.{step.transfer}.weighting.to"
-                _known(where, weighting.to, self.all_transfers, "transfer")
+                check_known(where, weighting.to, self.all_transfers, "transfer")
                 rule = self.all_transfers[weighting.to].weighting.rule
                 if rule not in _MATCHABLE:
                     raise ValueError(
@@ -203,7 +200,7 @@ class Experiment(Strict):
         trained = {str(above): above for end in ends for above in (end, *end.ancestors())}
         known = trained | self.lineages
         for label in given.values():
-            _known(where, label, known, "chain or lineage")
+            check_known(where, label, known, "chain or lineage")
         return {modality: known[given[modality]] for modality in self.datasets}
 
     @property
@@ -214,7 +211,7 @@ class Experiment(Strict):
     @functools.cached_property
     def all_transfers(self) -> dict[str, Transfer]:
         """Those given and those that sweeps add."""
-        return self.transfers | {name: transfer for _, name, transfer, _ in self._swept()}
+        return self.transfers | {v.transfer_name: v.transfer for v in self._variants}
 
     @property
     def used_models(self) -> list[str]:
@@ -230,44 +227,11 @@ class Experiment(Strict):
                 given[label] = Lineage.parse(chain)
             except UserError as error:
                 raise ValueError(f"chains.{label}: {error}") from error
-        return given | {label: lineage for label, _, _, lineage in self._swept()}
+        return given | {v.label: v.lineage for v in self._variants}
 
-    def _check_swept_names(self) -> None:
-        """Variants are told apart by name alone, so no two different ones may share one."""
-        transfers, chains = dict(self.transfers), dict(self.chains)
-        for label, name, transfer, lineage in self._swept():
-            for kind, names, key, value in (
-                ("transfer", transfers, name, transfer),
-                ("chain", chains, label, str(lineage)),
-            ):
-                if names.setdefault(key, value) != value:
-                    raise ValueError(f"sweeps: two different {kind}s would be named {key!r}")
-            if len(str(lineage.last)) > _LONGEST:
-                raise ValueError(f"sweeps: {str(lineage.last)!r} is too long for a folder's name")
-
-    def _swept(self) -> Iterator[tuple[str, str, Transfer, Lineage]]:
-        """Label, transfer name, transfer and lineage of every variant of every sweep."""
-        for sweep_name, sweep in self.sweeps.items():
-            where = f"sweeps.{sweep_name}"
-            try:
-                lineage = Lineage.parse(sweep.chain)
-            except UserError as error:
-                raise ValueError(f"{where}.chain: {error}") from error
-            base = lineage.last.transfer
-            if base is None:
-                raise ValueError(f"{where}.chain: {sweep.chain!r} has no transfer to vary")
-            _known(f"{where}.chain", base, self.transfers, "transfer")
-            for suffix, changes in combinations(sweep.over, where):
-                values = self.transfers[base].model_dump(mode="json")
-                for key, value in changes.items():
-                    set_key(values, key, value, where)
-                try:
-                    transfer = Transfer.model_validate(values)
-                except ValidationError as error:
-                    raise ValueError(f"{where}, {suffix}: {describe(error)}") from error
-                name = f"{base}-{suffix}"
-                step = Step(lineage.last.model, name)
-                yield f"{sweep_name}-{suffix}", name, transfer, Lineage((*lineage.steps[:-1], step))
+    @functools.cached_property
+    def _variants(self) -> list[Variant]:
+        return list(variants(self.sweeps, self.transfers))
 
     def training_of(self, step: Step) -> Training:
         """The training settings of a step: the experiment's, the model's, the transfer's."""
@@ -288,13 +252,7 @@ def _valid_training(where: str, base: Training, *changes: TrainingChange | None)
     try:
         return merged(base, *changes)
     except ValidationError as error:
-        raise ValueError(f"{where}: {describe(error)}") from error
-
-
-def _known(where: str, name: str, allowed: dict[str, Any], kind: str) -> None:
-    if name not in allowed:
-        names = ", ".join(allowed) or "none is defined"
-        raise ValueError(f"{where}: unknown {kind} {name!r}; allowed: {names}")
+        raise ValueError(f"{where}: {describe(error, Training)}") from error
 
 
 _EXPERIMENT = TypeAdapter(Experiment)
@@ -309,4 +267,4 @@ def load(values: dict[str, Any], source: str = "configuration") -> Experiment:
     try:
         return _EXPERIMENT.validate_python(values)
     except ValidationError as error:
-        raise UserError(f"{source}: {describe(error)}") from error
+        raise UserError(f"{source}: {describe(error, Experiment)}") from error

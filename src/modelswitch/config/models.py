@@ -1,10 +1,10 @@
 """Model families, as validated values."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from modelswitch.config.base import Strict, Width
+from modelswitch.config.base import Argument, Imported, Strict, Width
 
 
 class PlainModel(Strict):
@@ -45,7 +45,7 @@ class TimmModel(Strict):
 
     family: Literal["timm"]
     model: str = Field(description="name as timm.create_model takes it")
-    arguments: dict[str, Any] = Field(default={}, description="further keyword arguments")
+    arguments: dict[str, Argument] = Field(default={}, description="further keyword arguments")
 
 
 class TorchvisionModel(Strict):
@@ -53,17 +53,13 @@ class TorchvisionModel(Strict):
 
     family: Literal["torchvision"]
     model: str = Field(description="name as torchvision.models.get_model takes it")
-    arguments: dict[str, Any] = Field(default={}, description="further keyword arguments")
+    arguments: dict[str, Argument] = Field(default={}, description="further keyword arguments")
 
 
-class ImportedModel(Strict):
+class ImportedModel(Imported):
     """A user's own: called with in_channels and num_classes, returns a torch module."""
 
     family: Literal["import"]
-    path: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] = Field(
-        description="package.module:function"
-    )
-    arguments: dict[str, Any] = Field(default={}, description="further keyword arguments")
 
 
 ModelSpec = Annotated[

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from modelswitch.config.experiment import Experiment
+from modelswitch.config.messages import is_tag
 
 HEADER = """# Configuration
 
@@ -68,7 +69,7 @@ def _type(annotation: Any) -> str:
     if origin is list:
         return f"list of {_type(args[0])}"
     if origin is tuple:
-        return "list of " + ", ".join(_type(arg) for arg in args)
+        return "list of " + ", ".join(_type(arg) for arg in args if arg is not Ellipsis)
     if origin is dict:
         return f"name to {_type(args[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -120,7 +121,8 @@ def section(model: type[BaseModel]) -> str:
     """One model as a heading, its docstring and a table of keys."""
     lines = [f"## {_title(model)}", "", " ".join((model.__doc__ or "").split()), ""]
     lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
+    # First the key that says which of several sections this is.
+    for name, field in sorted(model.model_fields.items(), key=lambda key: not is_tag(key[1])):
         bounds = _bounds(field)
         kind = _type(field.annotation) + (f", {bounds}" if bounds else "")
         lines.append(f"| `{name}` | {kind} | {_default(field)} | {field.description or ''} |")

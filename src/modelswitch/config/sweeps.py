@@ -2,26 +2,91 @@
 
 import itertools
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from modelswitch.config.base import Strict
+from modelswitch.config.base import Anything, Strict, check_known, numbers
+from modelswitch.config.messages import describe
+from modelswitch.config.transfer import Transfer
+from modelswitch.errors import UserError
+from modelswitch.lineage import Lineage, Step
+
+# Of a folder's name, what file systems leave to the model and its transfer.
+_LONGEST = 200
 
 
 class Sweep(Strict):
     """Variants of the last transfer of a chain, one for every combination of values."""
 
     chain: str = Field(description="lineage whose last transfer is varied")
-    over: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+    over: dict[str, Annotated[list[Anything], Field(min_length=1)]] = Field(
         min_length=1,
         description="key of the transfer (dots go deeper, e.g. hint.weight) to a list of values; "
         "in a value that has keys itself, such as a weighting rule, a list is expanded as well",
     )
 
 
-def combinations(over: dict[str, list[Any]], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+class Variant(NamedTuple):
+    """A chain that a sweep adds, and the transfer at its end."""
+
+    label: str
+    transfer_name: str
+    transfer: Transfer
+    lineage: Lineage
+
+
+def variants(sweeps: Mapping[str, Sweep], transfers: Mapping[str, Transfer]) -> Iterator[Variant]:
+    """Every variant of every sweep.
+
+    Raises ValueError where a sweep's chain has no transfer of `transfers` at its end, or where a
+    combination of values makes none.
+    """
+    for sweep_name, sweep in sweeps.items():
+        where = f"sweeps.{sweep_name}"
+        try:
+            lineage = Lineage.parse(sweep.chain)
+        except UserError as error:
+            raise ValueError(f"{where}.chain: {error}") from error
+        base = lineage.last.transfer
+        if base is None:
+            raise ValueError(f"{where}.chain: {sweep.chain!r} has no transfer to vary")
+        check_known(f"{where}.chain", base, transfers, "transfer")
+        for suffix, changes in _combinations(numbers(sweep.over, transfers), where):
+            values = transfers[base].model_dump(mode="json")
+            for key, value in changes.items():
+                _set_key(values, key, value, where)
+            try:
+                transfer = Transfer.model_validate(values)
+            except ValidationError as error:
+                raise ValueError(f"{where}, {suffix}: {describe(error, Transfer)}") from error
+            name = f"{base}-{suffix}"
+            changed = Lineage((*lineage.steps[:-1], Step(lineage.last.model, name)))
+            yield Variant(f"{sweep_name}-{suffix}", name, transfer, changed)
+
+
+def check_names(
+    found: list[Variant], transfers: Mapping[str, Transfer], chains: Mapping[str, str]
+) -> None:
+    """Raise ValueError where two different variants share a name: nothing else tells them apart."""
+    named: dict[tuple[str, str], object] = {("transfer", k): v for k, v in transfers.items()}
+    named |= {("chain", label): chain for label, chain in chains.items()}
+    for variant in found:
+        pairs: dict[tuple[str, str], object] = {
+            ("transfer", variant.transfer_name): variant.transfer,
+            ("chain", variant.label): str(variant.lineage),
+        }
+        for (kind, name), value in pairs.items():
+            if named.setdefault((kind, name), value) != value:
+                raise ValueError(f"sweeps: two different {kind}s would be named {name!r}")
+        if len(str(variant.lineage.last)) > _LONGEST:
+            raise ValueError(
+                f"sweeps: {str(variant.lineage.last)!r} is too long for a folder's name"
+            )
+
+
+def _combinations(over: dict[str, list[Any]], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every combination of values with a name for it."""
     expanded = [
         [
@@ -61,7 +126,7 @@ def _short(value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", str(value))
 
 
-def set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
+def _set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
     *path, last = key.split(".")
     for part in path:
         if not isinstance(values.get(part), dict):

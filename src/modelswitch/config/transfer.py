@@ -2,13 +2,28 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from modelswitch.config.base import Share, Strict
+from modelswitch.config.base import Share, Strict, numbers
 from modelswitch.config.training import TrainingChange
 from modelswitch.config.weighting import FixedWeighting, WeightingSpec
 
-Layer = str | Annotated[float, Field(gt=0, le=1)]
+
+def _layer(value: Any) -> Any:
+    """A module path as text or a depth; raises ValueError for what could be meant as either."""
+    value = numbers(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if isinstance(value, float) and 0 < value <= 1:
+        return value
+    depth = "1.0 is the relative depth" if value == 1 else "a relative depth is in (0, 1]"
+    raise ValueError(
+        f"found {value!r}; {depth}, and the path of a module with such a name stands in quotes: "
+        f"'{value}'"
+    )
+
+
+Layer = Annotated[str | float, BeforeValidator(_layer)]
 
 
 class Hint(Strict):
@@ -21,7 +36,9 @@ class Hint(Strict):
         default=1.0, description="weight of the hint loss in joint mode"
     )
     teacher_layer: Layer = Field(
-        default=0.5, description="hint layer: module path, or relative depth in (0, 1]"
+        default=0.5,
+        description="hint layer: module path, or relative depth in (0, 1]; a number is a depth, "
+        "so a path that looks like one stands in quotes",
     )
     student_layer: Layer = Field(
         default=0.5, description="guided layer: module path, or relative depth in (0, 1]"

@@ -1,10 +1,10 @@
 """Rules that balance soft and hard loss per sample, as validated values."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from modelswitch.config.base import Name, Share, Strict
+from modelswitch.config.base import Imported, Name, Share, Strict
 
 
 class FixedWeighting(Strict):
@@ -76,14 +76,10 @@ class MatchedWeighting(Strict):
     to: Name = Field(description="the transfer whose mean weights are taken")
 
 
-class ImportedWeighting(Strict):
+class ImportedWeighting(Imported):
     """A user's own rule."""
 
     rule: Literal["import"]
-    path: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] = Field(
-        description="package.module:function"
-    )
-    arguments: dict[str, Any] = Field(default={}, description="further keyword arguments")
 
 
 WeightingSpec = Annotated[
