@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from snakemake.io import PeriodicityDetector
 
 from modelswitch.config import reference
+from modelswitch.config.base import check_wildcard
 from modelswitch.config.experiment import load
 from modelswitch.config.training import Training, TrainingChange
 from modelswitch.errors import UserError
@@ -349,3 +353,46 @@ def test_a_warmup_that_leaves_nothing_to_decay_is_refused_unless_nothing_is_to_d
 @pytest.mark.parametrize("warmup", [0, 0.5, 1.9])
 def test_a_warmup_that_ends_before_the_training_is_allowed(warmup):
     assert load(changed("training.warmup", warmup)).training.warmup == warmup
+
+
+SWITCHES = "/student@kd"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("chains.direct", "teacher" + 20 * SWITCHES),
+        ("chains.direct", "teacher" + 20 * SWITCHES + "/teacher@kd"),
+        ("chains.direct", "teacher" + 10 * (SWITCHES + "/teacher@kd") + 40 * SWITCHES),
+        ("name", 25 * "0"),
+        ("name", 10 * "x-" + 10 * "x-"),
+        ("data.name", 20 * "a."),
+    ],
+)
+def test_what_snakemake_takes_for_an_endless_recursion_is_refused(path, value):
+    with pytest.raises(UserError, match=rf"^my\.yaml: {path}: .* 20 times in a row .*19 times"):
+        load(changed(path, value), "my.yaml")
+
+
+@given(st.text("ab@/", max_size=3), st.text("ab@/", min_size=1, max_size=3), st.integers(1, 45))
+def test_it_is_refused_where_snakemake_refuses_it(start, part, times):
+    text = start + times * part
+    if PeriodicityDetector().is_periodic(text) is None:
+        check_wildcard("name", text)
+    else:
+        with pytest.raises(ValueError, match="20 times"):
+            check_wildcard("name", text)
+
+
+def test_nineteen_equal_switches_are_a_chain():
+    assert len(load(changed("chains.direct", "teacher" + 19 * SWITCHES)).lineages["direct"]) == 20
+
+
+def test_a_chain_longer_than_a_path_is_refused():
+    names = [f"{i:03}" for i in range(300)]
+    values = changed("models", dict.fromkeys(["teacher", *names], BASE["models"]["student"]))
+    values["chains"] = {"long": "teacher" + "".join(f"/{n}@kd" for n in names[:250])}
+    assert len(load(values).lineages["long"]) == 251
+    values["chains"] = {"long": "teacher" + "".join(f"/{n}@kd" for n in names * 2)}
+    with pytest.raises(UserError, match=r"chains\.long: 4,207 letters, .*allowed: 3,000"):
+        load(values)

@@ -24,6 +24,8 @@ from modelswitch.lineage import NAME
 Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$", max_length=80)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=65536)]
+_ENDLESS = 20
+_LONGEST_PATH = 3000
 # A number to YAML 1.2 and to people, text to the YAML 1.1 that Snakemake reads: 1e-3.
 _EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+")
 
@@ -143,6 +145,26 @@ def near(name: object, allowed: Iterable[str]) -> str:
     """The question whether the most similar of `allowed` was meant; empty if none is similar."""
     found = difflib.get_close_matches(str(name), allowed, n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def check_wildcard(where: str, text: str) -> None:
+    """Raise ValueError for a name or lineage that Snakemake refuses as a wildcard.
+
+    It takes what ends with twenty times the same for a rule that calls itself for ever, however
+    well the last wildcard of a chain of twenty equal switches is meant. And no path is longer than
+    4,096 bytes, those of the working folder among them.
+    """
+    for length in range(1, len(text) // _ENDLESS + 1):
+        end = text[-length:]
+        if text.endswith(end * _ENDLESS):
+            raise ValueError(
+                f"{where}: {end!r} stands {_ENDLESS} times in a row or more at an end, which "
+                f"Snakemake refuses; allowed: {_ENDLESS - 1} times, or other names in between"
+            )
+    if len(text) > _LONGEST_PATH:
+        raise ValueError(
+            f"{where}: {len(text):,} letters, which become a path; allowed: {_LONGEST_PATH:,}"
+        )
 
 
 def canonical(value: Any) -> str:

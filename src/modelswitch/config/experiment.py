@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from modelswitch.config.base import Name, Strict, check_known
+from modelswitch.config.base import Name, Strict, check_known, check_wildcard
 from modelswitch.config.claims import Claim, check_sides
 from modelswitch.config.data import DataSpec
 from modelswitch.config.messages import describe
@@ -114,6 +114,8 @@ class Experiment(Strict):
         for name in self.datasets:
             if name in RESERVED_NAMES:
                 raise ValueError(f"data.name: {name!r} is kept for other files")
+            check_wildcard("data.name", name)
+        check_wildcard("name", self.name)
         if not self.chains and not self.sweeps:
             raise ValueError("chains: none given; at least one chain or sweep is needed")
         check_names(self._variants, self.transfers, self.chains)
@@ -134,6 +136,8 @@ class Experiment(Strict):
         return self
 
     def _check_chain(self, label: str, lineage: Lineage) -> None:
+        for part in (lineage, *lineage.ancestors()):
+            check_wildcard(f"chains.{label}", str(part))
         for step in lineage.steps:
             check_known(f"chains.{label}", step.model, self.models, "model")
             if step.transfer is None:
@@ -166,6 +170,7 @@ class Experiment(Strict):
                 "data.validation: found 0; selectors are trained on samples that are held back"
             )
         for name in self.selector.selectors:
+            check_wildcard("selector.selectors", name)
             self.recognisers(name)
 
     def _check_report(self) -> None:
