@@ -1,9 +1,16 @@
 """Batches of views: the right pixels, in an order and with crops that seeds alone decide."""
 
+import itertools
+
+import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.views import Normaliser, Views
+from modelswitch.selector.objective import SelectionBatches
 
 
 def make(count=20, bank=0, batch=8, padding=2, flip=True, order=5):
@@ -44,13 +51,54 @@ def test_every_crop_and_both_sides_are_seen():
     assert torch.equal(views.parameters(1)[0].flips, ~drawn.flips)
 
 
-def test_an_epoch_shows_every_image_once_except_the_incomplete_batch():
-    _, views = make()
-    positions = torch.cat([batch.positions for batch in views.epoch(0)])
-    assert views.steps == 2
-    assert len(set(positions.tolist())) == 16
-    small = make(count=5)[1]
-    assert (small.steps, len(next(iter(small.epoch(0))).labels)) == (1, 5)
+# Images, batch, and the sizes of the steps.
+CUTS = {
+    "in whole batches": (20, 5, [5, 5, 5, 5]),
+    "fewer than a batch": (5, 8, [5]),
+    "a tenth is left out": (20, 9, [9, 9]),
+    "more than a tenth is not": (20, 8, [6, 7, 7]),
+    "half of the images would be lost": (254, 128, [127, 127]),
+    "one image more than a batch": (129, 128, [128]),
+    "one image more than a small batch": (5, 4, [2, 3]),
+    "two images": (2, 128, [2]),
+    "one image": (1, 128, [1]),
+    "CIFAR-10 as before": (45_000, 128, [128] * 351),
+}
+
+
+@pytest.mark.parametrize("case", CUTS)
+def test_an_epoch_shows_every_image_once_but_for_a_small_share(case):
+    count, batch, sizes = CUTS[case]
+    _, views = make(count=count, batch=batch)
+    if count < 1000:
+        shown = [each.positions.tolist() for each in views.epoch(0)]
+        assert [len(positions) for positions in shown] == sizes
+        positions = list(itertools.chain(*shown))
+        assert len(set(positions)) == len(positions) == sum(sizes)
+    assert views.steps == len(sizes)
+    rows = SelectionBatches(torch.zeros(count, 1), torch.zeros(count, 2), batch, lambda epoch: 0)
+    assert rows.steps == len(sizes)
+    assert [len(each.inputs) for each in rows.epoch(0)] == sizes
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(count=st.integers(1, 5000), batch=st.integers(1, 600))
+def test_no_batch_is_larger_than_asked_for_and_none_is_a_remnant(count, batch):
+    cuts = epoch_cuts(count, batch)
+    sizes = [after - before for before, after in itertools.pairwise(cuts)]
+    assert max(sizes) <= batch
+    assert max(sizes) - min(sizes) <= 1
+    assert cuts[-1] >= 0.9 * count
+    # An incomplete batch that is kept makes steps of more than half a batch.
+    assert min(sizes) >= min(count, batch) / 2
+
+
+def test_what_is_left_out_differs_from_epoch_to_epoch():
+    _, views = make(count=20, batch=9)
+    shown = [set(torch.cat([b.positions for b in views.epoch(e)]).tolist()) for e in range(150)]
+    assert all(len(each) == 18 for each in shown)
+    assert set.intersection(*shown) == set()
+    assert set.union(*shown) == set(range(20))
 
 
 def test_skipping_steps_gives_the_rest_of_the_same_epoch():

@@ -15,7 +15,9 @@ class Training(Strict):
         default=30, description="passes over the training images"
     )
     batch: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=128, description="images a step; an incomplete last batch is left out"
+        default=128,
+        description="images a step; an incomplete last batch is left out while it holds at most a "
+        "tenth of the images, otherwise all are cut into equal batches of at most so many",
     )
     optimizer: Literal["sgd", "adamw"] = Field(
         default="sgd", description="sgd has Nesterov momentum"

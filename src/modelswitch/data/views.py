@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from modelswitch.data.batches import epoch_cuts
 from modelswitch.randomness import derive_seed
 
 
@@ -56,8 +57,7 @@ class Views:
         images: uint8 [N, H, W, C].
         labels: int64 [N].
         normalise: from pixels to what a model takes.
-        batch: samples a step; the incomplete last batch is left out. A subset smaller than that
-            is one batch.
+        batch: samples a step at most, see `modelswitch.data.batches.epoch_cuts`.
         padding, flip: the augmentation.
         order_seed: gives the seed for the order (and fresh views) of an epoch.
         bank_seed, bank: with ``bank`` > 0, the seed and the number of the fixed views.
@@ -88,14 +88,14 @@ class Views:
         self._padded_height, self._padded_width = padded.shape[1:3]
         self._labels = labels.to(device)
         self._normalise = normalise
-        self.batch = min(batch, self.count)
+        self._cuts = epoch_cuts(self.count, batch)
         self._order_seed, self._bank_seed, self._bank = order_seed, bank_seed, bank
         self._device = device
 
     @property
     def steps(self) -> int:
         """Batches in an epoch."""
-        return self.count // self.batch
+        return len(self._cuts) - 1
 
     def parameters(self, epoch: int) -> tuple[ViewParameters, int | None]:
         """The views of an epoch, and the number of the fixed view if they are from the bank."""
@@ -141,7 +141,7 @@ class Views:
         order = self.order(epoch)
         parameters, view = self.parameters(epoch)
         for step in range(skip, self.steps):
-            positions = order[step * self.batch : (step + 1) * self.batch]
+            positions = order[self._cuts[step] : self._cuts[step + 1]]
             images = self.gather(positions, parameters)
             yield Batch(images, self._labels[positions], positions, view)
 

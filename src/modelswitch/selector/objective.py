@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from modelswitch.data.batches import epoch_cuts
 from modelswitch.randomness import derive_seed
 from modelswitch.selector.network import Selector
 from modelswitch.selector.outputs import Mixture
@@ -30,18 +31,18 @@ class SelectionBatches:
         order_seed: Callable[[int], int],
     ) -> None:
         self.inputs, self.trusted = inputs, trusted
-        self.batch = min(batch, len(inputs))
+        self._cuts = epoch_cuts(len(inputs), batch)
         self._order_seed = order_seed
 
     @property
     def steps(self) -> int:
-        return len(self.inputs) // self.batch
+        return len(self._cuts) - 1
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[SelectionBatch]:
         seed = derive_seed(self._order_seed(epoch), "order")
         order = torch.randperm(len(self.inputs), generator=torch.Generator().manual_seed(seed))
         for step in range(skip, self.steps):
-            rows = order[step * self.batch : (step + 1) * self.batch]
+            rows = order[self._cuts[step] : self._cuts[step + 1]]
             yield SelectionBatch(self.inputs[rows], self.trusted[rows])
 
 
