@@ -17,6 +17,7 @@ ORDER = (
     ("models", "selector"),
     ("transfer", "results"),
     ("deployment", "search", "jobs", "planning", "report"),
+    ("__main__", "__init__"),
 )
 RANK = {room: rank for rank, group in enumerate(ORDER) for room in group}
 # Read whenever Snakemake parses the workflow: importing torch would cost every dry run seconds.

@@ -235,6 +235,15 @@ class Session:
         batch = min(training.batch, len(self.train_index))
         return out_of_memory.run_within_memory(run, attempt, batch, "training.batch")
 
+    @property
+    def input(self) -> dict[str, Any]:
+        """What a model takes: size and normalisation of its images, to be used without the data."""
+        return {
+            "shape": list(self.data.image_shape),
+            "mean": self.data.mean,
+            "std": self.data.std,
+        }
+
     def passport(self, kind: str, **entries: Any) -> dict[str, Any]:
         return {
             "kind": kind,

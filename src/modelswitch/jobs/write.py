@@ -56,4 +56,6 @@ def write_model(
     artifacts.save(outputs_file, outputs, session.passport("outputs", **entries, **measured))
     write_history(history_file, history, "train")
     # Nothing measured goes into the weight file: equal trainings give equal bytes.
-    artifacts.save(weights, model.state_dict(), session.passport("model", **entries))
+    artifacts.save(
+        weights, model.state_dict(), session.passport("model", input=session.input, **entries)
+    )

@@ -1,0 +1,69 @@
+"""The command line beside the workflow: ask a trained model, measure an exported file."""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+from modelswitch.errors import run_script
+
+
+def _predict(args: argparse.Namespace) -> None:
+    from modelswitch.deployment.predictor import load
+
+    predictor = load(args.model)
+    found = predictor.predict(args.images, args.top)
+    if args.json:
+        rows = [
+            {"image": image, "classes": one.classes, "probabilities": one.probabilities}
+            for image, one in zip(args.images, found, strict=True)
+        ]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("image", overflow="fold")
+    table.add_column("class", overflow="fold")
+    table.add_column("probability", justify="right")
+    for image, one in zip(args.images, found, strict=True):
+        for rank, (name, probability) in enumerate(
+            zip(one.classes, one.probabilities, strict=True)
+        ):
+            table.add_row(Text("" if rank else image), Text(name), f"{probability:.3f}")
+    Console(highlight=False).print(table)
+
+
+def _measure(args: argparse.Namespace) -> None:
+    from modelswitch.deployment import latency
+
+    rows = [row for path in args.files for row in latency.measure(path, args.threads)]
+    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="modelswitch", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    one = commands.add_parser("predict", help="what a trained model says about images")
+    one.add_argument("model", type=Path, help="model.safetensors")
+    one.add_argument("images", nargs="+", metavar="image")
+    one.add_argument("--top", type=int, default=1, help="classes an image (default: 1)")
+    one.add_argument("--json", action="store_true", help="JSON instead of a table")
+    one.set_defaults(run=_predict)
+    one = commands.add_parser(
+        "measure", help="how long exported files take on this machine, as CSV"
+    )
+    one.add_argument("files", nargs="+", type=Path, metavar="file")
+    one.add_argument("--threads", type=int, help="by default on one, and on all there are")
+    one.set_defaults(run=_measure)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,68 @@
+"""Which models become files for a device, in which formats, as validated values."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from modelswitch.config.base import Strict
+
+FormatName = Literal[
+    "onnx",
+    "onnx-int8",
+    "executorch",
+    "executorch-int8",
+    "openvino",
+    "litert",
+]
+FORMAT_NAMES: tuple[str, ...] = get_args(FormatName)
+# How the files of a format end; the first is the one that a runtime is given.
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "onnx": (".onnx",),
+    "onnx-int8": (".onnx",),
+    "executorch": (".pte",),
+    "executorch-int8": (".pte",),
+    "openvino": (".xml", ".bin"),
+    "litert": (".tflite",),
+}
+
+
+class Deploy(Strict):
+    """Trained models as files that run without this project, each measured in its own runtime."""
+
+    formats: Annotated[list[FormatName], Field(min_length=1)] = Field(
+        default=["onnx", "onnx-int8"],
+        description="file formats; each but onnx is an extra to install",
+    )
+    models: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="chains or lineages; by default every chain's last model"
+    )
+    preprocessing: bool = Field(
+        default=True,
+        description="true: pixels (uint8 [N, H, W, C]) in, so that a device needs no code of its "
+        "own; false: normalised numbers (float32 [N, C, H, W]) in",
+    )
+    calibration: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=512, description="training images that integer formats find their ranges with"
+    )
+    tolerance: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.02,
+        description="accuracy on the test set that a file may lose (0.02: two percentage points); "
+        "one that loses more fails its step",
+    )
+
+    @field_validator("formats")
+    @classmethod
+    def _distinct(cls, formats: list[str]) -> list[str]:
+        if len(set(formats)) != len(formats):
+            raise ValueError(f"formats repeat: {', '.join(formats)}")
+        return formats
+
+
+class DeployJob(Strict):
+    """All that the export of one model into one format depends on, besides the model's own job."""
+
+    format: FormatName
+    preprocessing: bool
+    calibration: int
+    tolerance: float
+    seed: int

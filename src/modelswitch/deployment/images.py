@@ -1,0 +1,93 @@
+"""From what people hand to a model to uint8 [N, H, W, C]; no torch, for devices have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+
+from modelswitch.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    One = Union[str, Path, Image.Image, np.ndarray]  # noqa: UP007  (evaluated by no one)
+    Images = Union[One, Sequence[One]]  # noqa: UP007
+else:
+    Images = object
+
+
+def as_batch(images: Images, shape: tuple[int, int, int]) -> np.ndarray:
+    """uint8 [N, H, W, C] of ``shape`` (H, W, C); see `predictor.Predictor.probabilities`."""
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        batch = _checked(images, "images")
+        if batch.shape[1:] == shape:
+            return batch
+        return _stacked([_fitted(image, shape, "images") for image in batch], shape)
+    one = isinstance(images, str | Path | np.ndarray) or hasattr(images, "convert")
+    several: Iterable[Any] = [images] if one else images  # type: ignore[assignment]
+    return _stacked(
+        [_fitted(image, shape, f"image {number}") for number, image in enumerate(several, 1)],
+        shape,
+    )
+
+
+def _stacked(images: list[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
+    return np.stack(images) if images else np.empty((0, *shape), np.uint8)
+
+
+def _checked(image: np.ndarray, where: str) -> np.ndarray:
+    if image.dtype != np.uint8:
+        raise UserError(f"{where}: holds {image.dtype}; pixels are uint8, from 0 to 255")
+    return image
+
+
+def _fitted(image: object, shape: tuple[int, int, int], where: str) -> np.ndarray:
+    """One image uint8 [H, W, C] of ``shape``."""
+    from PIL import Image
+
+    height, width, channels = shape
+    if isinstance(image, np.ndarray):
+        pixels = _checked(image, where)
+        if pixels.ndim == 2:
+            pixels = pixels[..., None]
+        if pixels.shape == shape:
+            return pixels
+        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+            raise UserError(
+                f"{where}: has shape {list(image.shape)}; [height, width] or [height, width, 1 or "
+                f"3] is taken and resized, or {list(shape)} as it is"
+            )
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    if isinstance(image, str | Path):
+        return _read(Path(image), shape)
+    if not isinstance(image, Image.Image):
+        raise UserError(
+            f"{where}: is {type(image).__name__}; a path, PIL image or uint8 array is taken"
+        )
+    if channels not in (1, 3):
+        raise UserError(
+            f"{where}: the model takes {channels} channels; give uint8 arrays {list(shape)}"
+        )
+    converted = image.convert("L" if channels == 1 else "RGB")
+    if converted.size != (width, height):
+        converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(converted)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with Image.open(path) as image:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: corrupt, or not an image ({reason})") from error
+    return _fitted(upright, shape, str(path))

@@ -1,0 +1,212 @@
+"""Files for devices: what they answer in their own runtimes, and what is refused."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from modelswitch.deployment import export, latency, runtimes
+from modelswitch.deployment.deployable import Deployable
+from modelswitch.errors import UserError
+
+pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+SHAPE, CLASSES = (12, 10, 3), ["a", "b", "c", "d"]
+MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
+# Of the test extra; the other formats are tried where their packages are installed.
+FORMATS = ["onnx", "onnx-int8"]
+
+
+class Branching(nn.Module):
+    """A network with a shortcut, so that more than a chain of layers is exported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8))
+        self.head = nn.Linear(8, len(CLASSES))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        return self.head(torch.relu(self.second(x) + x).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    network = Branching().train()
+    for _ in range(20):
+        network(torch.randn(32, 3, 12, 10))
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (64, *SHAPE), dtype=torch.uint8, generator=generator)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["pixels", "numbers"])
+def model(request, network):
+    return Deployable(network, MEAN, STD, preprocessing=request.param)
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def exported(request, model, pixels, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    about = {"lineage": "teacher/student@kd", "classes": CLASSES, "shape": list(SHAPE)}
+    export.export(request.param, model, pixels, path, about)
+    return request.param, path
+
+
+def reference(network, pixels):
+    """Probabilities by the definition, not by the module that is exported."""
+    images = pixels.numpy().transpose(0, 3, 1, 2) / 255
+    mean, std = (np.array(values)[:, None, None] for values in (MEAN, STD))
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(((images - mean) / std).astype(np.float32)))
+    return logits.softmax(1).numpy()
+
+
+def test_a_file_answers_as_its_network_for_any_number_of_images(exported, model, network, pixels):
+    name, path = exported
+    run = runtimes.open_file(path)
+    expected = reference(network, pixels)
+    for count in (1, 2, 7, 64):
+        answers = run(model.takes(pixels[:count]).numpy())
+        assert answers.shape == (count, len(CLASSES))
+        np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)
+        bound = 1e-5 if name == "onnx" else 0.05
+        np.testing.assert_allclose(answers, expected[:count], atol=bound)
+
+
+def test_the_judgement_counts_what_differs(exported, model, network, pixels):
+    _, path = exported
+    expected = reference(network, pixels)
+    own = runtimes.open_file(path)(model.takes(pixels).numpy())
+    labels = own.argmax(1).copy()
+    labels[:16] = (labels[:16] + 1) % len(CLASSES)
+    found = export.judge(path, model.takes(pixels).numpy(), labels, expected)
+    assert found.images == 64
+    assert found.accuracy == 48 / 64
+    assert found.network_accuracy == np.mean(expected.argmax(1) == labels)
+    assert found.agreement == np.mean(expected.argmax(1) == own.argmax(1))
+    assert found.largest_difference == pytest.approx(np.abs(own - expected).max())
+    assert found.lost == pytest.approx(found.network_accuracy - 0.75)
+
+
+def test_a_device_needs_neither_torch_nor_this_project(exported, model, pixels, tmp_path):
+    """The class names travel in the file; a script with numpy and the runtime is enough."""
+    _, path = exported
+    np.save(tmp_path / "images.npy", model.takes(pixels[:3]).numpy())
+    code = (
+        "import json, sys, numpy, onnxruntime\n"
+        "session = onnxruntime.InferenceSession(sys.argv[1])\n"
+        "classes = json.loads(session.get_modelmeta().custom_metadata_map['classes'])\n"
+        "answers = session.run(None, {'images': numpy.load(sys.argv[2])})[0]\n"
+        "assert 'torch' not in sys.modules and 'modelswitch' not in sys.modules\n"
+        "print([classes[i] for i in answers.argmax(1)])"
+    )
+    command = [sys.executable, "-I", "-c", code, str(path), str(tmp_path / "images.npy")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    answers = runtimes.open_file(path)(model.takes(pixels[:3]).numpy())
+    assert said.strip() == str([CLASSES[i] for i in answers.argmax(1)])
+
+
+def test_what_lies_beside_a_file_says_what_it_is(exported, model):
+    name, path = exported
+    about = runtimes.describe(path)
+    assert about["format"] == name
+    assert about["classes"] == CLASSES
+    assert about["preprocessing"] == model.preprocessing
+    assert about["bytes"] == path.stat().st_size
+
+
+def test_eight_bits_are_smaller(network, pixels, tmp_path):
+    wide = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 4))  # fmt: skip
+    model = Deployable(wide, MEAN, STD)
+    for name in FORMATS:
+        export.export(name, model, pixels, tmp_path / f"{name}.onnx", {"classes": CLASSES})
+    sizes = {name: runtimes.describe(tmp_path / f"{name}.onnx")["bytes"] for name in FORMATS}
+    assert sizes["onnx-int8"] < 0.5 * sizes["onnx"]
+
+
+def test_two_exports_of_one_network_are_the_same_file(network, pixels, tmp_path):
+    model = Deployable(network, MEAN, STD)
+    for number in range(2):
+        export.export("onnx", model, pixels, tmp_path / f"{number}.onnx", {"classes": CLASSES})
+    assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
+
+
+def test_latency_is_measured_in_a_process_without_torch(exported, monkeypatch):
+    _, path = exported
+    about = runtimes.describe(path)
+    runtimes.sidecar(path).write_text(json.dumps(about | {"shape": list(SHAPE)}))
+    rows = latency.measure(path, threads=1)
+    assert [(row["threads"], row["batch"]) for row in rows] == [(1, 1), (1, 32)]
+    for row in rows:
+        assert 0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"]
+        # torch alone takes more.
+        assert 10 < row["peak_memory_mb"] < 200
+
+
+def test_a_runtime_that_is_not_installed_names_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"pip install 'modelswitch\[onnx\]'"):
+        runtimes.open_file(tmp_path / "model.onnx")
+
+
+def test_a_file_that_the_runtime_refuses_is_told_in_a_line(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no protobuf")
+    with pytest.raises(UserError, match=r"model.onnx: refused by its runtime"):
+        runtimes.open_file(tmp_path / "model.onnx")
+    (tmp_path / "model.pt").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"unknown kind of file; known are \.onnx"):
+        runtimes.open_file(tmp_path / "model.pt")
+
+
+def test_a_network_with_two_outputs_is_refused():
+    class Two(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3)), x
+
+    with pytest.raises(UserError, match="returns tuple, a device's file has one output"):
+        export.check_one_output("own", Two(), torch.zeros(1, 3, 12, 10))
+
+
+def test_an_operator_that_a_format_lacks_is_named(pixels, tmp_path):
+    class Odd(nn.Module):
+        def forward(self, x):
+            return torch.linalg.svdvals(x.mean(1))[:, :4]
+
+    with pytest.raises(UserError, match=r"onnx cannot hold odd.*svd"):
+        export.export("onnx", Deployable(Odd(), MEAN, STD), pixels, tmp_path / "m.onnx",
+                      {"lineage": "odd"})  # fmt: skip
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_calibration_has_every_class_and_too_few_images_are_refused():
+    labels = torch.tensor([0] * 50 + [1] * 3 + [2])
+    images = torch.arange(54)[:, None]
+    chosen = export.calibration_images(images, labels, 5, 3, seed=0).flatten()
+    assert len(chosen) == 5
+    assert set(labels[chosen].tolist()) == {0, 1, 2}
+    assert len(set(chosen.tolist())) == 5
+    assert len(export.calibration_images(images, labels, 500, 3, seed=0)) == 54
+    with pytest.raises(UserError, match=r"deploy\.calibration: found 2, fewer than the 3 classes"):
+        export.calibration_images(images, labels, 2, 3, seed=0)
+
+
+def test_answers_that_are_no_numbers_are_refused(network, pixels, tmp_path):
+    broken = Branching()
+    with torch.no_grad():
+        broken.head.bias.fill_(float("nan"))
+    model = Deployable(broken, MEAN, STD)
+    export.export("onnx", model, pixels, tmp_path / "m.onnx", {"classes": CLASSES})
+    with pytest.raises(UserError, match="answers 64 of 64 test images with no numbers"):
+        export.judge(tmp_path / "m.onnx", pixels.numpy(), np.zeros(64, int), np.ones((64, 4)))
