@@ -90,6 +90,7 @@ def store(experiment, folder: Path) -> None:
             outputs[f"{split}.labels"] = labels
         measured = {"epochs": 2, "train_seconds": 1.0, "precision": "float32"}
         passport = {"kind": "outputs", "job_digest": graph.train_job(place).digest}
+        passport |= {"image_shape": [6, 7, 3], "classes": list("abcd")}
         artifacts.save(folder / place.file("outputs.safetensors"), outputs, passport | measured)
         (folder / "results/study/pictures/models.json").write_text(
             json.dumps({name: {"parameters": 100} for name in EXPERIMENT["models"]})
@@ -150,16 +151,43 @@ def test_the_page_says_what_is_missing(tmp_path, monkeypatch):
     ]
 
 
-def test_a_run_that_was_stopped_before_sizes_were_measured_has_tables(tmp_path, monkeypatch):
+@pytest.mark.parametrize("source", ["npz", "torchvision"])
+def test_a_run_that_was_stopped_before_sizes_were_measured_has_tables(
+    source, tmp_path, monkeypatch
+):
+    """What its own outputs tell counts, not what is known of the data or taken for them."""
     monkeypatch.chdir(tmp_path)
-    experiment = load(EXPERIMENT | {"data": {"source": "digits", "name": "pictures"}})
+    data = {"source": source, "name": "pictures"}
+    data |= {"dataset": "CIFAR100"} if source == "torchvision" else {"path": "not-here.npz"}
+    experiment = load(EXPERIMENT | {"data": data})
     store(experiment, tmp_path)
     (tmp_path / "results/study/pictures/models.json").unlink()
     report = Report(experiment, ROOT / "workflow/report")
     report.write_tables()
     models = Tables(report.tables).models
-    assert (models["parameters"] > 0).all()
+    # A convolution from 3 to 4 channels, its normalisation, and 4 classes.
+    assert set(models["parameters"]) == {9 * 3 * 4 + 2 * 4 + 4 * 4 + 4}
+    assert set(models["macs"]) == {6 * 7 * 9 * 3 * 4 + 4 * 4}
     assert models["latency_ms"].isna().all()
+
+
+def test_sizes_that_nothing_tells_are_unknown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = load(EXPERIMENT)
+    store(experiment, tmp_path)
+    for path in tmp_path.rglob("outputs.safetensors"):
+        # As they were stored before the images' size was.
+        tensors, passport = artifacts.load(path)
+        del passport["image_shape"], passport["checksum"]
+        artifacts.save(path, tensors, passport)
+    (tmp_path / "results/study/pictures/models.json").unlink()
+    report = Report(experiment, ROOT / "workflow/report")
+    report.write_tables()
+    models = Tables(report.tables).models
+    assert models[["parameters", "depth", "macs"]].isna().all(axis=None)
+    report.write_figures()
+    report.write_page()
+    assert "nan" not in (report.folder / "summary.md").read_text()
 
 
 def test_a_search_has_the_same_trainings_as_the_study_behind_it():

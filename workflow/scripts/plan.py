@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 
 from modelswitch.config import file
-from modelswitch.data.shapes import shape_of, training_images
+from modelswitch.data.shapes import shapes_of, training_images
 from modelswitch.errors import run_script
 from modelswitch.models.cost import model_costs
 from modelswitch.planning.plan import Size, show
@@ -18,11 +18,11 @@ def main() -> None:
     parser.add_argument("--cores", type=int, required=True)
     args = parser.parse_args()
     experiment = file.read(args.experiment)
-    shape, classes = shape_of(experiment.data)
-    costs = model_costs(experiment, shape, classes)
+    known = next(iter(shapes_of(experiment.data).values()))
+    costs = {} if known is None else model_costs(experiment, *known)
     count = training_images(experiment.data)
-    size = None if count is None else Size(count, shape, classes)
-    rates = {} if size is None else seconds_per_step(experiment, list(costs), shape, classes)
+    size = None if count is None or known is None else Size(count, *known)
+    rates = {} if known is None else seconds_per_step(experiment, list(costs), *known)
     show(experiment, costs, rates, size, args.cores, Console())
 
 

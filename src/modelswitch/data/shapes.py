@@ -19,33 +19,27 @@ from modelswitch.data import sources
 from modelswitch.data.files import class_names_in, image_files, read_image, subfolders
 from modelswitch.data.modalities import peek_modalities
 from modelswitch.data.pixels import _MOST_CLASSES
+from modelswitch.data.published import PUBLISHED
 from modelswitch.data.sources import _npz
 from modelswitch.errors import UserError
 
-# For data whose shape is unknown before it is downloaded: enough to build models and find layers.
-_UNKNOWN = ((32, 32, 3), 10)
+Shape = tuple[tuple[int, int, int], int]
 
 
-def shapes_of(spec: DataSpec) -> dict[str, tuple[tuple[int, int, int], int]]:
-    """Image shape (H, W, C) and number of classes of every data set, or a stand-in where they are
-    unknown; several modalities are a data set each."""
+def shapes_of(spec: DataSpec) -> dict[str, Shape | None]:
+    """Image shape (H, W, C) and number of classes of every data set; several modalities are a data
+    set each. None for what cannot be known before a download."""
     if isinstance(spec, EyesData | PairedData):
-        return peek_modalities(spec)
+        return dict(peek_modalities(spec))
     if isinstance(spec, TorchvisionData):
         sources.torchvision_dataset(spec.dataset)
-    return dict.fromkeys(spec.datasets, peek(spec) or _UNKNOWN)
+    return dict.fromkeys(spec.datasets, peek(spec))
 
 
-def shape_of(spec: DataSpec, dataset: str | None = None) -> tuple[tuple[int, int, int], int]:
-    """Image shape and number of classes of one data set, the first if none is named."""
-    shapes = shapes_of(spec)
-    return shapes[dataset or next(iter(shapes))]
-
-
-def peek(spec: DataSpec) -> tuple[tuple[int, int, int], int] | None:
+def peek(spec: DataSpec) -> Shape | None:
     """Image shape (H, W, C) and number of classes without reading the images, or None.
 
-    Torchvision's sets are unknown until they are downloaded.
+    Of torchvision's sets those are known that are published in one size, or get one.
     """
     if isinstance(spec, DigitsData):
         return (8, 8, 1), 10
@@ -53,7 +47,15 @@ def peek(spec: DataSpec) -> tuple[tuple[int, int, int], int] | None:
         return _peek_npz(spec.path)
     if isinstance(spec, FolderData):
         return _peek_folder(spec)
+    if isinstance(spec, TorchvisionData):
+        return _published(spec)
     return None
+
+
+def _published(spec: TorchvisionData) -> Shape | None:
+    known = PUBLISHED.get(spec.dataset)
+    size = spec.size or (known and known.size)
+    return ((*size, known.channels), known.classes) if known and size else None
 
 
 def stored_shape(member: IO[bytes]) -> tuple[int, ...]:
@@ -103,12 +105,18 @@ def _peek_folder(spec: FolderData) -> tuple[tuple[int, int, int], int]:
 
 
 def training_images(spec: DataSpec) -> int | None:
-    """How many training images there are, without reading them; None before a download."""
+    """How many training images there are, without reading them; None for what cannot be known
+    before a download."""
     if isinstance(spec, DigitsData):
         return round(1797 * (1 - spec.test))
     if isinstance(spec, NpzData):
         with zipfile.ZipFile(spec.path) as archive, archive.open("x_train.npy") as member:
             return stored_shape(member)[0]
+    if isinstance(spec, EyesData):
+        return spec.identities * spec.train
+    if isinstance(spec, TorchvisionData):
+        known = PUBLISHED.get(spec.dataset)
+        return known and known.train
     if isinstance(spec, FolderData):
         root = Path(spec.path)
         parts = {p.name for p in subfolders(root, root)}

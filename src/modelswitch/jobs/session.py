@@ -254,6 +254,7 @@ class Session:
             "data": self.data.checksum,
             "code": code_digest(Path(sys.argv[0]).resolve()),
             "classes": self.data.class_names,
+            "image_shape": list(self.data.image_shape),
             "versions": artifacts.package_versions(),
             "device": self.device.type,
             "threads": torch.get_num_threads(),

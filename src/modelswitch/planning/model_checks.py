@@ -23,7 +23,11 @@ def check_models(experiment: Experiment) -> None:
         if isinstance(transfer.weighting, ImportedWeighting):
             with naming(f"transfers.{name}.weighting"):
                 _try_rule(transfer)
-    for shape, classes in shapes_of(experiment.data).values():
+    for known in shapes_of(experiment.data).values():
+        if known is None:
+            # Whether models suit images that nobody has seen is told by the trainings.
+            continue
+        shape, classes = known
         for name in experiment.used_models:
             with naming(f"models.{name}"):
                 model = build(experiment.models[name], shape[2], classes).eval()

@@ -171,7 +171,7 @@ def show(
     lines = [
         f"[bold]{experiment.name}[/bold]: {', '.join(experiment.datasets)}; "
         f"seeds {', '.join(map(str, experiment.seeds))}",
-        tree(experiment, costs),
+        tree(experiment, costs) if costs else "sizes: unknown until the images have been read",
         f"\n{total} trainings: {', '.join(parts)} ({unshared} models without sharing)",
     ]
     if size is None:

@@ -11,11 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from modelswitch.config.experiment import Experiment
-from modelswitch.data.shapes import shape_of
 from modelswitch.graph import Graph
 from modelswitch.lineage import Lineage, ModelFolder
 from modelswitch.models import metrics
-from modelswitch.models.cost import model_costs
+from modelswitch.models.cost import Cost, model_costs
 from modelswitch.storage import artifacts, atomic
 from modelswitch.transfer.distillation import WEIGHT_BINS
 
@@ -57,14 +56,22 @@ class StoredResults:
         return self.root / place.file(name)
 
     def _costs_on(self, dataset: str) -> dict[str, dict]:
-        """Sizes of the models; of a run that was stopped before it measured them, all but latency.
+        """Sizes of the models; of a run that was stopped before it measured them, all but latency,
+        for the images that its models answered.
 
-        That job waits until it has the machine to itself, so a stopped run often lacks it.
+        That job waits until it has the machine to itself, so a stopped run often lacks it. Results
+        from before the images' size was kept with them say nothing.
         """
         path = self.root / f"results/{self.experiment.name}/{dataset}/models.json"
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
-        costs = model_costs(self.experiment, *shape_of(self.experiment.data, dataset))
+        passports = (self._outputs[place][1] for place in self.places if place.dataset == dataset)
+        seen = next((p for p in passports if "image_shape" in p), None)
+        if seen is None:
+            return {}
+        height, width, channels = seen["image_shape"]
+        shape = (height, width, channels)
+        costs = model_costs(self.experiment, shape, len(seen["classes"]))
         return {name: dataclasses.asdict(cost) for name, cost in costs.items()}
 
     def _key(self, place: ModelFolder) -> dict[str, object]:
@@ -112,6 +119,7 @@ class StoredResults:
     def _size(self, place: ModelFolder) -> dict[str, object]:
         model = self._path(place, "model.safetensors")
         result = {"file_bytes": model.stat().st_size if model.exists() else None}
+        result |= dict.fromkeys(field.name for field in dataclasses.fields(Cost))
         return result | self._costs.get(place.dataset, {}).get(place.lineage.last.model, {})
 
     def _measured(self, place: ModelFolder, split: str) -> dict[str, float]:

@@ -36,7 +36,7 @@ def diagram(tables) -> Figure:
     figure = style.new(0.55 + 0.19 * total)
     left, right = figure.subplots(1, 2, width_ratios=(2.35, 1), sharey=True)
     left.set_ylim(total, -0.9)
-    largest = max(node.parameters for node in nodes)
+    largest = max((node.parameters for node in nodes if node.parameters > 0), default=1)
     indent, text_end = 0.3, 8.0
     size_at, depth_at = 6.9, 8.0
     for node in nodes:
@@ -45,7 +45,8 @@ def diagram(tables) -> Figure:
             above = centre[node.parent]
             left.plot([x - indent, x - indent, x], [above, y, y], color=style.LIGHT, linewidth=0.8,
                       zorder=1)  # fmt: skip
-        area = 70 * node.parameters / largest
+        known = not math.isnan(node.parameters)
+        area = 70 * node.parameters / largest if known else 0
         left.scatter([x], [y], s=max(area, 3), color=ROLES[node.role], zorder=2, linewidths=0)
         under = labelled(node)
         room = POINTS * (size_at - 1.55 - x - 0.35)
@@ -54,7 +55,8 @@ def diagram(tables) -> Figure:
         if under:
             left.text(x + 0.35, y + 0.36, style.fitting(under, room, 5.8), va="center",
                       fontsize=5.8, color="#666666")  # fmt: skip
-        left.text(size_at, y, amount(node.parameters), va="center", ha="right", fontsize=6.5)
+        size = amount(node.parameters) if known else "?"
+        left.text(size_at, y, size, va="center", ha="right", fontsize=6.5)
         if not math.isnan(node.depth):
             left.text(depth_at, y, f"{node.depth:.0f}", va="center", ha="right", fontsize=6.5)
         estimate = accuracy.get(node.lineage)
@@ -101,13 +103,14 @@ def accuracy_by_size(tables) -> Figure:
     for end in ends:
         path, node = [], end
         while node is not None:
-            if node.lineage in accuracy:
+            # What is unknown, or none, has no place on an axis of powers.
+            if node.lineage in accuracy and node.parameters > 0:
                 path.append(node)
             node = nodes.get(node.parent)
-        if path:
+        if path and path[0] is end:
             paths.append(path[::-1])
     if not paths:
-        return style.message("No chain has results yet.")
+        return style.message("No chain has results and known sizes yet.")
     crowded = len(paths) > 6
     figure = style.new(max(2.4, 0.9 + 0.125 * len(paths)))
     axes = figure.subplots()

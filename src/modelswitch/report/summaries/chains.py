@@ -58,7 +58,7 @@ def chains_sheet(tables) -> Sheet | None:
                     "split": split,
                     "seeds": accuracy.count,
                     "switches": node.lineage.count("/"),
-                    "parameters": int(node.parameters),
+                    "parameters": node.parameters,
                     "times_smaller": ratio,
                     "layers": node.depth,
                     "accuracy": accuracy.mean,

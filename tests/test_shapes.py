@@ -1,0 +1,44 @@
+"""What is known of a data set before its images are read, and what is not."""
+
+import pytest
+import torchvision
+
+from modelswitch.config.data import EyesData, TorchvisionData
+from modelswitch.data.published import PUBLISHED
+from modelswitch.data.shapes import peek, shapes_of, training_images
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size", "shape", "images"),
+    [
+        ("CIFAR10", None, ((32, 32, 3), 10), 50_000),
+        ("CIFAR100", None, ((32, 32, 3), 100), 50_000),
+        ("CIFAR100", (64, 48), ((64, 48, 3), 100), 50_000),
+        ("MNIST", None, ((28, 28, 1), 10), 60_000),
+        ("STL10", None, ((96, 96, 3), 10), 5_000),
+        # Its pictures differ in size.
+        ("Food101", None, None, 75_750),
+        ("Food101", (224, 224), ((224, 224, 3), 101), 75_750),
+        # Nothing is known of it, and nothing is put in its place.
+        ("CelebA", (32, 32), None, None),
+    ],
+)
+def test_a_torchvision_set_is_as_published_or_unknown(dataset, size, shape, images):
+    spec = TorchvisionData(source="torchvision", dataset=dataset, size=size)
+    assert peek(spec) == shape
+    assert shapes_of(spec) == {"torchvision": shape}
+    assert training_images(spec) == images
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_is_published_agrees_with_torchvisions_classes(name):
+    kind = getattr(torchvision.datasets, name)
+    classes = getattr(kind, "classes", None)
+    if isinstance(classes, list | tuple):
+        assert len(classes) == PUBLISHED[name].classes
+
+
+def test_every_modality_has_a_shape_of_its_own():
+    spec = EyesData(source="eyes", identities=5, train=7, periocular=(24, 32), iris=(16, 48))
+    assert shapes_of(spec) == {"periocular": ((24, 32, 3), 5), "iris": ((16, 48, 1), 5)}
+    assert training_images(spec) == 5 * 7
