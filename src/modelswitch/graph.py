@@ -2,12 +2,15 @@
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
+from modelswitch.config.base import imports
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import Job, Teacher
 from modelswitch.config.transfer import Hint, Transfer
 from modelswitch.config.weighting import MatchedWeighting
 from modelswitch.lineage import Lineage, ModelFolder, Replicate
+from modelswitch.storage.code_digest import own_digest
 
 
 class Graph:
@@ -15,6 +18,9 @@ class Graph:
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
+        # Digests of the user's own modules, by path.
+        own = imports(experiment).union(*map(imports, experiment.all_transfers.values()))
+        self.code = {path: own_digest(path) for path in own}
         self.train_job = functools.cache(self._train_job)
         self.hint_job = functools.cache(self._hint_job)
         self.respond_job = functools.cache(self._respond_job)
@@ -68,7 +74,10 @@ class Graph:
         return ModelFolder(place.experiment, place.dataset, place.branch, lineage)
 
     def parent(self, place: ModelFolder) -> ModelFolder:
-        return self._at(place, place.lineage.parent)
+        """Where a place that is no first model was switched from."""
+        parent = place.lineage.parent
+        assert parent is not None
+        return self._at(place, parent)
 
     def teachers(self, place: ModelFolder) -> list[ModelFolder]:
         """Who guides a place, nearest first."""
@@ -123,16 +132,21 @@ class Graph:
             return None
         return self._at(place, place.lineage.sibling(transfer.weighting.to))
 
-    def _base(self, place: ModelFolder) -> dict:
+    def _job(self, place: ModelFolder, **settings: Any) -> Job:
+        """A job of a place, by what it does not share with others of that place."""
         data = self.experiment.data
-        return {
-            "dataset": place.dataset,
-            "branch": str(place.branch),
-            "lineage": str(place.lineage),
-            "model": self.experiment.models[place.lineage.last.model],
-            "augmentation": data.augment,
-            "validation": data.validation,
-        }
+        job = Job(
+            dataset=place.dataset,
+            branch=str(place.branch),
+            lineage=str(place.lineage),
+            model=self.experiment.models[place.lineage.last.model],
+            augmentation=data.augment,
+            validation=data.validation,
+            **settings,
+        )
+        if not self.code:
+            return job
+        return job.model_copy(update={"code": {path: self.code[path] for path in imports(job)}})
 
     def _teacher(self, place: ModelFolder, stored: bool) -> Teacher:
         return Teacher(
@@ -145,8 +159,8 @@ class Graph:
     def _train_job(self, place: ModelFolder) -> Job:
         """The job of a first model or of a switch."""
         stored, matched = self.stores(place), self.matched(place)
-        return Job(
-            **self._base(place),
+        return self._job(
+            place,
             training=self.experiment.training_of(place.lineage.last),
             transfer=self.transfer(place),
             teachers=[self._teacher(teacher, stored) for teacher in self.teachers(place)],
@@ -158,8 +172,8 @@ class Graph:
 
     def _hint_job(self, place: ModelFolder) -> Job:
         """The pre-training of a student's front; of the transfer it depends on the hint alone."""
-        return Job(
-            **self._base(place),
+        return self._job(
+            place,
             training=self.experiment.hint_training_of(place.lineage.last),
             transfer=Transfer(hint=self.hint(place)),
             teachers=[self._teacher(self.parent(place), stored=False)],
@@ -167,8 +181,8 @@ class Graph:
 
     def _respond_job(self, place: ModelFolder) -> Job:
         """The storing of a teacher's responses."""
-        return Job(
-            **self._base(place),
+        return self._job(
+            place,
             training=self.experiment.training_of(place.lineage.last),
             teachers=[self._teacher(model, stored=False) for model in self.responders(place)],
             stored_views=self.experiment.responses.views,

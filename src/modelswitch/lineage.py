@@ -91,7 +91,8 @@ class Replicate:
         match = re.fullmatch(r"seed(\d+)(?:\.fold(\d+)of(\d+))?", text)
         if match is None:
             raise UserError(f"branch {text!r} is not of the form seed<k> or seed<k>.fold<i>of<n>")
-        return cls(*(None if part is None else int(part) for part in match.groups()))
+        seed, fold, folds = match.groups()
+        return cls(int(seed), *(None if part is None else int(part) for part in (fold, folds)))
 
     def __str__(self) -> str:
         fold = "" if self.fold is None else f".fold{self.fold}of{self.folds}"

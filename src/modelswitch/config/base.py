@@ -134,6 +134,20 @@ class Imported(Strict):
     arguments: dict[str, Argument] = Field(default={}, description="further keyword arguments")
 
 
+def imports(section: BaseModel) -> set[str]:
+    """The paths of all functions of the user's own in a section, at any depth."""
+    if isinstance(section, Imported):
+        return {section.path}
+    found: set[str] = set()
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        values = value.values() if isinstance(value, dict) else value
+        for inner in values if isinstance(value, dict | list) else [value]:
+            if isinstance(inner, BaseModel):
+                found |= imports(inner)
+    return found
+
+
 def check_known(where: str, name: str, allowed: Collection[str], kind: str) -> None:
     """Raise ValueError if `name` is none of `allowed`."""
     if name not in allowed:

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from modelswitch.config.base import Share, Strict, digest
+from modelswitch.config.base import Share, Strict, canonical, digest
 from modelswitch.config.data import Augmentation
 from modelswitch.config.degradations import DegradationName, Degradations, Level
 from modelswitch.config.models import ModelSpec
@@ -66,7 +66,13 @@ class Job(Strict):
     matched: str = Field(default="", description="digest of the job whose weights are matched")
     stored_views: int = 0
     folds: int = 0
+    code: dict[str, str] = Field(
+        default={},
+        description="digests of the user's own modules that it runs, by path; like that of this "
+        "package's code they are no part of the job's digest, so that results can be read where "
+        "the modules are not",
+    )
 
     @property
     def digest(self) -> str:
-        return digest(self.canonical())
+        return digest(canonical(self.model_dump(mode="json", exclude={"code"})))

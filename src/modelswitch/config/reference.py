@@ -27,8 +27,12 @@ anything else becomes `-`.
 Where `family` or `rule` is `import`, a function of your own does the work. Python must find its
 module, for instance by `PYTHONPATH=.` before the command. A weighting rule is called with
 `Samples` and its `arguments` and returns a `Balance`; `src/modelswitch/transfer/weighting.py` has
-both, and all the built-in rules as examples. A change inside your module is not noticed: use
-`--forcerun train distil` then.
+both, and all the built-in rules as examples. When your module changes, or another one that it
+imports from the folder it lies in, what was trained with it is trained again; comments, docstrings
+and messages do not count. What your code reads by itself, a file say, is not noticed.
+
+`no`, `on`, `7`, `2024-01-01` and the like are no text to YAML: a name or a path that looks so
+stands in quotes. `1e-3` is a number. A section without content is as good as none.
 
 | file | what it is |
 |---|---|

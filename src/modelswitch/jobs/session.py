@@ -27,7 +27,7 @@ from modelswitch.models import answers, metrics
 from modelswitch.models.build import build
 from modelswitch.randomness import derive_seed
 from modelswitch.storage import artifacts, working_folder
-from modelswitch.storage.code_digest import code_digest
+from modelswitch.storage.code_digest import code_digest, own_digest, with_own
 from modelswitch.training import precision
 from modelswitch.training.loop import Interrupted, train
 from modelswitch.training.resume import ResumeFiles
@@ -82,6 +82,21 @@ def refuse_future(path: str | Path) -> None:
         )
 
 
+def refuse_changed(job: Job) -> None:
+    """Raise `UserError` where the user's own code is another than when the job was planned.
+
+    Of one training of several seeds, half would run one code and half the other.
+    """
+    for path, planned in job.code.items():
+        found = own_digest(path)
+        # One that is not found is told where it is imported.
+        if found and found != planned:
+            raise UserError(
+                f"{path}: its code is {found}, and was {planned or 'not found'} when the workflow "
+                "was started; start it again"
+            )
+
+
 @contextlib.contextmanager
 def open_session(args: argparse.Namespace) -> Iterator["Session"]:
     """The `Session` of a script's arguments, undisturbed and with a GPU of its own if any."""
@@ -89,6 +104,7 @@ def open_session(args: argparse.Namespace) -> Iterator["Session"]:
         if device != gpu_lease.CPU:
             report(f"computes on {device.name}")
         job = Job.model_validate_json(args.job)
+        refuse_changed(job)
         yield Session(job, args.data, args.threads, device.torch, resume)
 
 
@@ -134,6 +150,11 @@ class Session:
     def seed(self, *purpose: object) -> int:
         """The seed of a random stream of this job, from (seed, lineage, purpose)."""
         return derive_seed(self.branch.seed, self.job.lineage, *purpose)
+
+    @property
+    def code(self) -> str:
+        """The digest of what the job runs: the script, this package and the user's own code."""
+        return with_own(code_digest(Path(sys.argv[0]).resolve()), self.job.code)
 
     def new_model(self, spec: ModelSpec | None = None) -> nn.Module:
         """A model with fresh weights that depend on (seed, lineage) alone, channels_last."""
@@ -206,9 +227,8 @@ class Session:
 
         resume = None
         if self.resume is not None:
-            code = code_digest(Path(sys.argv[0]).resolve())
             # A teacher that was trained again, by other code say, has the digest it had before.
-            parts = (self.job.digest, stage, code, self.data.checksum, *self.inputs)
+            parts = (self.job.digest, stage, self.code, self.data.checksum, *self.inputs)
             resume = ResumeFiles(self.resume, digest(" ".join(parts)), report)
 
         def run() -> list[dict[str, float]]:
@@ -252,7 +272,7 @@ class Session:
             "lineage": self.job.lineage,
             "branch": self.job.branch,
             "data": self.data.checksum,
-            "code": code_digest(Path(sys.argv[0]).resolve()),
+            "code": self.code,
             "classes": self.data.class_names,
             "image_shape": list(self.data.image_shape),
             "versions": artifacts.package_versions(),

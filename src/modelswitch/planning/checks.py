@@ -9,6 +9,7 @@ from pathlib import Path
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
 from modelswitch.data.manifest import check_present
+from modelswitch.graph import Graph
 from modelswitch.storage import cache_folder
 from modelswitch.storage.code_digest import code_digest
 
@@ -22,6 +23,7 @@ def check_once(experiment: Experiment) -> None:
         "transfers": {k: t.canonical() for k, t in experiment.all_transfers.items()},
         "lineages": sorted(map(str, set(experiment.lineages.values()))),
         "code": code_digest(Path(__file__).with_name("model_checks.py")),
+        "own": Graph(experiment).code,
     }
     stamp = cache_folder.FOLDER / f"checked-{digest(canonical(parts))}"
     if stamp.exists():

@@ -1,78 +1,172 @@
-"""Digests of the code that a script really runs, so that Snakemake reruns what a change affects."""
+"""Digests of the code that a script really runs, so that Snakemake reruns what a change affects.
+
+They depend on what the code does alone: not on comments, docstrings and messages, nor on where it
+is installed.
+"""
 
 import ast
 import functools
 import hashlib
-import io
 import json
 import sys
-import tokenize
+import sysconfig
+from collections.abc import Callable, Iterable, Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import NamedTuple
 
 import modelswitch
-from modelswitch.storage import cache_folder
+from modelswitch.storage import cache_folder, syntax
+from modelswitch.user_code import find_source
 
 PACKAGE = Path(modelswitch.__file__).parent
-_WITHOUT_EFFECT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING}
+_STANDARD = Path(sysconfig.get_path("stdlib"))
+_SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 
 
-@functools.cache
-def _module_digest(path: Path) -> bytes:
-    """SHA-256 of a module's tokens: comments and blank lines do not count."""
-    tokens = tokenize.tokenize(io.BytesIO(path.read_bytes()).readline)
-    text = "\n".join(token.string for token in tokens if token.type not in _WITHOUT_EFFECT)
-    return hashlib.sha256(text.encode()).digest()
+class _Module(NamedTuple):
+    """What a file is for a digest: SHA-256 of what it does, and the imports anywhere in it,
+    functions included: (folder, name) of modules or of their contents. The folder is that of an
+    import relative to the file; None for others."""
+
+    digest: bytes
+    imports: frozenset[tuple[Path | None, str]]
 
 
-@functools.cache
-def _imports(path: Path) -> list[Path]:
-    """The modules of this package that a file imports anywhere in it, functions included."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+def _module(path: Path) -> _Module:
+    return _module_as_of(path, *_state(path))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _module_as_of(path: Path, date: int, size: int) -> _Module:
+    content = path.read_bytes()
+    if path.suffix != ".py":
+        return _Module(hashlib.sha256(content).digest(), frozenset())
+    try:
+        tree = ast.parse(content, str(path))
+    except (SyntaxError, ValueError):
+        # A user's own: whoever imports it is told. Until it is mended, any change of it counts.
+        return _Module(hashlib.sha256(content).digest(), frozenset())
+    imports: set[tuple[Path | None, str]] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            imports |= {(None, alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            origin = [node.module] if node.module else []
-            if node.level:
-                origin = [*path.relative_to(PACKAGE.parent).parts[: -node.level], *origin]
-            module = ".".join(origin)
+            folder = path.parents[node.level - 1] if node.level else None
             # What is imported from a module can be a module itself.
-            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+            names = [alias.name for alias in node.names]
+            if node.module:
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            imports |= {(folder, name) for name in names}
+    digest = hashlib.sha256(syntax.running_text(tree).encode()).digest()
+    return _Module(digest, frozenset(imports))
+
+
+def _files(name: str, folder: Path) -> list[Path]:
+    """The files in ``folder`` that Python runs for an import: of every package on the way too."""
     found = []
-    for name in names:
-        first, *parts = name.split(".")
-        if first != PACKAGE.name:
-            continue
-        for depth in range(1, len(parts) + 1):
-            place = PACKAGE.joinpath(*parts[:depth])
-            found += [place.with_suffix(".py"), place / "__init__.py"]
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        place = folder.joinpath(*parts[:depth])
+        found += [place / "__init__.py", *(place.with_name(place.name + s) for s in _SUFFIXES)]
     return [path for path in found if path.is_file()]
+
+
+def _closure(start: Iterable[Path], folders: Mapping[Path, str | None]) -> set[Path]:
+    """``start`` and what it imports, directly or not, from ``folders``.
+
+    Args:
+        folders: each with the one package in it that is followed, or None for all.
+    """
+    found = set(start)
+    left = list(found)
+    while left:
+        for relative_to, name in _module(left.pop()).imports:
+            first = name.partition(".")[0]
+            places = [f for f, package in folders.items() if package in (None, first)]
+            for place in places if relative_to is None else [relative_to]:
+                new = set(_files(name, place)) - found
+                found |= new
+                left += new
+    # A release that changes nothing but its number reruns nothing.
+    return found - {PACKAGE / "__init__.py"}
 
 
 def modules(script: Path) -> list[Path]:
     """The modules of this package that ``script`` imports, directly or not, and itself.
 
-    Python's own modulefinder does the same, but follows the imports of every script anew. The
-    package's ``__init__`` is left out: a release that changes no training code reruns none.
+    Python's own modulefinder does the same, but follows the imports of every script anew.
     """
-    found, left = {script}, [script]
-    while left:
-        new = set(_imports(left.pop())) - found
-        found |= new
-        left += new
-    return sorted(found)
+    return sorted(_closure([script], {PACKAGE.parent: PACKAGE.name}))
 
 
 @functools.cache
 def code_digest(script: Path) -> str:
-    """16 hexadecimal digits for the code of ``script`` and of what it imports from the package.
+    """16 hexadecimal digits for the code of ``script`` and of what it imports from the package."""
+
+    def compute() -> tuple[str, list[Path]]:
+        own = modules(script)
+        return _digest(own, {PACKAGE.parent: PACKAGE.name, script.parent: None}), own
+
+    return _remembered(str(script), compute)
+
+
+def own_digest(path: str) -> str:
+    """16 hexadecimal digits for the user's own code behind ``package.module:name``.
+
+    That is the module and whatever it imports from the folder that it was found in (from its own
+    package, where that is the folder of installed packages) and from this package. Empty where
+    there is no such module. Nothing of it is run.
+    """
+    module = path.partition(":")[0]
+    source = find_source(module)
+    if source is None:
+        return ""
+    depth = module.count(".") + (source.stem == "__init__")
+    folder = source.parents[depth]
+    installed = folder.name in ("site-packages", "dist-packages") or folder == _STANDARD
+    folders = {folder: module.partition(".")[0] if installed else None}
+    folders |= {PACKAGE.parent: PACKAGE.name}
+
+    def compute() -> tuple[str, list[Path]]:
+        own = _closure([source, *_files(module, folder)], folders)
+        # A file that is put into one of their folders can take the place of another.
+        return _digest(own, folders), [*own, *{path.parent for path in own} | {folder}]
+
+    return _remembered(f"{module} {source}", compute)
+
+
+def with_own(code: str, own: Mapping[str, str]) -> str:
+    """The digest of a script's code, and of the user's own that it runs, by path, if any."""
+    return _short(f"{code} {json.dumps(dict(own), sort_keys=True)}") if own else code
+
+
+def _digest(paths: Iterable[Path], folders: Iterable[Path]) -> str:
+    """A digest of modules under the names that they have in ``folders``, wherever these are."""
+    named = {}
+    for path in paths:
+        # The nearest: the package may lie somewhere inside the user's own folder.
+        names = [path.relative_to(f).as_posix() for f in folders if path.is_relative_to(f)]
+        named[min(names, key=len)] = _module(path).digest.hex()
+    return _short(json.dumps(named, sort_keys=True))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _remembered(name: str, compute: Callable[[], tuple[str, list[Path]]]) -> str:
+    """The digest called ``name``, from a note if no file has changed since it was computed.
 
     Following imports takes a tenth of a second, which every job and every parsing of the workflow
     would spend anew: the digest is remembered with date and size of every file that it is about.
+
+    Args:
+        compute: returns the digest, and all files and folders that it depends on.
     """
-    # This module makes the digest, and Python's version decides how text falls into tokens.
-    maker = f"{script} {sys.version} {_states([Path(__file__)])}"
-    note = cache_folder.FOLDER / f"code-{hashlib.sha256(maker.encode()).hexdigest()[:16]}.json"
+    # These modules make the digest, and Python's version decides how text becomes a tree.
+    makers = _states([Path(__file__), Path(syntax.__file__)])
+    note = cache_folder.FOLDER / f"code-{_short(f'{name} {sys.version} {makers}')}.json"
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
         if known["files"] == _states([Path(name) for name in known["files"]]):
@@ -80,18 +174,18 @@ def code_digest(script: Path) -> str:
     except (OSError, ValueError):
         # Not there yet, or a file is gone: as if it were new.
         pass
-    own = modules(script)
-    states, total = _states(own), hashlib.sha256()
-    for path in own:
-        total.update(path.name.encode() + _module_digest(path))
-    known = {"digest": total.hexdigest()[:16], "files": states}
+    digest, paths = compute()
     # Only beside a Snakemake: a script called by hand leaves no folder behind.
     if cache_folder.FOLDER.is_dir():
-        cache_folder.write(note, json.dumps(known))
-    return known["digest"]
+        cache_folder.write(note, json.dumps({"digest": digest, "files": _states(paths)}))
+    return digest
 
 
-def _states(paths: list[Path]) -> dict[str, list[int]]:
-    """Date in nanoseconds and size in bytes of every file."""
-    stats = {str(path): path.stat() for path in paths}
-    return {name: [stat.st_mtime_ns, stat.st_size] for name, stat in stats.items()}
+def _state(path: Path) -> tuple[int, int]:
+    """Date in nanoseconds and size in bytes."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _states(paths: Iterable[Path]) -> dict[str, list[int]]:
+    return {str(path): list(_state(path)) for path in paths}
