@@ -4,13 +4,13 @@ import os
 
 from modelswitch.config.base import digest
 from modelswitch.report import contents
+from modelswitch.results.schema import COLLECTED
 
 RESULTS = f"results/{EXPERIMENT.name}"
 CAPTIONS = PROJECT / "workflow" / "report"
 FACTS = contents.facts_of(EXPERIMENT)
 FIGURES = contents.figures(FACTS)
 FROM_SELECTOR = [item for item in contents.all_figures(FACTS) if item not in FIGURES]
-TIDY = ["models.csv", "history.csv", "predictions.parquet", "weights.csv", "responses.csv"]
 # For the page to tell. No parameter of rules: results are the same whichever command made them.
 os.environ.update(
     MODELSWITCH_COMMAND=" ".join(
@@ -57,7 +57,7 @@ rule results:
         [f"{RESULTS}/tables/selection.csv"] if FACTS.selectors else [],
         [f"{RESULTS}/figures/{item.file}.png" for item in FROM_SELECTOR],
     output:
-        tidy=expand(f"{RESULTS}/tables/{{table}}", table=TIDY),
+        tidy=expand(f"{RESULTS}/tables/{{table}}", table=COLLECTED),
         page=report(
             f"{RESULTS}/results.html",
             caption="../workflow/report/page.rst",

@@ -30,6 +30,7 @@ WITHOUT_TORCH = (
     "lineage",
     "planning.checks",
     "report.contents",
+    "results.schema",
     "selector.graph",
     "storage.code_digest",
 )

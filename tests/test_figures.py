@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import tidy_examples
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,7 +15,7 @@ from matplotlib.text import Annotation, Text
 
 from modelswitch.config.claims import Claim
 from modelswitch.report import contents
-from modelswitch.report.figures import chains, differences, learning, style
+from modelswitch.report.figures import chains, confusions, differences, learning, style
 from modelswitch.report.figures.draw import FORMATS, draw_all
 from modelswitch.report.write import write_claims
 from modelswitch.results.tables import Tables
@@ -129,7 +131,7 @@ def test_claims_with_long_names_stay_apart(tmp_path):
 
 def test_what_has_no_table_has_no_figure(tmp_path):
     tidy_examples.write(tmp_path, images=60, epochs=2)
-    for name in ("history.csv", "predictions.parquet"):
+    for name in ("history.csv", "predictions.parquet", "class_confusions.csv"):
         (tmp_path / name).unlink()
     items = contents.figures(contents.facts_in(Tables(tmp_path)))
     assert [item.name for item in items] == ["chains", "size", "differences"]
@@ -149,6 +151,75 @@ def test_selection_figures(tmp_path):
     )
     names = [path.name for path in draw_all(tables, items, tmp_path, ["png"])]
     assert names == ["selection-mms-periocular.png", "selection-mms-both.png"]
+
+
+@pytest.fixture(scope="module")
+def confused(tmp_path_factory):
+    """Two chains of three classes, of which b is often taken for c, in two seeds."""
+    folder = tmp_path_factory.mktemp("confused")
+    names, rows, own, models = ["a", "b", "c"], [], [], []
+    counts = {
+        "teacher/s@kd": [[9, 1, 0], [0, 6, 4], [1, 0, 19]],
+        "s": [[10, 0, 0], [2, 5, 3], [0, 2, 18]],
+    }
+    for lineage, table in counts.items():
+        for seed in (0, 1):
+            key = {"dataset": "d", "seed": seed, "lineage": lineage, "split": "test"}
+            models.append(key | {"model": "s", "accuracy": 0.8, "parameters": 9,
+                                 "chains": "switched" if "@" in lineage else "alone"})  # fmt: skip
+            for label, line in enumerate(table):
+                name = {"label": label, "label_name": names[label]}
+                own.append(key | name | {"images": sum(line), "recall": line[label] / sum(line)})
+                rows += [
+                    key | name | {"predicted": p, "predicted_name": names[p], "images": images}
+                    for p, images in enumerate(line)
+                    if images
+                ]
+    pd.DataFrame(models).to_csv(folder / "models.csv", index=False)
+    pd.DataFrame(own).to_csv(folder / "per_class.csv", index=False)
+    pd.DataFrame(rows).to_csv(folder / "class_confusions.csv", index=False)
+    return Tables(folder), counts
+
+
+def test_a_matrix_shows_the_share_of_each_class_that_is_mistaken(confused):
+    tables, counts = confused
+    with style.look():
+        figure = confusions.matrices(tables)
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
+    for title, lineage in (("switched", "teacher/s@kd"), ("alone", "s")):
+        expected = np.array(counts[lineage]) / np.sum(counts[lineage], axis=1, keepdims=True)
+        mistakes, right = (image.get_array() for image in panels[title].images)
+        off = ~np.eye(3, dtype=bool)
+        assert mistakes[off].tolist() == pytest.approx((100 * expected)[off].tolist())
+        assert mistakes.mask.diagonal().all()
+        assert (right.mask == off).all()
+        assert mistakes.max() <= panels[title].images[0].norm.vmax == pytest.approx(40)
+        written = {(int(y), int(x)): text for text in panels[title].texts
+                   for x, y in [text.get_position()]}  # fmt: skip
+        assert {at: text.get_text() for at, text in written.items()} == {
+            at: f"{100 * share:.0f}" for at, share in np.ndenumerate(expected) if share
+        }
+    assert [label.get_text() for label in panels["switched"].get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_of_many_classes_the_worst_pairs_are_drawn(confused, monkeypatch):
+    monkeypatch.setattr(confusions, "MOST_CLASSES", 2)
+    with style.look():
+        figure = confusions.matrices(confused[0])
+    [panel] = [axes for axes in figure.axes if axes.get_title(loc="left") == "switched"]
+    assert [bar.get_width() for bar in panel.patches] == pytest.approx([40, 10, 5])
+    labels = [label.get_text() for label in panel.get_yticklabels()]
+    assert labels == ["b → c", "a → b", "c → a"]
+
+
+def test_only_the_most_accurate_chains_have_a_matrix(tmp_path):
+    tables = Tables(tidy_examples.write(tmp_path, tidy_examples.many_chains(), images=60, epochs=2))
+    with style.look():
+        figure = confusions.matrices(tables)
+    titles = {axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()}
+    models = tables.models[(tables.models["split"] == "test") & (tables.models["chains"] != "")]
+    best = models.groupby("chains")["accuracy"].mean().nlargest(6)
+    assert titles == set(best.index)
 
 
 def test_labels_keep_their_distance_and_their_order():

@@ -10,7 +10,7 @@ from modelswitch.config.claims import Claim
 from modelswitch.errors import UserError
 from modelswitch.report import contents, page
 from modelswitch.report.figures import draw
-from modelswitch.report.summaries import every
+from modelswitch.report.summaries import make
 from modelswitch.report.write import write_claims
 from modelswitch.results.tables import Tables
 
@@ -30,7 +30,7 @@ def html(tmp_path_factory):
     items = contents.figures(contents.facts_in(tables))
     draw.draw_all(tables, items, folder / "figures", ["svg"])
     return page.results_page(
-        page.Templates(REPORT), "study", every.all_sheets(tables), items, folder / "figures",
+        page.Templates(REPORT), "study", make.all_sheets(tables), items, folder / "figures",
         ["Chain x: no results."], "name: study\n", {"machine": "2 cores"},
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def test_the_page_opens_with_the_claims(html):
 
 def test_every_figure_has_a_caption(html):
     captions = re.findall(r"<figcaption><b>([^<]+)</b>(.*?)</figcaption>", html, re.DOTALL)
-    assert len(captions) == html.count("<img ") == 5
+    assert len(captions) == html.count("<img ") == 6
     assert all(len(text) > 100 for _, text in captions)
 
 

@@ -58,7 +58,7 @@ def test_what_a_configuration_will_have_is_known_beforehand(name):
 def test_where_there_is_one_model_no_figure_compares():
     facts = contents.facts_of(configuration("demo-eyes"))
     names = {item.name for item in contents.figures(facts)}
-    assert names == {"chains", "learning", "calibration"}
+    assert names == {"chains", "learning", "calibration", "confusions"}
 
 
 def test_all_files_of_a_report_come_from_the_tables(tmp_path, monkeypatch):
@@ -89,6 +89,7 @@ def store(experiment, folder: Path) -> None:
             outputs[f"{split}.logits"] = logits + noise * torch.randn(40, 4, generator=generator)
             outputs[f"{split}.labels"] = labels
         measured = {"epochs": 2, "train_seconds": 1.0, "precision": "float32"}
+        measured["classes"] = ["a", "b", "c", "d"]
         passport = {"kind": "outputs", "job_digest": graph.train_job(place).digest}
         passport |= {"image_shape": [6, 7, 3], "classes": list("abcd")}
         artifacts.save(folder / place.file("outputs.safetensors"), outputs, passport | measured)

@@ -14,8 +14,9 @@ from scipy import stats
 from modelswitch.config.claims import Claim
 from modelswitch.report import page
 from modelswitch.report.sheet import share
-from modelswitch.report.summaries import every, missing
+from modelswitch.report.summaries import make, missing
 from modelswitch.report.summaries.chains import chains_sheet
+from modelswitch.report.summaries.classes import classes_sheet
 from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.write import write_claims, write_sheets
 from modelswitch.results import differences
@@ -145,14 +146,14 @@ def test_a_search_that_never_touched_the_test_set_is_reported_on_validation(tmp_
 
 def test_the_terminals_table_fits_80_columns(few, rules):
     for tables in (few, rules):
-        for sheet in every.all_sheets(tables):
+        for sheet in make.all_sheets(tables):
             console = Console(width=80, file=io.StringIO())
             console.print(sheet.terminal())
             assert "…" not in console.file.getvalue(), f"{sheet.name} is cut off"
 
 
 def test_markdown_and_csv_have_every_row(few, tmp_path):
-    made = every.all_sheets(few)
+    made = make.all_sheets(few)
     write_sheets(made, tmp_path)
     chains = next(sheet for sheet in made if sheet.name == "chains")
     assert len(chains.markdown().splitlines()) == len(chains.rows) + 2
@@ -161,6 +162,31 @@ def test_markdown_and_csv_have_every_row(few, tmp_path):
     with (tmp_path / "verdicts.csv").open() as file:
         [verdict] = csv.DictReader(file)
     assert verdict["verdict"] in ("supported", "not supported", "contradicted")
+
+
+def test_the_hardest_classes_stand_beside_what_they_are_taken_for(few):
+    sheet = classes_sheet(few)
+    rows = [row for row in sheet.rows if row["chain"] == "scratch"]
+    own = few.predictions[few.predictions["lineage"] == "student"]
+    right = (own["label"] == own["predicted"]).groupby([own["seed"], own["label"]]).mean()
+    expected = right.groupby("label").mean().nsmallest(5)
+    assert [row["label"] for row in rows] == expected.index.tolist()
+    assert [row["recall"] for row in rows] == pytest.approx(expected.tolist())
+    worst = rows[0]
+    # In these tables a class is only ever taken for the next one.
+    assert worst["taken_for"] == f"class {(worst['label'] + 1) % 10}"
+    mistaken = own[own["label"] == worst["label"]]
+    share = (mistaken["predicted"] != mistaken["label"]).mean()
+    assert worst["taken_share"] == pytest.approx(share)
+
+
+def test_ties_are_reported(tmp_path):
+    tidy_examples.write(tmp_path, images=60, epochs=2)
+    models = pd.read_csv(tmp_path / "models.csv")
+    models.loc[models["lineage"] == "student", "ties"] = 0.031
+    models.to_csv(tmp_path / "models.csv", index=False)
+    [warning] = [w for w in chains_sheet(Tables(tmp_path)).warnings if "share the largest" in w]
+    assert warning.startswith("student: on 3.1 % of the images")
 
 
 def test_missing_parts_are_named(few):
@@ -182,7 +208,7 @@ def test_shares_are_shown_in_percent_with_half_their_interval():
 
 
 def test_summary_opens_with_claims_and_names_what_is_missing(few):
-    text = page.summary("study", every.all_sheets(few), [], ["Chain x (t): no results."])
+    text = page.summary("study", make.all_sheets(few), [], ["Chain x (t): no results."])
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings[0] == "## Claims"
     assert "**Missing.** Chain x (t): no results." in text

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from modelswitch.errors import UserError, run_script
 from modelswitch.report.contents import RUN
-from modelswitch.report.summaries import every
+from modelswitch.report.summaries import make
 from modelswitch.results import tables
 
 
@@ -28,8 +28,8 @@ def main() -> None:
 
 def show(folder: Path, console: Console) -> None:
     """Print the results in one folder."""
-    for sheet in every.all_sheets(tables.Tables(folder / "tables")):
-        if sheet.system == RUN:
+    for sheet in make.all_sheets(tables.Tables(folder / "tables")):
+        if sheet.system == RUN or not sheet.cells(brief=True):
             continue
         console.print(f"\n[bold]{sheet.title}[/bold]")
         console.print(sheet.terminal())

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from modelswitch.config.base import Strict
+from modelswitch.config.metrics import METRICS, Metric
 
-SELECTION_METRICS = ("selection_accuracy",)
 SELECTION_COLUMNS = ("selector", "degradation", "side", "level", "seen")
-# Metrics of which less is better: there an improvement is `than - better`.
-LOWER_IS_BETTER = frozenset(
-    {"nll", "ece", "parameters", "macs", "depth", "file_bytes", "latency_ms", "train_seconds"}
-)
-METRICS = (
-    "accuracy", "top5", "nll", "ece", "agreement", "accuracy_teacher_right",
-    "accuracy_teacher_wrong", "parameters", "macs", "file_bytes", "latency_ms", "train_seconds",
-    "selection_accuracy",
-)  # fmt: skip
-Metric = Literal[METRICS]
+# mypy wants the names written out, which is what there is one list of metrics against.
+MetricName: Any = Literal[tuple(metric.name for metric in METRICS.values() if metric.claimed)]
 Scalar = str | float | bool
 
 
@@ -37,7 +29,7 @@ class Claim(Strict):
         description="The side that it is compared with, seed by seed. Of several, the one with the "
         "highest mean is taken.",
     )
-    metric: Metric = Field("accuracy", description="The metric that is compared.")
+    metric: MetricName = Field("accuracy", description="The metric that is compared.")
     split: Literal["validation", "test"] | None = Field(
         None, description="The split it is taken from; by default the report's."
     )
@@ -84,6 +76,10 @@ class Claim(Strict):
         return (self.than,) if isinstance(self.than, str) else tuple(self.than)
 
     @property
+    def measured(self) -> Metric:
+        return METRICS[self.metric]
+
+    @property
     def sides(self) -> tuple[str, ...]:
         """Every chain, lineage or method that the claim names."""
         return (self.better, *self.others)
@@ -96,7 +92,7 @@ def check_sides(claims: dict[str, Claim], known: Collection[str], methods: bool 
     beforehand.
     """
     for name, claim in claims.items():
-        if methods or claim.metric in SELECTION_METRICS or claim.where:
+        if methods or claim.measured.source == "selection" or claim.where:
             continue
         for side in claim.sides:
             if side not in known:

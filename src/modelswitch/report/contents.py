@@ -66,6 +66,8 @@ FIGURES = (
     Entry("learning", COMPRESSION, "Learning curves", "learning:curves", needs="history"),
     Entry("calibration", COMPRESSION, "Calibration", "learning:calibration",
          needs="predictions"),
+    Entry("confusions", COMPRESSION, "Confused classes", "confusions:matrices",
+         needs="class_confusions"),
     Entry("rules", SELECTIVE, "Rules against a fixed weight", "differences:rules_forest",
          lambda facts: facts.compares_rules),
     Entry("delta", SELECTIVE, "Accuracy against δ", "weighting:delta_curve",
@@ -78,10 +80,11 @@ FIGURES = (
 # Of these there is one for every selector and side; rules/selector.smk draws them in a run.
 SELECTION = Entry("selection", SELECTOR, "Selecting a modality", "selection:for_selector")
 CONTACT_SHEET = Entry("contact_sheet", SELECTOR, "Degraded images")
-# One name each in summaries.py.
+# One maker each in summaries/make.py.
 TABLES = (
     Entry("claims", CLAIMS, "Claims", applies=lambda facts: facts.claims),
     Entry("chains", COMPRESSION, "Chains"),
+    Entry("classes", COMPRESSION, "Hardest classes"),
     Entry("rules", SELECTIVE, "Weighting rules", applies=lambda facts: facts.compares_rules),
     Entry(
         "selectors",
@@ -155,7 +158,7 @@ def facts_in(tables) -> PageFacts:
         selectors=() if selection is None else tuple(dict.fromkeys(selection["selector"])),
         sides=() if selection is None else tuple(dict.fromkeys(selection["side"])),
         absent=frozenset(
-            name for name in ("history", "predictions", "weights") if getattr(tables, name) is None
+            item.needs for item in FIGURES if item.needs and getattr(tables, item.needs) is None
         ),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelswitch.config.metrics import SHARE, Metric
 from modelswitch.storage import atomic
 
 DASH = "–"  # what a cell with nothing to say shows
@@ -53,7 +54,7 @@ class Sheet:
         import pandas as pd
 
         with atomic.replacing(Path(folder) / f"{self.name}.csv") as part:
-            pd.DataFrame(self.rows).to_csv(part, index=False, float_format="%.6g")
+            pd.DataFrame(self.rows).to_csv(part, index=False, float_format="%.10g")
 
     def markdown(self) -> str:
         from tabulate import tabulate
@@ -117,19 +118,23 @@ def share(heading: str, key: str, digits: int = 1, signed: bool = False, **optio
     return Shown(heading, write, lambda row: _number(row[key]), **options)
 
 
+def measured(metric: Metric, heading: str = "", **options) -> Shown:
+    """A column of means of a metric, under its own heading unless another is given.
+
+    Reads `<name>` of a row, and for shares the interval's ends as `share` does.
+    """
+    heading = heading or metric.title
+    if metric.unit is SHARE:
+        return share(heading, metric.name, **options)
+    return number(heading, metric.name, metric.unit.text, **options)
+
+
 def probability(heading: str, key: str, **options) -> Shown:
     return number(heading, key, p_text, **options)
 
 
 def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def bounds(low: float, high: float, scale: float = 100, digits: int = 1) -> str:
-    """`[+0.2, +1.4]`, or nothing without an interval."""
-    if _nan(low) or _nan(high):
-        return ""
-    return f"[{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
 
 
 def _nan(value) -> bool:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from modelswitch.config import metrics
 from modelswitch.errors import UserError
 from modelswitch.report.contents import RUN
-from modelswitch.report.sheet import Sheet, Shown, bounds, number, text
+from modelswitch.report.sheet import Sheet, Shown, number, text
 from modelswitch.results import intervals, selection, tree
 from modelswitch.results.seeds import per_seed, split_of
 from modelswitch.results.tables import Tables
 
-OF_MODELS = ("accuracy", "top5", "nll", "ece", "agreement", "train_seconds", "latency_ms",
-             "parameters", "macs", "file_bytes")  # fmt: skip
-METRICS = (*OF_MODELS, *(m for m in selection.METRICS if m not in OF_MODELS))
-SHARES = ("accuracy", "top5", "ece", "agreement", "selection_accuracy")
+METRICS = tuple(metric.name for metric in metrics.METRICS.values() if metric.compared)
+OF_MODELS = {metric.name for metric in metrics.of_models()}
 
 
 def tables_of(where: str) -> Tables:
@@ -42,7 +43,7 @@ def tables_of(where: str) -> Tables:
     )
 
 
-def compare(first: Tables, second: Tables, metrics=METRICS) -> list[dict]:
+def compare(first: Tables, second: Tables, chosen: Sequence[str] = METRICS) -> list[dict[str, Any]]:
     """One row per metric of what both have: of every lineage of a data set, and of every method of
     a selector in a situation (see `selection_summary`). The difference is second - first.
 
@@ -62,7 +63,7 @@ def compare(first: Tables, second: Tables, metrics=METRICS) -> list[dict]:
         for lineage in dict.fromkeys(parts[0]["lineage"]):
             if lineage not in shared:
                 continue
-            for metric in [m for m in metrics if m in OF_MODELS]:
+            for metric in [m for m in chosen if m in OF_MODELS]:
                 values = [per_seed(part, lineage, metric, split) for part in parts]
                 if not values[0] or not values[1]:
                     continue
@@ -70,10 +71,10 @@ def compare(first: Tables, second: Tables, metrics=METRICS) -> list[dict]:
                     {"dataset": dataset, "lineage": lineage, "name": names[lineage],
                      "metric": metric, "split": split, **_difference(*values)}
                 )  # fmt: skip
-    return rows + _selections(first.selection, second.selection, metrics)
+    return rows + _selections(first.selection, second.selection, chosen)
 
 
-def _selections(first, second, metrics) -> list[dict]:
+def _selections(first, second, chosen: Sequence[str]) -> list[dict[str, Any]]:
     """The same for two tables of selection, where both runs have one."""
     if first is None or second is None:
         return []
@@ -87,7 +88,7 @@ def _selections(first, second, metrics) -> list[dict]:
             found = [selection.per_seed(part[situation]) for part in parts]
             for method in [m for m in found[0] if m in found[1]]:
                 name = f"{selector}, {situation}: {method.replace('_', ' ')}"
-                for metric in [m for m in selection.METRICS if m in metrics]:
+                for metric in [m for m in metrics.OF_SELECTION if m in chosen]:
                     values = [methods[method][metric] for methods in found]
                     # A rule that fuses all modalities picks none.
                     if any(map(math.isnan, (*values[0].values(), *values[1].values()))):
@@ -164,20 +165,19 @@ def configuration_changes(first: Tables, second: Tables) -> list[str]:
 def comparison(rows: list[dict]) -> Sheet:
     """The comparison as a table, what moved most first."""
 
-    def scaled(key: str, sign: str = "", unit: str = " %"):
+    def written(key: str) -> Shown:
         def write(row: dict) -> str:
-            value = row[key]
-            if math.isnan(value):
-                return ""
-            if row["metric"] in SHARES:
-                return f"{100 * value:{sign}.2f}{unit}"
-            return f"{value:{sign}.4g}"
+            unit = metrics.METRICS[row["metric"]].unit
+            text = unit.text(row[key], finer=1)
+            return f"{text} {unit.sign}".rstrip() if text else ""
 
-        return write
+        return Shown(key, write, lambda row: row[key])
+
+    def change(row: dict) -> str:
+        return metrics.METRICS[row["metric"]].unit.change(row["difference"])
 
     def interval(row: dict) -> str:
-        factor, digits = (100, 2) if row["metric"] in SHARES else (1, 3)
-        return bounds(row["low"], row["high"], factor, digits)
+        return metrics.METRICS[row["metric"]].unit.interval(row["low"], row["high"])
 
     ordered = sorted(
         rows, key=lambda row: -abs(row["moved"]) if not math.isnan(row["moved"]) else 0
@@ -186,11 +186,11 @@ def comparison(rows: list[dict]) -> Sheet:
     columns = [
         *([text("data set", "dataset", brief=False)] if several else []),
         text("model", "name"),
-        Shown("metric", lambda r: r["metric"].replace("_", " "), lambda r: r["metric"],
+        Shown("metric", lambda r: metrics.METRICS[r["metric"]].words, lambda r: r["metric"],
               numeric=False),
-        Shown("first", scaled("first"), lambda r: r["first"]),
-        Shown("second", scaled("second"), lambda r: r["second"]),
-        Shown("difference", scaled("difference", "+", ""), lambda r: r["difference"]),
+        written("first"),
+        written("second"),
+        Shown("difference", change, lambda r: r["difference"]),
         Shown("95 % interval", interval, lambda r: r["low"], brief=False),
         number("intervals", "moved", "{:+.1f}"),
         number("paired seeds", "paired_seeds", "{:.0f}", brief=False),

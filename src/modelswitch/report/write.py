@@ -12,7 +12,7 @@ from modelswitch.errors import UserError
 from modelswitch.report import contents, page, provenance
 from modelswitch.report.figures import draw
 from modelswitch.report.sheet import Sheet
-from modelswitch.report.summaries import every, missing
+from modelswitch.report.summaries import make, missing
 from modelswitch.results import tables, verdicts
 from modelswitch.storage import atomic
 
@@ -101,7 +101,7 @@ class Report:
 
     @functools.cached_property
     def _sheets(self) -> list[Sheet]:
-        return every.all_sheets(self._tidy)
+        return make.all_sheets(self._tidy)
 
     @property
     def _missing(self) -> list[str]:

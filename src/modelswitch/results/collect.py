@@ -6,15 +6,19 @@ docs/tables.md.
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from modelswitch.config.experiment import Experiment
+from modelswitch.config.metrics import of_models
 from modelswitch.graph import Graph
 from modelswitch.lineage import Lineage, ModelFolder
-from modelswitch.models import metrics
 from modelswitch.models.cost import Cost, model_costs
+from modelswitch.results import scores
+from modelswitch.results.schema import SCHEMAS
 from modelswitch.storage import artifacts, atomic
 from modelswitch.transfer.distillation import WEIGHT_BINS
 
@@ -87,9 +91,10 @@ class StoredResults:
         for place in self.places:
             tensors, passport = self._outputs[place]
             fixed = self._key(place) | self._origin(place) | self._size(place)
-            fixed |= {key: passport[key] for key in ("epochs", "train_seconds", "precision")}
-            # Results from before these were recorded stay readable.
-            fixed |= {key: passport.get(key) for key in ("processor_seconds", "peak_memory_mb")}
+            fixed |= {key: passport[key] for key in ("epochs", "precision")}
+            # Results from before one of these was recorded stay readable.
+            measured = [metric.name for metric in of_models() if metric.source == "passport"]
+            fixed |= {name: passport.get(name) for name in measured}
             for split in self.splits:
                 if f"{split}.logits" in tensors:
                     rows.append(fixed | {"split": split} | self._measured(place, split))
@@ -125,52 +130,64 @@ class StoredResults:
     def _measured(self, place: ModelFolder, split: str) -> dict[str, float]:
         tensors, _ = self._outputs[place]
         logits, labels = tensors[f"{split}.logits"], tensors[f"{split}.labels"]
-        result: dict[str, float] = {"images": len(labels)} | metrics.answer_metrics(logits, labels)
-        parent = self.graph.parent(place) if place.lineage.parent else None
-        if parent in self._outputs:
+        teacher = None
+        if place.lineage.parent and (parent := self.graph.parent(place)) in self._outputs:
             teacher = self._outputs[parent][0][f"{split}.logits"]
-            right = teacher.argmax(1) == labels
-            result["agreement"] = metrics.agreement(logits, teacher)
-            result["parent_accuracy"] = right.double().mean().item()
-            for name, chosen in (("right", right), ("wrong", ~right)):
-                if chosen.any():
-                    result[f"accuracy_teacher_{name}"] = metrics.accuracy(
-                        logits[chosen], labels[chosen]
-                    )
-        return result
+        return {"images": len(labels)} | scores.scores(logits, labels, teacher)
 
     def history(self) -> pd.DataFrame:
-        frames = []
-        for place in self.places:
-            for name in ("hint_history.csv", "history.csv"):
-                path = self._path(place, name)
-                if path.exists():
-                    frames.append(pd.read_csv(path).assign(**self._key(place)))
-        return _key_first(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
+        paths = (
+            (place, self._path(place, name))
+            for place in self.places
+            for name in ("hint_history.csv", "history.csv")
+        )
+        return _joined(
+            pd.read_csv(path).pipe(self._with_key, place) for place, path in paths if path.exists()
+        )
 
     def predictions(self) -> pd.DataFrame:
         """One row for each model, seed and image: what was predicted, and how surely."""
-        frames = []
-        for place in self.places:
-            tensors, _ = self._outputs[place]
-            for split in self.splits:
-                if f"{split}.logits" not in tensors:
-                    continue
-                labels = tensors[f"{split}.labels"]
-                probabilities = tensors[f"{split}.logits"].double().softmax(1)
-                confidence, predicted = probabilities.max(1)
-                columns = {
-                    "split": split,
+
+        def answers(logits: torch.Tensor, labels: torch.Tensor, names: list[str]) -> pd.DataFrame:
+            probabilities = logits.double().softmax(1)
+            confidence, predicted = probabilities.max(1)
+            true = probabilities.gather(1, labels[:, None])[:, 0]
+            return pd.DataFrame(
+                {
                     "index": range(len(labels)),
-                    "label": labels.short().numpy(),
-                    "predicted": predicted.short().numpy(),
+                    "label": labels.int().numpy(),
+                    "predicted": predicted.int().numpy(),
                     "confidence": confidence.float().numpy(),
-                    "probability_true": probabilities.gather(1, labels[:, None])[:, 0]
-                    .float()
-                    .numpy(),
+                    "probability_true": true.float().numpy(),
                 }
-                frames.append(pd.DataFrame(columns).assign(**self._key(place)))
-        return _key_first(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
+            )
+
+        return self._of_answers(answers)
+
+    def per_class(self) -> pd.DataFrame:
+        return self._of_answers(scores.by_class)
+
+    def class_confusions(self) -> pd.DataFrame:
+        return self._of_answers(scores.confusions)
+
+    def _of_answers(
+        self, rows: Callable[[torch.Tensor, torch.Tensor, list[str]], pd.DataFrame]
+    ) -> pd.DataFrame:
+        """`rows` of the answers (logits, labels, names of the classes) of every model and split."""
+        return _joined(
+            rows(tensors[f"{split}.logits"], tensors[f"{split}.labels"], passport["classes"])
+            .assign(split=split)
+            .pipe(self._with_key, place)
+            for place, (tensors, passport) in self._outputs.items()
+            for split in self.splits
+            if f"{split}.logits" in tensors
+        )
+
+    def _with_key(self, frame: pd.DataFrame, place: ModelFolder) -> pd.DataFrame:
+        """With the columns that say of which model it is, before all others."""
+        for position, (name, value) in enumerate(self._key(place).items()):
+            frame.insert(position, name, value)
+        return frame
 
     def weights(self) -> pd.DataFrame:
         """Histogram of the soft weights per sample in the last epoch."""
@@ -198,18 +215,21 @@ class StoredResults:
         return pd.DataFrame(rows)
 
 
-def _key_first(frame: pd.DataFrame) -> pd.DataFrame:
-    key = ["experiment", "dataset", "seed", "lineage"]
-    return frame[[*key, *(column for column in frame.columns if column not in key)]]
+def _joined(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
+    found = list(frames)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def write(stored: StoredResults, folder: str | Path) -> None:
-    """Write every table into ``folder``: CSV, and Parquet for the predictions."""
+    """Write every table that is collected into ``folder``: CSV, or Parquet for the predictions."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("models", "history", "weights", "responses"):
+    for name, schema in SCHEMAS.items():
+        if not schema.collected:
+            continue
         frame = getattr(stored, name)()
-        with atomic.replacing(folder / f"{name}.csv") as part:
-            frame.to_csv(part, index=False)
-    with atomic.replacing(folder / "predictions.parquet") as part:
-        stored.predictions().to_parquet(part, index=False, compression="zstd")
+        with atomic.replacing(folder / schema.file) as part:
+            if schema.file.endswith(".parquet"):
+                frame.to_parquet(part, index=False, compression="zstd")
+            else:
+                frame.to_csv(part, index=False)

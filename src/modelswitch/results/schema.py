@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelswitch.config.metrics import METRICS, OF_SELECTION, Metric, of_models
+
 
 @dataclass(frozen=True)
 class Column:
@@ -19,6 +21,11 @@ class Schema:
     file: str
     row: str  # what one row stands for
     columns: tuple[Column, ...]
+    collected: bool = False  # from what trainings left, for every experiment
+
+
+def _metric(metric: Metric) -> Column:
+    return Column(metric.name, metric.kind, metric.explained, metric.required)
 
 
 def _columns(text: str) -> tuple[Column, ...]:
@@ -46,23 +53,12 @@ SCHEMAS = {
             chains? | text | labels of the chains that end here, joined by `;`
             split | text | `validation` or `test`
             images? | integer | images in the split
-            accuracy | number | share of images whose largest output is the right class, 0 to 1
-            top5? | number | share with the right class among the five largest outputs; empty for 5 classes or fewer
-            nll? | number | negative log-likelihood, nats per image
-            ece? | number | expected calibration error, 0 to 1
-            agreement? | number | share of images answered as its teacher answers, 0 to 1
-            accuracy_teacher_right? | number | accuracy on images that its teacher gets right
-            accuracy_teacher_wrong? | number | accuracy on images that its teacher gets wrong
-            parent_accuracy? | number | its teacher's accuracy on the same images
-            parameters | integer | trained numbers in the network
-            macs? | integer | multiply-accumulates for one image
-            depth? | integer | layers with weights (convolution and linear) on the longest path
-            file_bytes? | integer | size of the weights file, bytes
-            latency_ms? | number | median time for one image on one CPU thread, milliseconds
+            """
+        )
+        + tuple(_metric(metric) for metric in of_models())
+        + _columns(
+            """
             epochs? | integer | epochs of the last training
-            train_seconds? | number | wall-clock time of its training, seconds
-            processor_seconds? | number | processor time of the process that ended its training, all threads, seconds
-            peak_memory_mb? | number | largest resident memory of that process, MiB
             precision? | text | `float32` or `bfloat16`
             rule? | text | rule that weights soft against hard loss for each sample; empty for a first model
             delta? | number | shift of the soft loss's weight, for rules that have one
@@ -72,6 +68,7 @@ SCHEMAS = {
             views? | text | `live` or `stored`
             """
         ),
+        collected=True,
     ),
     "history": Schema(
         "history.csv",
@@ -95,6 +92,7 @@ SCHEMAS = {
             weight_hard? | number | mean weight of the hard loss over the epoch
             """
         ),
+        collected=True,
     ),
     "predictions": Schema(
         "predictions.parquet",
@@ -112,6 +110,44 @@ SCHEMAS = {
             probability_true? | number | probability given to the right class, 0 to 1
             """
         ),
+        collected=True,
+    ),
+    "per_class": Schema(
+        "per_class.csv",
+        "one model on the images of one class of a split",
+        _columns(
+            """
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | as in models.csv
+            split | text | `validation` or `test`
+            label | integer | the class's number
+            label_name | text | its name
+            images? | integer | images of the class in the split
+            recall | number | share of them that are answered rightly: the class's accuracy, 0 to 1; empty without images
+            precision? | number | share of the answers with this class that are right, 0 to 1; empty if it is no image's answer
+            f1? | number | harmonic mean of the two, 0 to 1; empty where both are
+            """
+        ),
+        collected=True,
+    ),
+    "class_confusions": Schema(
+        "class_confusions.csv",
+        "the images of one class to which a model gave one answer; what never occurs has no row",
+        _columns(
+            """
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | as in models.csv
+            split | text | `validation` or `test`
+            label | integer | the right class
+            label_name | text | its name
+            predicted | integer | the class that was answered
+            predicted_name | text | its name
+            images | integer | how many
+            """
+        ),
+        collected=True,
     ),
     "weights": Schema(
         "weights.csv",
@@ -127,6 +163,7 @@ SCHEMAS = {
             count_wrong | integer | training views in the bin on which the teacher is wrong
             """
         ),
+        collected=True,
     ),
     "responses": Schema(
         "responses.csv",
@@ -142,6 +179,7 @@ SCHEMAS = {
             teacher_wrong? | number | share of the stored views on which the teacher is wrong, 0 to 1
             """
         ),
+        collected=True,
     ),
     "selection": Schema(
         "selection.csv",
@@ -157,10 +195,9 @@ SCHEMAS = {
             level | number | strength of the degradation; 0 is clean
             seen? | text | whether the selector was trained on this degradation
             images? | integer | pairs of images
-            selection_accuracy | number | share of pairs for which the modality that is not degraded is picked
-            accuracy | number | share of pairs classified rightly, 0 to 1
             """
-        ),
+        )
+        + tuple(_metric(METRICS[name]) for name in OF_SELECTION),
     ),
     "claims": Schema(
         "claims.csv",
@@ -192,6 +229,10 @@ SCHEMAS = {
         ),
     ),
 }
+
+
+# Files that collecting the results of trainings leaves, whatever the experiment.
+COLLECTED = tuple(schema.file for schema in SCHEMAS.values() if schema.collected)
 
 
 def documentation() -> str:

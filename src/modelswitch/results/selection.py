@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelswitch.config.metrics import OF_SELECTION
 from modelswitch.results import intervals
 
 SITUATIONS = {
@@ -11,7 +12,6 @@ SITUATIONS = {
     "clean": "nothing degraded",
 }
 NOT_BASELINES = ("selector", "undegraded", "oracle")
-METRICS = ("selection_accuracy", "accuracy")
 
 
 def situations(table) -> dict[str, object]:
@@ -34,7 +34,7 @@ def situations(table) -> dict[str, object]:
 def per_seed(situation) -> dict[str, dict[str, dict[int, float]]]:
     """Of one situation's rows: method, metric and seed to the mean over levels and sides."""
     return {
-        method: {metric: group.groupby("seed")[metric].mean().to_dict() for metric in METRICS}
+        method: {metric: group.groupby("seed")[metric].mean().to_dict() for metric in OF_SELECTION}
         for method, group in situation.groupby("method", sort=False)
     }
 
@@ -65,7 +65,7 @@ def summarise(table) -> list[dict]:
                     "best_baseline": method == best,
                     "seeds": len(values["accuracy"]),
                 }
-                for metric in METRICS:
+                for metric in OF_SELECTION:
                     e = intervals.mean_interval(list(values[metric].values()))
                     row |= {metric: e.mean, f"{metric}_low": e.low, f"{metric}_high": e.high}
                 difference = intervals.paired_by_seed(values["accuracy"], found[best]["accuracy"])

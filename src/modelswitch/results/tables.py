@@ -37,6 +37,8 @@ class Tables:
 
     history = property(lambda self: self._get("history"))
     predictions = property(lambda self: self._get("predictions"))
+    per_class = property(lambda self: self._get("per_class"))
+    class_confusions = property(lambda self: self._get("class_confusions"))
     weights = property(lambda self: self._get("weights"))
     responses = property(lambda self: self._get("responses"))
     selection = property(lambda self: self._get("selection"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from modelswitch.config.claims import LOWER_IS_BETTER, SELECTION_METRICS, Claim
+from modelswitch.config.claims import Claim
 
 SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
 CONTRADICTED, NOT_TESTED = "contradicted", "not tested"
@@ -97,7 +97,7 @@ def _comparison(claim: Claim, tables, row: dict, notes: list[str]):
         sides[side] = values
     if any(not values for values in sides.values()):
         return None
-    sign = -1.0 if claim.metric in LOWER_IS_BETTER else 1.0
+    sign = -1.0 if claim.measured.lower_is_better else 1.0
     # Of several rivals the strongest is the one to beat: choosing it on the same results can only
     # make the claim harder to support.
     than = max(claim.others, key=lambda side: sign * sum(sides[side].values()) / len(sides[side]))
@@ -136,7 +136,7 @@ def _trend(claim: Claim, tables, notes: list[str]):
     if table.empty:
         notes.append(f"no results for {claim.better!r}")
         return None
-    sign = -1.0 if claim.metric in LOWER_IS_BETTER else 1.0
+    sign = -1.0 if claim.measured.lower_is_better else 1.0
     rises, ranks = [], []
     for _, rows in table.groupby("seed"):
         means = rows.groupby(claim.rises_with)[claim.metric].mean().dropna()
@@ -154,7 +154,7 @@ def _trend(claim: Claim, tables, notes: list[str]):
 
 def _uses_selection(claim: Claim, tables) -> bool:
     """Whether the claim is about ways to select a modality rather than about single models."""
-    if claim.metric in SELECTION_METRICS or claim.where:
+    if claim.measured.source == "selection" or claim.where:
         return True
     selection = tables.selection
     return selection is not None and claim.better in set(selection["method"])

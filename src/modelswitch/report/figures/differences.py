@@ -9,12 +9,11 @@ import textwrap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from modelswitch.config.metrics import METRICS, SHARE
 from modelswitch.report.figures import style
 from modelswitch.results import differences, seeds
 from modelswitch.wording import short
 
-SHARES = ("accuracy", "selection_accuracy", "top5", "accuracy_teacher_right",
-          "accuracy_teacher_wrong", "agreement", "ece")  # fmt: skip
 VERDICTS = {"supported": style.GREEN, "contradicted": style.ORANGE}
 LETTERS = 27  # of a name beside the axis
 
@@ -29,7 +28,7 @@ def forest(tables) -> Figure:
     claims = tables.claims
     if claims is not None:
         for row in claims.itertuples():
-            if row.metric in SHARES and not math.isnan(row.estimate):
+            if METRICS[row.metric].unit is SHARE and not math.isnan(row.estimate):
                 groups.setdefault("claims", []).append(
                     {"name": _wrapped(row.claim.replace("_", " ")), "estimate": row.estimate,
                      "low": row.low, "high": row.high, "bootstrap_low": row.bootstrap_low,

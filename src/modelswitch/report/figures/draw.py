@@ -21,6 +21,7 @@ def draw_all(
     # Imported by name, so that the digest of the code covers them.
     from modelswitch.report.figures import (
         chains,
+        confusions,
         differences,
         learning,
         selection,
@@ -30,7 +31,7 @@ def draw_all(
 
     modules = {
         module.__name__.rpartition(".")[2]: module
-        for module in (chains, differences, learning, selection, weighting)
+        for module in (chains, confusions, differences, learning, selection, weighting)
     }
     written = []
     with style.look():

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from modelswitch.report.figures import style
 from modelswitch.results import intervals
 
-METRICS = {"selection_accuracy": "right modality picked (%)", "accuracy": "accuracy (%)"}
+LABELS = {"selection_accuracy": "right modality picked (%)", "accuracy": "accuracy (%)"}
 # What a figure for one side shows: the selector, what it chooses from, its strongest rivals.
 RIVALS = (
     "selector",
@@ -42,7 +42,7 @@ def of_selector(table, selector: str, side: str) -> Figure:
 
 def _draw(table) -> Figure:
     table = table.assign(both=table["side"].isin(("both", "all")))
-    metrics = {m: label for m, label in METRICS.items() if table[m].notna().any()}
+    metrics = {m: label for m, label in LABELS.items() if table[m].notna().any()}
     columns = list(dict.fromkeys(zip(table["degradation"], table["both"], strict=True)))
     columns.sort(key=lambda column: column[1])
     methods = list(dict.fromkeys(table["method"]))

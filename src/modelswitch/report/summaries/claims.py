@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
+from modelswitch.config.metrics import METRICS
 from modelswitch.report.contents import CLAIMS
-from modelswitch.report.sheet import Sheet, Shown, bounds, number, probability, text
+from modelswitch.report.sheet import Sheet, Shown, number, probability, text
 
 
 def claims_sheet(tables) -> Sheet | None:
@@ -14,40 +13,30 @@ def claims_sheet(tables) -> Sheet | None:
     if table is None or table.empty:
         return None
     rows = table.to_dict("records")
-    in_percent = ("accuracy", "top5", "ece", "agreement")
 
-    def scale(row) -> tuple[float, int, str]:
-        percent = any(row["metric"].startswith(name) for name in in_percent)
-        percent = percent or row["metric"] == "selection_accuracy"
-        return (100.0, 2, "") if percent else (1.0, 3, "")
-
-    def about(row) -> str:
+    def about(row: dict) -> str:
         sides = (
             f"{row['better']} rises with {row['rises_with']}"
             if row["rises_with"]
             else f"{row['better']} over {row['than']}"
         )
-        split = "" if row["metric"] == "selection_accuracy" else f", {row['split']}"
-        return f"{sides}: {row['metric'].replace('_', ' ')}{split}"
+        of_models = METRICS[row["metric"]].source != "selection"
+        return f"{sides}: {METRICS[row['metric']].words}" + f", {row['split']}" * of_models
 
-    def estimate(row) -> str:
-        if math.isnan(row["estimate"]):
-            return ""
-        factor, digits, _ = scale(row)
-        return f"{factor * row['estimate']:+.{digits}f}"
-
-    def interval(row) -> str:
-        factor, digits, _ = scale(row)
-        return bounds(row["low"], row["high"], factor, digits)
+    def change(row: dict, value: float) -> str:
+        return METRICS[row["metric"]].unit.change(value)
 
     columns = [
         Shown("claim", lambda r: r["claim"].replace("_", " "), lambda r: r["claim"],
               numeric=False),
         text("verdict", "verdict"),
-        Shown("estimate", estimate, lambda r: r["estimate"]),
-        Shown("95 % interval", interval, lambda r: r["low"]),
+        Shown("estimate", lambda r: change(r, r["estimate"]), lambda r: r["estimate"]),
+        Shown("95 % interval",
+              lambda r: METRICS[r["metric"]].unit.interval(r["low"], r["high"]),
+              lambda r: r["low"]),
         Shown("what is compared", about, about, numeric=False, brief=False),
-        Shown("smallest of interest", lambda r: f"{scale(r)[0] * r['smallest']:g}",
+        Shown("smallest of interest",
+              lambda r: f"{METRICS[r['metric']].unit.scale * r['smallest']:g}",
               lambda r: r["smallest"], brief=False),
         number("seeds", "seeds", "{:.0f}"),
         probability("p (Holm)", "p_holm", brief=False),

@@ -7,7 +7,7 @@ import math
 from modelswitch.report.contents import SELECTIVE
 from modelswitch.report.sheet import Sheet, number, probability, share, text
 from modelswitch.report.summaries.chains import NAN
-from modelswitch.report.summaries.common import datasets, one_seed, teachers
+from modelswitch.report.summaries.remarks import datasets, one_seed, teachers
 from modelswitch.results import differences, intervals, seeds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelswitch.report.contents import RUN
 from modelswitch.report.sheet import Sheet, number, text
-from modelswitch.report.summaries.common import datasets
+from modelswitch.report.summaries.remarks import datasets
 from modelswitch.wording import duration
 
 

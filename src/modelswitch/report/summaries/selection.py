@@ -6,7 +6,7 @@ import math
 
 from modelswitch.report.contents import SELECTOR
 from modelswitch.report.sheet import Sheet, Shown, number, probability, share, text
-from modelswitch.report.summaries.common import one_seed
+from modelswitch.report.summaries.remarks import one_seed
 from modelswitch.results.selection import SITUATIONS, summarise
 
 

@@ -1,4 +1,4 @@
-"""What several summary tables share."""
+"""Remarks that stand above or below several summary tables."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ def one_seed(rows: list[dict]) -> list[str]:
     if rows and max(row["seeds"] for row in rows) == 1:
         return ["One seed: there are no intervals, and no difference here means anything yet."]
     return []
+
+
+def tied(rows: list[dict]) -> list[str]:
+    """A warning for every model whose largest output is no single one."""
+    return [
+        f"{row['lineage']}: on {100 * row['ties']:.1f} % of the images several classes share the "
+        "largest output; the first of them counts as the answer."
+        for row in rows
+        if row["ties"] > 0
+    ]

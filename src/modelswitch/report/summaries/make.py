@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.report.summaries.claims import claims_sheet
+from modelswitch.report.summaries.classes import classes_sheet
 from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.summaries.run_times import run_times_sheet
 from modelswitch.report.summaries.selection import selection_sheet
@@ -12,5 +13,12 @@ from modelswitch.report.summaries.selection import selection_sheet
 
 def all_sheets(tables) -> list[Sheet]:
     """Every summary that the tables have something for, claims first."""
-    makers = (claims_sheet, chains_sheet, rules_sheet, selection_sheet, run_times_sheet)
+    makers = (
+        claims_sheet,
+        chains_sheet,
+        classes_sheet,
+        rules_sheet,
+        selection_sheet,
+        run_times_sheet,
+    )
     return [sheet for maker in makers if (sheet := maker(tables)) is not None]
