@@ -1,12 +1,14 @@
 from snakemake.utils import min_version
 
-min_version("9.10")
+# The first one with pathvars.
+min_version("9.12")
 
 
 container: "docker://python:3.11-slim"
 
 
 include: "rules/common.smk"
+include: "rules/paths.smk"
 include: "rules/start.smk"
 include: "rules/data.smk"
 include: "rules/chain.smk"

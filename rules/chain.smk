@@ -5,15 +5,15 @@
 
 rule train:
     input:
-        data="results/{experiment}/{dataset}/data.safetensors",
+        data=DATA,
     output:
-        model="results/{experiment}/{dataset}/{branch}/{lineage}/model.safetensors",
-        history="results/{experiment}/{dataset}/{branch}/{lineage}/history.csv",
-        outputs="results/{experiment}/{dataset}/{branch}/{lineage}/outputs.safetensors",
+        model=f"{MODEL}/model.safetensors",
+        history=f"{MODEL}/history.csv",
+        outputs=f"{MODEL}/outputs.safetensors",
     log:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/train.log",
+        f"{MODEL}/train.log",
     benchmark:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/train.benchmark.tsv"
+        f"{MODEL}/train.benchmark.tsv"
     wildcard_constraints:
         lineage=ONE_STEP,
     threads: RESOURCES.threads
@@ -23,7 +23,7 @@ rule train:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
-        resume=lambda w: place(w).resume_folder("train"),
+        resume=resume("train"),
         code=code("train.py"),
     shell:
         "run_script train --job {params.job:q} --data {input.data:q} "
@@ -34,15 +34,15 @@ rule train:
 
 rule hint:
     input:
-        data="results/{experiment}/{dataset}/data.safetensors",
-        teacher=lambda w: GRAPH.parent(place(w)).file("model.safetensors"),
+        data=DATA,
+        teacher=lambda w: stored("model.safetensors", GRAPH.parent(place(w))),
     output:
-        hint="results/{experiment}/{dataset}/{branch}/{lineage}/hint.safetensors",
-        history="results/{experiment}/{dataset}/{branch}/{lineage}/hint_history.csv",
+        hint=f"{MODEL}/hint.safetensors",
+        history=f"{MODEL}/hint_history.csv",
     log:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/hint.log",
+        f"{MODEL}/hint.log",
     benchmark:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/hint.benchmark.tsv"
+        f"{MODEL}/hint.benchmark.tsv"
     wildcard_constraints:
         lineage=SEVERAL_STEPS,
     threads: RESOURCES.threads
@@ -52,7 +52,7 @@ rule hint:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.hint_job(place(w)).canonical(),
-        resume=lambda w: place(w).resume_folder("hint"),
+        resume=resume("hint"),
         code=code("hint.py"),
     shell:
         "run_script hint --job {params.job:q} --data {input.data:q} "
@@ -63,19 +63,19 @@ rule hint:
 
 rule distil:
     input:
-        data="results/{experiment}/{dataset}/data.safetensors",
+        data=DATA,
         teachers=teacher_models,
         responses=teacher_responses,
         hint=pretrained_student,
         matched=matched_history,
     output:
-        model="results/{experiment}/{dataset}/{branch}/{lineage}/model.safetensors",
-        history="results/{experiment}/{dataset}/{branch}/{lineage}/history.csv",
-        outputs="results/{experiment}/{dataset}/{branch}/{lineage}/outputs.safetensors",
+        model=f"{MODEL}/model.safetensors",
+        history=f"{MODEL}/history.csv",
+        outputs=f"{MODEL}/outputs.safetensors",
     log:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/train.log",
+        f"{MODEL}/train.log",
     benchmark:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/train.benchmark.tsv"
+        f"{MODEL}/train.benchmark.tsv"
     wildcard_constraints:
         lineage=SEVERAL_STEPS,
     threads: RESOURCES.threads
@@ -85,7 +85,7 @@ rule distil:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
-        resume=lambda w: place(w).resume_folder("train"),
+        resume=resume("train"),
         # One function for all four: Snakemake inspects every function anew for every job.
         sources=lambda w, input: options(input, "teachers", "responses", "hint", "matched"),
         code=code("distil.py"),
@@ -100,5 +100,5 @@ rule distil:
 # All trainings, without tables or figures.
 rule models:
     input:
-        [place.file("outputs.safetensors") for place in GRAPH.models()],
+        stored("outputs.safetensors", *GRAPH.models()),
     localrule: True

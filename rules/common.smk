@@ -1,14 +1,19 @@
-import sys
+import functools
+import json
+import os
+import shlex
 from pathlib import Path
+
+from snakemake.common import SNAKEFILE_CHOICES
 
 from modelswitch.config import file as configuration_file
 from modelswitch.config.experiment import load
 from modelswitch.data.manifest import input_files
 from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
+from modelswitch.lineage import ANY_LINEAGE, BRANCH, NAME, ONE_STEP, SEVERAL_STEPS
 from modelswitch.planning.checks import check_once
 from modelswitch.storage.code_digest import code_digest
-from modelswitch.lineage import BRANCH, ONE_STEP, SEVERAL_STEPS, ANY_LINEAGE, NAME
 
 # Of this file and not of workflow.basedir, for another workflow may use this one as a module.
 PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
@@ -18,14 +23,18 @@ if not config:
     examples = sorted(p.name for p in (PROJECT / "config").glob("*.yaml"))
     fail(f"no configuration; use --configfile config/<one of {', '.join(examples)}>")
 
-# What reads stored results alone has to work where the data is not. While the workflow is parsed
-# Snakemake does not know its targets yet; the command line does.
-READS_ONLY = {"tables", "figures", "page"} & set(sys.argv)
+
+def source():
+    """Where the configuration comes from, for messages."""
+    given = [str(path) for path in workflow.configfiles]
+    given += ["--config"] if workflow.config_settings.config else []
+    said = ", ".join(given) or "configuration"
+    namespace = workflow.modifier.namespace
+    return f"{said}, module {namespace}" if namespace else said
+
 
 try:
-    EXPERIMENT = load(dict(config), ", ".join(map(str, workflow.configfiles)) or "configuration")
-    if not READS_ONLY:
-        check_once(EXPERIMENT)
+    EXPERIMENT = load(dict(config), source())
 except UserError as error:
     fail(error)
 
@@ -36,6 +45,21 @@ CONFIGURATION = configuration_file.keep(EXPERIMENT)
 # For a job that has the machine to itself. Not workflow.cores, which is an error where nobody said
 # how many, as with --unlock or a cluster's --jobs.
 ALL_CORES = workflow.resource_settings.cores or 1
+
+
+@functools.cache
+def checked_files():
+    """The files that the data set is made from, where these and the models are as they should be.
+
+    Asked for by whatever needs the data set and not while the workflow is read: tables, figures and
+    pages of stored results have to be made where the data are not.
+    """
+    try:
+        check_once(EXPERIMENT)
+        # Neither a module's prefix nor a storage is for them: the configuration says where they are.
+        return [local(path) for path in input_files(EXPERIMENT.data)]
+    except UserError as error:
+        fail(error)
 
 
 wildcard_constraints:
@@ -49,32 +73,50 @@ def place(wildcards):
     return GRAPH.place(wildcards.dataset, wildcards.branch, wildcards.lineage)
 
 
+def default_snakefile():
+    """The one that Snakemake takes in this folder where none is named, or None."""
+    return next((path.absolute() for path in SNAKEFILE_CHOICES if path.exists()), None)
+
+
+def command():
+    """What runs this workflow, for the page to tell: in its working folder, to be typed there."""
+    words = ["snakemake", "--cores", "all"]
+    if Path(workflow.main_snakefile) != default_snakefile():
+        words += ["--snakefile", os.path.relpath(workflow.main_snakefile)]
+    if workflow.overwrite_configfiles:
+        words += ["--configfile", *map(os.path.relpath, workflow.overwrite_configfiles)]
+    if workflow.config_settings.config:
+        values = workflow.config_settings.config.items()
+        words += ["--config", *(f"{key}={json.dumps(value)}" for key, value in values)]
+    return shlex.join(words)
+
+
 def code(script):
     return code_digest(SCRIPTS / script)
 
 
 def teacher_models(wildcards):
     here = place(wildcards)
-    if not GRAPH.needs_live_teachers(here):
-        return []
-    return [teacher.file("model.safetensors") for teacher in GRAPH.teachers(here)]
+    return (
+        stored("model.safetensors", *GRAPH.teachers(here))
+        if GRAPH.needs_live_teachers(here)
+        else []
+    )
 
 
 def teacher_responses(wildcards):
     here = place(wildcards)
-    if not GRAPH.stores(here):
-        return []
-    return [teacher.file("responses.safetensors") for teacher in GRAPH.teachers(here)]
+    return stored("responses.safetensors", *GRAPH.teachers(here)) if GRAPH.stores(here) else []
 
 
 def pretrained_student(wildcards):
     here = place(wildcards)
-    return [here.file("hint.safetensors")] if GRAPH.pretrains(here) else []
+    return stored("hint.safetensors", here) if GRAPH.pretrains(here) else []
 
 
 def matched_history(wildcards):
     matched = GRAPH.matched(place(wildcards))
-    return [] if matched is None else [matched.file("history.csv")]
+    return [] if matched is None else stored("history.csv", matched)
 
 
 def options(files, *names):

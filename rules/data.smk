@@ -1,13 +1,13 @@
 # Several modalities are several data sets that one job prepares, so that their rows are paired.
 rule prepare_data:
     input:
-        input_files(EXPERIMENT.data),
+        lambda w: checked_files(),
     output:
-        [f"results/{EXPERIMENT.name}/{d}/data.safetensors" for d in EXPERIMENT.datasets],
+        expand(DATA, experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets),
     log:
-        f"results/{EXPERIMENT.name}/{EXPERIMENT.datasets[0]}/data.log",
+        f"{FOLDER}/{EXPERIMENT.datasets[0]}/data.log",
     benchmark:
-        f"results/{EXPERIMENT.name}/{EXPERIMENT.datasets[0]}/data.benchmark.tsv"
+        f"{FOLDER}/{EXPERIMENT.datasets[0]}/data.benchmark.tsv"
     # All else waits for it.
     priority: 2
     threads: 1

@@ -3,7 +3,7 @@
 
 rule plan:
     log:
-        ".snakemake/modelswitch/plan.log",
+        f".snakemake/modelswitch/{EXPERIMENT.name}-plan.log",
     localrule: True
     threads: ALL_CORES
     params:

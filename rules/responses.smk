@@ -3,14 +3,14 @@
 
 rule respond:
     input:
-        data="results/{experiment}/{dataset}/data.safetensors",
-        teachers=lambda w: [t.file("model.safetensors") for t in GRAPH.responders(place(w))],
+        data=DATA,
+        teachers=lambda w: stored("model.safetensors", *GRAPH.responders(place(w))),
     output:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/responses.safetensors",
+        f"{MODEL}/responses.safetensors",
     log:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/responses.log",
+        f"{MODEL}/responses.log",
     benchmark:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/responses.benchmark.tsv"
+        f"{MODEL}/responses.benchmark.tsv"
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,

@@ -10,14 +10,14 @@ SELECTION = SelectorGraph(GRAPH)
 
 rule degrade:
     input:
-        data="results/{experiment}/{dataset}/data.safetensors",
-        model="results/{experiment}/{dataset}/{branch}/{lineage}/model.safetensors",
+        data=DATA,
+        model=f"{MODEL}/model.safetensors",
     output:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/degraded.safetensors",
+        f"{MODEL}/degraded.safetensors",
     log:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/degraded.log",
+        f"{MODEL}/degraded.log",
     benchmark:
-        "results/{experiment}/{dataset}/{branch}/{lineage}/degraded.benchmark.tsv"
+        f"{MODEL}/degraded.benchmark.tsv"
     priority: 1
     threads: RESOURCES.threads
     resources:
@@ -36,14 +36,14 @@ rule degrade:
 
 rule train_selector:
     input:
-        lambda w: SELECTION.files(w.branch, w.selector),
+        lambda w: [RESULTS + file for file in SELECTION.files(w.branch, w.selector)],
     output:
-        model="results/{experiment}/selector/{branch}/{selector}/selector.safetensors",
-        history="results/{experiment}/selector/{branch}/{selector}/history.csv",
+        model=f"{SELECTOR}/selector.safetensors",
+        history=f"{SELECTOR}/history.csv",
     log:
-        "results/{experiment}/selector/{branch}/{selector}/train.log",
+        f"{SELECTOR}/train.log",
     benchmark:
-        "results/{experiment}/selector/{branch}/{selector}/train.benchmark.tsv"
+        f"{SELECTOR}/train.benchmark.tsv"
     wildcard_constraints:
         selector=NAME,
     priority: 1
@@ -53,7 +53,8 @@ rule train_selector:
         runtime=more_time,
     params:
         job=lambda w: SELECTION.job(w.branch, w.selector).canonical(),
-        resume="results/{experiment}/.resume/selector~{branch}~{selector}",
+        # As for the other trainings.
+        resume=lambda w, output: os.path.join(HERE, SELECTOR_RESUME_FOLDER.format(**w)),
         code=code("train_selector.py"),
     shell:
         "run_script train_selector --job {params.job:q} --outputs {input:q} "
@@ -64,16 +65,16 @@ rule train_selector:
 # One job for all seeds: a job each would spend its time on starting Python.
 rule selection_tables:
     input:
-        SELECTION.all_files(),
+        [RESULTS + file for file in SELECTION.all_files()],
     output:
-        selection=f"results/{EXPERIMENT.name}/tables/selection.csv",
-        confusion=f"results/{EXPERIMENT.name}/tables/confusion.csv",
-        csv=f"results/{EXPERIMENT.name}/tables/selection_summary.csv",
-        markdown=f"results/{EXPERIMENT.name}/tables/selection_summary.md",
+        selection=f"{TABLES}/selection.csv",
+        confusion=f"{TABLES}/confusion.csv",
+        csv=f"{TABLES}/selection_summary.csv",
+        markdown=f"{TABLES}/selection_summary.md",
     log:
-        f"results/{EXPERIMENT.name}/tables/selection.log",
+        f"{TABLES}/selection.log",
     benchmark:
-        f"results/{EXPERIMENT.name}/tables/selection.benchmark.tsv"
+        f"{TABLES}/selection.benchmark.tsv"
     priority: 1
     threads: RESOURCES.threads
     resources:
@@ -81,30 +82,31 @@ rule selection_tables:
         runtime=brief_time,
     params:
         experiment=CONFIGURATION,
+        results=lambda w, output: str(Path(output.selection).parents[2]),
         code=code("selection_tables.py"),
     shell:
         "run_script selection_tables --experiment {params.experiment:q} "
-        "--threads {threads} --tables $(dirname {output.selection:q}) > {log:q} 2>&1"
+        "--results {params.results:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule selection_figures:
     input:
-        f"results/{EXPERIMENT.name}/tables/selection.csv",
+        f"{TABLES}/selection.csv",
     output:
         [
             report(
-                f"{RESULTS}/figures/{item.file}.svg",
+                f"{FIGURES}/{item.file}.svg",
                 caption="../workflow/report/selection.rst",
                 category=item.system,
                 labels={"result": item.heading, "kind": "figure"},
             )
             for item in contents.selection_figures(FACTS)
         ],
-        [f"{RESULTS}/figures/{item.file}.png" for item in contents.selection_figures(FACTS)],
+        [f"{FIGURES}/{item.file}.png" for item in contents.selection_figures(FACTS)],
     log:
-        f"results/{EXPERIMENT.name}/figures/selection.log",
+        f"{FIGURES}/selection.log",
     benchmark:
-        f"results/{EXPERIMENT.name}/figures/selection.benchmark.tsv"
+        f"{FIGURES}/selection.benchmark.tsv"
     priority: 1
     resources:
         runtime=brief_time,
@@ -115,27 +117,23 @@ rule selection_figures:
     shell:
         "run_script selection_figures --selection {input:q} "
         "--selectors {params.selectors:q} --sides {params.sides:q} "
-        "--figures $(dirname {log:q}) > {log:q} 2>&1"
+        '--figures "$(dirname {output[0]:q})" > {log:q} 2>&1'
 
 
 rule contact_sheet:
     input:
-        expand(
-            "results/{experiment}/{dataset}/data.safetensors",
-            experiment=EXPERIMENT.name,
-            dataset=EXPERIMENT.datasets,
-        ),
+        rules.prepare_data.output,
     output:
         report(
-            f"results/{EXPERIMENT.name}/figures/contact_sheet.png",
+            f"{FIGURES}/contact_sheet.png",
             caption="../workflow/report/contact_sheet.rst",
             category=contents.SELECTOR,
             labels={"result": contents.CONTACT_SHEET.heading, "kind": "figure"},
         ),
     log:
-        f"results/{EXPERIMENT.name}/figures/contact_sheet.log",
+        f"{FIGURES}/contact_sheet.log",
     benchmark:
-        f"results/{EXPERIMENT.name}/figures/contact_sheet.benchmark.tsv"
+        f"{FIGURES}/contact_sheet.benchmark.tsv"
     resources:
         runtime=brief_time,
     params:

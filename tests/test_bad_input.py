@@ -168,6 +168,10 @@ def configured(values):
     return Graph(experiment)
 
 
+def below(place, name):
+    return f"results/{place.file(name)}"
+
+
 def train_all(graph):
     """Every job of an experiment, as the rules call the scripts."""
     done = set()
@@ -177,15 +181,15 @@ def train_all(graph):
 
     def trained(place):
         if place in done:
-            return place.file("model.safetensors")
+            return below(place, "model.safetensors")
         done.add(place)
-        kept = ["--data", data, "--resume", place.resume_folder("train"), "--history"]
-        kept += [place.file("history.csv"), "--model", place.file("model.safetensors")]
-        kept += ["--outputs", place.file("outputs.safetensors")]
+        kept = ["--data", data, "--resume", f"results/{place.resume_folder('train')}", "--history"]
+        kept += [below(place, "history.csv"), "--model", below(place, "model.safetensors")]
+        kept += ["--outputs", below(place, "outputs.safetensors")]
         job = graph.train_job(place).canonical()
         if place.lineage.parent is None:
             script("train", "--job", job, *kept)
-            return place.file("model.safetensors")
+            return below(place, "model.safetensors")
         more = []
         if graph.needs_live_teachers(place):
             more += ["--teachers", *map(trained, graph.teachers(place))]
@@ -195,12 +199,12 @@ def train_all(graph):
             more += ["--hint", pretrained(place)]
         if (matched := graph.matched(place)) is not None:
             trained(matched)
-            more += ["--matched", matched.file("history.csv")]
+            more += ["--matched", below(matched, "history.csv")]
         script("distil", "--job", job, *kept, *more)
-        return place.file("model.safetensors")
+        return below(place, "model.safetensors")
 
     def stored(place):
-        path = place.file("responses.safetensors")
+        path = below(place, "responses.safetensors")
         if (place, "responses") not in done:
             done.add((place, "responses"))
             models = [trained(model) for model in graph.responders(place)]
@@ -212,11 +216,16 @@ def train_all(graph):
         return path
 
     def pretrained(place):
-        path = place.file("hint.safetensors")
+        path = below(place, "hint.safetensors")
         script(
             *("hint", "--job", graph.hint_job(place).canonical(), "--data", data, "--hint", path),
-            *("--teacher", trained(graph.parent(place)), "--resume", place.resume_folder("hint")),
-            *("--history", place.file("hint_history.csv")),
+            *(
+                "--teacher",
+                trained(graph.parent(place)),
+                "--resume",
+                f"results/{place.resume_folder('hint')}",
+            ),
+            *("--history", below(place, "hint_history.csv")),
         )
         return path
 
@@ -480,7 +489,7 @@ def test_a_changed_byte_of_a_teacher_is_always_refused(folder):
     assert outcome(values) == "works"
     graph = configured(values)
     [student] = graph.places()
-    teacher = Path(graph.parent(student).file("model.safetensors"))
+    teacher = Path(below(graph.parent(student), "model.safetensors"))
     original = teacher.read_bytes()
     data = f"results/tried/{graph.experiment.datasets[0]}/data.safetensors"
 

@@ -64,7 +64,7 @@ def test_where_there_is_one_model_no_figure_compares():
 def test_all_files_of_a_report_come_from_the_tables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     experiment = load(EXPERIMENT)
-    report = Report(experiment, ROOT / "workflow/report", "snakemake …", ROOT)
+    report = Report(experiment, ROOT / "workflow/report", command="snakemake …", source=ROOT)
     tidy_examples.write(report.tables, images=60, epochs=2)
     report.write_figures()
     report.write_page()
@@ -92,7 +92,9 @@ def store(experiment, folder: Path) -> None:
         measured["classes"] = ["a", "b", "c", "d"]
         passport = {"kind": "outputs", "job_digest": graph.train_job(place).digest}
         passport |= {"image_shape": [6, 7, 3], "classes": list("abcd")}
-        artifacts.save(folder / place.file("outputs.safetensors"), outputs, passport | measured)
+        artifacts.save(
+            folder / "results" / place.file("outputs.safetensors"), outputs, passport | measured
+        )
         (folder / "results/study/pictures/models.json").write_text(
             json.dumps({name: {"parameters": 100} for name in EXPERIMENT["models"]})
         )

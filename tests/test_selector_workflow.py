@@ -58,8 +58,8 @@ def test_recognisers_may_differ_and_may_be_students():
     values = selectors(recognisers={"iris": "compressed", "periocular": "teacher"})
     graph = SelectorGraph(Graph(load(values)))
     assert graph.files("seed3", "mms") == [
-        "results/pairs/periocular/seed3/teacher/degraded.safetensors",
-        "results/pairs/iris/seed3/teacher/student@kd/degraded.safetensors",
+        "pairs/periocular/seed3/teacher/degraded.safetensors",
+        "pairs/iris/seed3/teacher/student@kd/degraded.safetensors",
     ]
     job = graph.job("seed3", "mms")
     assert [r.modality for r in job.recognisers] == ["periocular", "iris"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from snakemake.utils import min_version
 
-min_version("9.10")
+min_version("9.12")
 
 
 def configuration(name):

@@ -1,5 +1,8 @@
 """Where a trained model came from, and where it lives: all knowledge of paths.
 
+Every path here begins below the folder of results. Which folder that is, the rules take from
+Snakemake's pathvar ``results`` and hand on; nothing else may guess it.
+
 A lineage is written ``teacher/assistant@kd/student@kd``: a first model, then any number of
 switches ``<model>@<transfer>``. It is at the same time the folder of the last model, so that
 the parent folder is the teacher and chains that share a beginning share folders.
@@ -8,7 +11,6 @@ the parent folder is the teacher and chains that share a beginning share folders
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from modelswitch.errors import UserError
 
@@ -18,6 +20,20 @@ ONE_STEP = NAME
 SEVERAL_STEPS = rf"{NAME}(?:/{STEP})+"
 ANY_LINEAGE = rf"{NAME}(?:/{STEP})*"
 BRANCH = r"seed\d+(?:\.fold\d+of\d+)?"
+
+# What is in braces are the rules' wildcards.
+EXPERIMENT_FOLDER = "{experiment}"
+TABLES_FOLDER = f"{EXPERIMENT_FOLDER}/tables"
+FIGURES_FOLDER = f"{EXPERIMENT_FOLDER}/figures"
+PAGES_FOLDER = f"{EXPERIMENT_FOLDER}/pages"
+DATA_FOLDER = f"{EXPERIMENT_FOLDER}/{{dataset}}"
+DATA_FILE = f"{DATA_FOLDER}/data.safetensors"
+COSTS_FILE = f"{DATA_FOLDER}/models.json"
+MODEL_FOLDER = f"{DATA_FOLDER}/{{branch}}/{{lineage}}"
+SELECTOR_FOLDER = f"{EXPERIMENT_FOLDER}/selector/{{branch}}/{{selector}}"
+# Resume files lie outside the folder of a job's outputs, which Snakemake empties when it fails.
+RESUME_FOLDER = f"{EXPERIMENT_FOLDER}/.resume/{{dataset}}/{{branch}}/{{lineage}}/{{stage}}"
+SELECTOR_RESUME_FOLDER = f"{EXPERIMENT_FOLDER}/.resume/selector~{{branch}}~{{selector}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +124,23 @@ class ModelFolder:
     branch: Replicate
     lineage: Lineage
 
-    @classmethod
-    def parse(cls, folder: str) -> "ModelFolder":
-        parts = PurePosixPath(folder).parts
-        if len(parts) < 5 or parts[0] != "results":
-            raise UserError(f"{folder!r} is not results/<experiment>/<dataset>/<branch>/<lineage>")
-        return cls(
-            parts[1], parts[2], Replicate.parse(parts[3]), Lineage.parse("/".join(parts[4:]))
-        )
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """What the templates of this module take."""
+        return {
+            "experiment": self.experiment,
+            "dataset": self.dataset,
+            "branch": str(self.branch),
+            "lineage": str(self.lineage),
+        }
 
     @property
     def folder(self) -> str:
-        return f"results/{self.experiment}/{self.dataset}/{self.branch}/{self.lineage}"
+        return MODEL_FOLDER.format(**self.wildcards)
 
     def file(self, name: str) -> str:
         return f"{self.folder}/{name}"
 
     def resume_folder(self, stage: str) -> str:
-        """Where a training keeps its resume files: outside the folder of its outputs."""
-        place = f"{self.dataset}/{self.branch}/{self.lineage}"
-        return f"results/{self.experiment}/.resume/{place}/{stage}"
+        """Where a training keeps its resume files."""
+        return RESUME_FOLDER.format(**self.wildcards, stage=stage)

@@ -5,7 +5,6 @@ takes longer than most of the steps.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from modelswitch.config import file
@@ -19,11 +18,14 @@ def main() -> None:
     parser.add_argument(
         "--only", choices=("tables", "figures"), help="only these, of whatever results there are"
     )
+    parser.add_argument("--results", default="results", type=Path, help="folder of all results")
+    parser.add_argument("--command", default="", help="what made the results, for the page to tell")
     args = parser.parse_args()
     experiment = file.read(args.experiment)
     root = Path(__file__).parents[2]
-    command = os.environ.get("MODELSWITCH_COMMAND", "")
-    report = write.Report(experiment, root / "workflow" / "report", command, root)
+    report = write.Report(
+        experiment, root / "workflow" / "report", args.results, args.command, root
+    )
     if args.only == "tables":
         report.write_tables()
     elif args.only == "figures":

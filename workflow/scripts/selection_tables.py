@@ -13,11 +13,11 @@ from modelswitch.jobs.compare_selectors import compare_selectors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", required=True, help="file with the configuration, as JSON")
+    parser.add_argument("--results", required=True, type=Path, help="folder of all results")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--tables", required=True, type=Path, help="folder to write to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    compare_selectors(file.read(args.experiment), args.tables)
+    compare_selectors(file.read(args.experiment), args.results)
 
 
 if __name__ == "__main__":

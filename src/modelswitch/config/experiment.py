@@ -269,6 +269,8 @@ def load(values: dict[str, Any], source: str = "configuration") -> Experiment:
     Args:
         source: file name for messages.
     """
+    # Where results go is Snakemake's to read, and no part of what they are.
+    values = {key: value for key, value in values.items() if key != "pathvars"}
     try:
         return _EXPERIMENT.validate_python(values)
     except ValidationError as error:

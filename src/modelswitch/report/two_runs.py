@@ -26,10 +26,11 @@ def tables_of(where: str) -> Tables:
     if path.is_file() and path.suffix in (".yaml", ".yml"):
         import yaml
 
-        name = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("name")
-        if not name:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if not values.get("name"):
             raise UserError(f"{where}: has no key 'name', so its results cannot be found")
-        path = Path("results") / str(name)
+        results = (values.get("pathvars") or {}).get("results", "results")
+        path = Path(results) / str(values["name"])
     for folder in (path / "tables", path):
         if (folder / "models.csv").is_file():
             return Tables(folder)

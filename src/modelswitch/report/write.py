@@ -9,6 +9,7 @@ from pathlib import Path
 from modelswitch.config import claims
 from modelswitch.config.experiment import Experiment
 from modelswitch.errors import UserError
+from modelswitch.lineage import EXPERIMENT_FOLDER, FIGURES_FOLDER, PAGES_FOLDER, TABLES_FOLDER
 from modelswitch.report import contents, page, provenance
 from modelswitch.report.figures import draw
 from modelswitch.report.sheet import Sheet
@@ -24,23 +25,31 @@ CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what
 
 
 class Report:
-    """What the page of an experiment is made of, under results/<experiment>/.
+    """What the page of an experiment is made of, in its folder of results.
 
     Args:
         experiment: its configuration.
         templates: folder with templates and captions.
+        results: the folder of all results.
         command: what made the results, to be shown.
         source: folder whose git commit is shown.
     """
 
     def __init__(
-        self, experiment: Experiment, templates: Path, command: str = "", source: Path | None = None
+        self,
+        experiment: Experiment,
+        templates: Path,
+        results: Path = Path("results"),
+        command: str = "",
+        source: Path | None = None,
     ) -> None:
         self.experiment = experiment
         self.facts = contents.facts_of(experiment)
-        self.folder = Path("results") / experiment.name
-        self.tables = self.folder / "tables"
-        self.figures = self.folder / "figures"
+        self._results = results
+        self.folder, self.tables, self.figures, self._pages = (
+            results / template.format(experiment=experiment.name)
+            for template in (EXPERIMENT_FOLDER, TABLES_FOLDER, FIGURES_FOLDER, PAGES_FOLDER)
+        )
         self._templates = templates
         self._command, self._source = command, source
 
@@ -48,7 +57,7 @@ class Report:
         """Tidy tables, then claims and summaries made from them."""
         from modelswitch.results import collect
 
-        collect.write(collect.StoredResults(self.experiment), self.tables)
+        collect.write(collect.StoredResults(self.experiment, self._results), self.tables)
         atomic.write_text(self.tables / CONFIGURATION, self._configuration)
         write_claims(self.experiment.claims, self.tables)
         write_sheets(self._sheets, self.tables)
@@ -65,7 +74,7 @@ class Report:
             sheet = made.get(item.name) or Sheet(
                 item.name, item.title, item.system, [], [], "The results have nothing for this."
             )
-            path = self.folder / "pages" / f"{item.name}.html"
+            path = self._pages / f"{item.name}.html"
             atomic.write_text(path, page.table_page(templates, sheet))
         shown = {
             "name": self.experiment.name,

@@ -15,7 +15,7 @@ import torch
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.metrics import of_models
 from modelswitch.graph import Graph
-from modelswitch.lineage import Lineage, ModelFolder
+from modelswitch.lineage import COSTS_FILE, Lineage, ModelFolder
 from modelswitch.models.cost import Cost, model_costs
 from modelswitch.results import scores
 from modelswitch.results.schema import SCHEMAS
@@ -28,11 +28,11 @@ class StoredResults:
 
     Args:
         experiment: its configuration.
-        root: the folder in which ``results/`` lies.
+        results: the folder of all results.
     """
 
-    def __init__(self, experiment: Experiment, root: str | Path = ".") -> None:
-        self.experiment, self.root = experiment, Path(root)
+    def __init__(self, experiment: Experiment, results: str | Path = "results") -> None:
+        self.experiment, self.results = experiment, Path(results)
         self.graph = Graph(experiment)
         # A search must not even have the test set's figures lying beside its own.
         search = experiment.report.split == "validation"
@@ -57,7 +57,7 @@ class StoredResults:
             self._labels.setdefault(lineage, []).append(label)
 
     def _path(self, place: ModelFolder, name: str) -> Path:
-        return self.root / place.file(name)
+        return self.results / place.file(name)
 
     def _costs_on(self, dataset: str) -> dict[str, dict]:
         """Sizes of the models; of a run that was stopped before it measured them, all but latency,
@@ -66,7 +66,7 @@ class StoredResults:
         That job waits until it has the machine to itself, so a stopped run often lacks it. Results
         from before the images' size was kept with them say nothing.
         """
-        path = self.root / f"results/{self.experiment.name}/{dataset}/models.json"
+        path = self.results / COSTS_FILE.format(experiment=self.experiment.name, dataset=dataset)
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
         passports = (self._outputs[place][1] for place in self.places if place.dataset == dataset)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from modelswitch.config.degradations import Degradations, side_name, sides
 from modelswitch.config.job import DegradedSpec, Recogniser, SelectorJob
 from modelswitch.graph import Graph
-from modelswitch.lineage import ModelFolder, Replicate
+from modelswitch.lineage import SELECTOR_FOLDER, ModelFolder, Replicate
 
 
 class SelectorGraph:
-    """The selectors of an experiment that has some."""
+    """The selectors of an experiment that has some. Paths begin below the folder of results."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.experiment = graph, graph.experiment
@@ -53,7 +53,9 @@ class SelectorGraph:
         return [place.file("degraded.safetensors") for place in places]
 
     def model(self, branch: str, selector: str) -> str:
-        folder = f"results/{self.experiment.name}/selector/{branch}/{selector}"
+        folder = SELECTOR_FOLDER.format(
+            experiment=self.experiment.name, branch=branch, selector=selector
+        )
         return f"{folder}/selector.safetensors"
 
     def job(self, branch: str, selector: str) -> SelectorJob:
