@@ -201,7 +201,7 @@ def prepared(path: str) -> tuple[Path, str]:
 def _synthetic():
     import torch
 
-    from modelswitch.data.arrays import ImageArrays
+    from modelswitch.data.arrays import image_arrays
 
     def images(count: int) -> torch.Tensor:
         return torch.randint(256, (count, 32, 32, 3), dtype=torch.uint8)
@@ -209,9 +209,8 @@ def _synthetic():
     torch.manual_seed(0)
     labels = [torch.arange(count) % 10 for count in (50_000, 10_000)]
     names = [f"class{label}" for label in range(10)]
-    return ImageArrays(
-        images(50_000), labels[0], images(10_000), labels[1], names, [0.5] * 3, [0.29] * 3, ""
-    )
+    train, test = images(50_000), images(10_000)
+    return image_arrays(train, labels[0], test, labels[1], names, "synthetic")
 
 
 # --- output ---------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def peak(script: str, job: Job, data: Path, folder: Path, *options: str) -> floa
 
 def random_responses(path: Path, arrays: ImageArrays, digest: str) -> None:
     """What a teacher would have answered to all views, for its size alone."""
-    train, _ = training_and_validation(arrays.train_labels, VALIDATION, 0)
+    train, _ = training_and_validation(arrays.train_units, arrays.train_labels, VALIDATION, 0)
     logits = torch.randn(VIEWS, len(train), arrays.num_classes).half()
     passport = {"kind": "responses", "job_digest": digest, "data": arrays.checksum}
     artifacts.save(path, {"logits": logits}, passport)

@@ -237,7 +237,8 @@ def test_out_of_fold_responses_come_from_teachers_that_have_not_seen_the_image(t
     job = runner.graph.respond_job(place)
     session = Session(job, runner.data, 1)
     images = torch.cat(list(session.views("responses", job.training).bank_view(0, 2000)))
-    folds = fold_of(session.data.train_labels[session.train_index], 3, 0)
+    here = session.train_index
+    folds = fold_of(session.data.train_units[here], session.data.train_labels[here], 3, 0)
     assert len(job.teachers) == 3
     for fold in range(3):
         fold_place = runner.place("teacher", f"seed0.fold{fold}of3")

@@ -9,7 +9,6 @@ from modelswitch.config.data import DigitsData, FolderData, NpzData, Torchvision
 from modelswitch.data.arrays import ImageArrays, normalisation, prepared_shape
 from modelswitch.data.shapes import peek, training_images
 from modelswitch.data.sources import read, torchvision_dataset
-from modelswitch.data.splits import fold_of, training_and_validation
 from modelswitch.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -124,7 +123,7 @@ def test_one_folder_is_split_the_same_way_every_time(tmp_path):
     image_folder(tmp_path, splits=("",))
     spec = FolderData(source="folder", path=str(tmp_path), test=0.4)
     first, second = read(spec), read(spec)
-    assert len(first.test_labels) == 4
+    assert first.test_labels.tolist() == [0, 0, 1, 1]
     assert torch.equal(first.test_images, second.test_images)
 
 
@@ -209,25 +208,3 @@ def test_digits_and_what_is_written_of_them(tmp_path):
 
 def test_normalisation_of_a_constant_channel_divides_by_one():
     assert normalisation(torch.full((2, 3, 3, 1), 51, dtype=torch.uint8)) == ([0.2], [1.0])
-
-
-def test_the_validation_share_is_stratified_and_depends_on_the_seed_alone():
-    labels = torch.arange(1000) % 10
-    train, validation = training_and_validation(labels, 0.2, seed=3)
-    assert sorted([*train.tolist(), *validation.tolist()]) == list(range(1000))
-    assert torch.bincount(labels[validation]).tolist() == [20] * 10
-    assert torch.equal(training_and_validation(labels, 0.2, seed=3)[1], validation)
-    assert not torch.equal(training_and_validation(labels, 0.2, seed=4)[1], validation)
-    assert len(training_and_validation(labels, 0.0, seed=3)[1]) == 0
-    with pytest.raises(UserError, match=r"data\.validation"):
-        training_and_validation(torch.tensor([0, 1, 0, 1]), 0.1, seed=0)
-
-
-def test_folds_are_stratified_and_equal_in_size():
-    labels = torch.arange(103) % 10
-    folds = fold_of(labels, 4, seed=1)
-    sizes = torch.bincount(folds)
-    assert sizes.max() - sizes.min() <= 1
-    for label in range(10):
-        counts = torch.bincount(folds[labels == label], minlength=4)
-        assert counts.max() - counts.min() <= 1

@@ -27,7 +27,9 @@ class DataBase(Strict):
         default=None, description="folder name in results; by default that of the source"
     )
     validation: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.1, description="share of the training images held back, stratified, by seed"
+        default=0.1,
+        description="share of the training images held back, of every class; which ones depends on "
+        "what they show and on the seed alone, so that data that grow keep their splits",
     )
     augment: Augmentation = Field(default=Augmentation(), description="random views")
 
@@ -42,7 +44,9 @@ class DigitsData(DataBase):
 
     source: Literal["digits"]
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.25, description="share of the images for testing, the same for every seed"
+        default=0.25,
+        description="share of the images for testing, the same for every seed; which ones depends "
+        "on what they show alone",
     )
 
 
@@ -63,7 +67,9 @@ class FolderData(DataBase):
     ) = Field(default=None, description="height and width to resize to; needed if they differ")
     colour: Literal["rgb", "grey"] = "rgb"
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.2, description="share for testing where there are no train and test folders"
+        default=0.2,
+        description="share for testing where there are no train and test folders; which images "
+        "depends on what they show alone, so that a folder that grows keeps its test images",
     )
 
 
@@ -132,7 +138,9 @@ class PairedData(ModalitiesData):
         description="names of the modalities, two or more"
     )
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.25, description="share for testing where the data comes without a split"
+        default=0.25,
+        description="share for testing where the data comes without a split; which samples "
+        "depends on what they show alone",
     )
 
     @field_validator("modalities")

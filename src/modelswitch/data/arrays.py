@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from modelswitch.data.splits import split_units
 from modelswitch.errors import UserError
 from modelswitch.storage import artifacts
 
@@ -13,11 +14,13 @@ from modelswitch.storage import artifacts
 class ImageArrays:
     """A classification data set: images uint8 [N, H, W, C], labels int64 [N].
 
-    ``mean`` and ``std`` are per channel, of pixels scaled to [0, 1], over the training images.
+    ``train_units``, int64 [N], is equal for training images that no split may part. ``mean`` and
+    ``std`` are per channel, of pixels scaled to [0, 1], over the training images.
     """
 
     train_images: torch.Tensor
     train_labels: torch.Tensor
+    train_units: torch.Tensor
     test_images: torch.Tensor
     test_labels: torch.Tensor
     class_names: list[str]
@@ -37,9 +40,12 @@ class ImageArrays:
     @classmethod
     def load(cls, path: str | Path) -> "ImageArrays":
         tensors, passport = artifacts.load(path, kind="data")
+        if "train.units" not in tensors:
+            raise UserError(f"{path}: was prepared by an earlier version; remove it")
         return cls(
             tensors["train.images"],
             tensors["train.labels"],
+            tensors["train.units"],
             tensors["test.images"],
             tensors["test.labels"],
             passport["class_names"],
@@ -54,6 +60,7 @@ class ImageArrays:
             {
                 "train.images": self.train_images,
                 "train.labels": self.train_labels,
+                "train.units": self.train_units,
                 "test.images": self.test_images,
                 "test.labels": self.test_labels,
             },
@@ -118,8 +125,12 @@ def image_arrays(
     test_labels: torch.Tensor,
     class_names: list[str] | None,
     where: str,
+    train_units: torch.Tensor | None = None,
 ) -> ImageArrays:
-    """The data set, after checking that its parts fit together."""
+    """The data set, after checking that its parts fit together.
+
+    Training images that show the same are one unit of its splits unless ``train_units`` are given.
+    """
     if train_images.shape[1:] != test_images.shape[1:]:
         raise UserError(
             f"{where}: training images are {tuple(train_images.shape[1:])}, test images "
@@ -140,7 +151,18 @@ def image_arrays(
     if missing:
         some = ", ".join(missing[:8])
         raise UserError(f"{where}: {len(missing)} classes have no training image: {some}")
+    if train_units is None:
+        named = [class_names[label] for label in train_labels.tolist()]
+        train_units = split_units([train_images], named)
     mean, std = normalisation(train_images)
     return ImageArrays(
-        train_images, train_labels, test_images, test_labels, class_names, mean, std, checksum=""
+        train_images,
+        train_labels,
+        train_units,
+        test_images,
+        test_labels,
+        class_names,
+        mean,
+        std,
+        checksum="",
     )

@@ -7,6 +7,7 @@ from modelswitch.config.data import EyesData, PairedData
 from modelswitch.data.arrays import ImageArrays, PairedArrays, image_arrays
 from modelswitch.data.eyes.render import EyeSettings, generate
 from modelswitch.data.paired import read_paired
+from modelswitch.data.splits import split_units
 
 Shape = tuple[tuple[int, int, int], int]
 
@@ -33,6 +34,11 @@ def read_modalities(spec: EyesData | PairedData) -> dict[str, ImageArrays]:
     """The array set of every modality; raises UserError for what isn't properly paired."""
     arrays = _arrays(spec)
     where = spec.path if isinstance(spec, PairedData) else "eyes"
+    # One for all modalities, so that all hold the same samples back.
+    units = split_units(
+        list(arrays.train_images.values()),
+        [arrays.class_names[label] for label in arrays.train_labels.tolist()],
+    )
     return {
         name: image_arrays(
             arrays.train_images[name],
@@ -41,6 +47,7 @@ def read_modalities(spec: EyesData | PairedData) -> dict[str, ImageArrays]:
             arrays.test_labels,
             arrays.class_names,
             f"{where}: {name}",
+            units,
         )
         for name in arrays.modalities
     }

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from modelswitch.data.arrays import PairedArrays
-from modelswitch.data.splits import set_aside
+from modelswitch.data.splits import for_testing, split_units
 from modelswitch.errors import UserError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
@@ -25,12 +25,10 @@ SPLITS = ("train", "test")
 SHOWN = 3  # names in a message; the count says how many there are
 
 
-def read_paired(
-    path: Path, modalities: Sequence[str], test_share: float = 0.25, seed: int = 0
-) -> PairedArrays:
+def read_paired(path: Path, modalities: Sequence[str], test_share: float = 0.25) -> PairedArrays:
     """Read a paired set from a folder or an `.npz`.
 
-    `test_share` and `seed` are used where the set comes without a split. Raises UserError for
+    `test_share` is used where the set comes without a split. Raises UserError for
     anything that isn't properly paired, with counts.
     """
     if len(set(modalities)) < 2 or len(set(modalities)) != len(modalities):
@@ -39,9 +37,9 @@ def read_paired(
         )
     path = Path(path)
     if path.is_dir():
-        arrays = _read_folder(path, modalities, test_share, seed)
+        arrays = _read_folder(path, modalities, test_share)
     elif path.is_file():
-        arrays = _read_npz(path, modalities, test_share, seed)
+        arrays = _read_npz(path, modalities, test_share)
     else:
         raise UserError(f"{path}: no such folder or .npz file")
     check_pairs(arrays, str(path))
@@ -103,23 +101,25 @@ def _paired(
     labels: dict[str, np.ndarray],
     classes: list[str],
     test_share: float,
-    seed: int,
+    where: str,
 ) -> PairedArrays:
     """The data set from its parts: train and test, or one named "" that is split here."""
     if "" not in images:
         train, test = (images[part] for part in SPLITS)
         y_train, y_test = (torch.from_numpy(labels[part]) for part in SPLITS)
     else:
-        rows, others = set_aside(labels[""], test_share, seed)
-        train = {name: stack[rows] for name, stack in images[""].items()}
-        test = {name: stack[others] for name, stack in images[""].items()}
-        y_train, y_test = (torch.from_numpy(labels[""][r]) for r in (rows, others))
+        all_labels = torch.from_numpy(labels[""])
+        units = split_units(
+            list(images[""].values()), [classes[label] for label in all_labels.tolist()]
+        )
+        held = for_testing(units, all_labels, test_share, where)
+        train = {name: stack[~held] for name, stack in images[""].items()}
+        test = {name: stack[held] for name, stack in images[""].items()}
+        y_train, y_test = all_labels[~held], all_labels[held]
     return PairedArrays(train, y_train, test, y_test, classes)
 
 
-def _read_folder(
-    root: Path, modalities: Sequence[str], test_share: float, seed: int
-) -> PairedArrays:
+def _read_folder(root: Path, modalities: Sequence[str], test_share: float) -> PairedArrays:
     split = (root / "train").is_dir() and (root / "test").is_dir()
     found = {
         part: _pair_up(root / part if split else root, root, modalities)
@@ -146,7 +146,7 @@ def _read_folder(
         part: np.array([classes.index(c) for c, _ in sorted(samples[modalities[0]])], np.int64)
         for part, samples in found.items()
     }
-    return _paired(images, labels, classes, test_share, seed)
+    return _paired(images, labels, classes, test_share, str(root))
 
 
 def _refuse_classes_of_test(root: Path, found: dict, modality: str) -> None:
@@ -236,7 +236,7 @@ def _read_images(files: Sequence[Path], modality: str) -> torch.Tensor:
     return torch.from_numpy(stack[..., None] if grey else stack)
 
 
-def _read_npz(path: Path, modalities: Sequence[str], test_share: float, seed: int) -> PairedArrays:
+def _read_npz(path: Path, modalities: Sequence[str], test_share: float) -> PairedArrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             content = {key: archive[key] for key in archive.files}
@@ -261,7 +261,7 @@ def _read_npz(path: Path, modalities: Sequence[str], test_share: float, seed: in
     names = sorted({value for part in parts for value in labels[part].tolist()})
     index = {value: i for i, value in enumerate(names)}
     codes = {part: np.array([index[v] for v in labels[part].tolist()], np.int64) for part in parts}
-    return _paired(images, codes, [str(name) for name in names], test_share, seed)
+    return _paired(images, codes, [str(name) for name in names], test_share, str(path))
 
 
 def _labels(path: Path, values: np.ndarray) -> np.ndarray:

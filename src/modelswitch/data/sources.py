@@ -17,7 +17,7 @@ from modelswitch.data.files import (
     subfolders,
 )
 from modelswitch.data.pixels import as_labels, as_pixels
-from modelswitch.data.splits import stratified_test
+from modelswitch.data.splits import for_testing, split_units
 from modelswitch.errors import UserError
 
 
@@ -28,8 +28,9 @@ def _digits(spec: DigitsData) -> ImageArrays:
     # The original counts of ink per 4 x 4 block go from 0 to 16.
     images = as_pixels(bunch.images.astype(np.float64) / 16, "digits")
     labels = as_labels(bunch.target, len(images), "digits")
-    test = stratified_test(labels, spec.test, "digits")
     names = [str(name) for name in bunch.target_names]
+    units = split_units([images], [names[label] for label in labels.tolist()])
+    test = for_testing(units, labels, spec.test, "digits")
     return image_arrays(images[~test], labels[~test], images[test], labels[test], names, "digits")
 
 
@@ -83,7 +84,8 @@ def _folder(spec: FolderData) -> ImageArrays:
     if not names:
         raise UserError(f"{spec.path}: no class folders in it; expected <class>/<image>")
     images, labels = _read_classes(root, spec, names)
-    test = stratified_test(labels, spec.test, "folder")
+    units = split_units([images], [names[label] for label in labels.tolist()])
+    test = for_testing(units, labels, spec.test, spec.path)
     return image_arrays(images[~test], labels[~test], images[test], labels[test], names, spec.path)
 
 

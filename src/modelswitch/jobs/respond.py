@@ -22,8 +22,11 @@ def respond(session: Session, teachers: Sequence[str], responses: str) -> None:
         session.teacher(teacher, path) for teacher, path in zip(job.teachers, teachers, strict=True)
     ]
     labels = session.data.train_labels[session.train_index]
+    units = session.data.train_units[session.train_index]
     part = (
-        fold_of(labels, job.folds, session.branch.seed) if job.folds else torch.zeros_like(labels)
+        fold_of(units, labels, job.folds, session.branch.seed)
+        if job.folds
+        else torch.zeros_like(labels)
     )
     logits = torch.empty(
         job.stored_views, len(labels), session.data.num_classes, dtype=torch.float16
