@@ -13,6 +13,13 @@ include: "rules/start.smk"
 include: "rules/data.smk"
 include: "rules/chain.smk"
 include: "rules/responses.smk"
+
+
+if EXPERIMENT.deploy:
+
+    include: "rules/deploy.smk"
+
+
 include: "rules/report.smk"
 include: "rules/plan.smk"
 

@@ -42,6 +42,7 @@ rule results:
         rules.models.input,
         expand(RESULTS + COSTS_FILE, experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets),
         [f"{TABLES}/selection.csv"] if FACTS.selectors else [],
+        DEPLOYED if EXPERIMENT.deploy else [],
         [f"{FIGURES}/{item.file}.png" for item in FROM_SELECTOR],
     output:
         tidy=expand(f"{TABLES}/{{table}}", table=COLLECTED),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelswitch.config.base import imports
+from modelswitch.config.deploy import DeployJob, FormatName
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import Job, Teacher
 from modelswitch.config.transfer import Hint, Transfer
@@ -65,6 +66,26 @@ class Graph:
         compared with it.
         """
         return [place for place in self.all_places() if place.branch.fold is None]
+
+    def exported(self) -> list[ModelFolder]:
+        """The models that become files for devices, of every data set and seed."""
+        return [
+            ModelFolder(self.experiment.name, dataset, Replicate(seed), lineage)
+            for dataset in self.experiment.datasets
+            for seed in self.experiment.seeds
+            for lineage in self.experiment.deployed
+        ]
+
+    def deploy_job(self, format: FormatName) -> DeployJob:
+        """All but the model that an export into a format depends on."""
+        deploy = self.experiment.deploy
+        assert deploy is not None
+        return DeployJob(
+            format=format,
+            preprocessing=deploy.preprocessing,
+            calibration=deploy.calibration,
+            tolerance=deploy.tolerance,
+        )
 
     def transfer(self, place: ModelFolder) -> Transfer | None:
         name = place.lineage.last.transfer

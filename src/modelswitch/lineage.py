@@ -29,6 +29,7 @@ PAGES_FOLDER = f"{EXPERIMENT_FOLDER}/pages"
 DATA_FOLDER = f"{EXPERIMENT_FOLDER}/{{dataset}}"
 DATA_FILE = f"{DATA_FOLDER}/data.safetensors"
 COSTS_FILE = f"{DATA_FOLDER}/models.json"
+LATENCY_FILE = f"{DATA_FOLDER}/latency.csv"
 MODEL_FOLDER = f"{DATA_FOLDER}/{{branch}}/{{lineage}}"
 SELECTOR_FOLDER = f"{EXPERIMENT_FOLDER}/selector/{{branch}}/{{selector}}"
 # Resume files lie outside the folder of a job's outputs, which Snakemake empties when it fails.

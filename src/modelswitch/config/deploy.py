@@ -26,6 +26,11 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
 }
 
 
+def exported_file(name: str) -> str:
+    """Where a format's file lies below its model's folder."""
+    return f"deploy/{name}{SUFFIXES[name][0]}"
+
+
 class Deploy(Strict):
     """Trained models as files that run without this project, each measured in its own runtime."""
 
@@ -65,4 +70,3 @@ class DeployJob(Strict):
     preprocessing: bool
     calibration: int
     tolerance: float
-    seed: int

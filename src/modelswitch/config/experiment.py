@@ -12,6 +12,7 @@ from modelswitch.config.base import Name, Strict, check_known, check_wildcard
 from modelswitch.config.claim_checks import check_claims
 from modelswitch.config.claims import Claim
 from modelswitch.config.data import DataSpec
+from modelswitch.config.deploy import Deploy
 from modelswitch.config.messages import describe
 from modelswitch.config.models import ModelSpec
 from modelswitch.config.selector import SelectorComparison
@@ -90,6 +91,9 @@ class Experiment(Strict):
     selector: SelectorComparison | None = Field(
         default=None, description="selecting between modalities; needs data that has several"
     )
+    deploy: Deploy | None = Field(
+        default=None, description="trained models as files for devices, each measured there"
+    )
     resources: Resources = Resources()
     claims: dict[Name, Claim] = Field(
         default={}, description="what the experiment expects to find; tested on the results page"
@@ -119,7 +123,7 @@ class Experiment(Strict):
         check_wildcard("name", self.name)
         if not self.chains and not self.sweeps:
             raise ValueError("chains: none given; at least one chain or sweep is needed")
-        check_names(self.variants, self.transfers, self.chains)
+        check_names(self._variants, self.transfers, self.chains)
         for name in self.model_training:
             check_known("model_training", name, self.models, "model")
         for name, change in self.model_training.items():
@@ -128,6 +132,7 @@ class Experiment(Strict):
             self._check_chain(label, lineage)
         self._check_selectors()
         self._check_report()
+        self._check_deploy()
         trained = [str(part) for end in self.lineages.values() for part in (*end.ancestors(), end)]
         chains = dict.fromkeys([*self.lineages, *trained])
         check_claims(self.claims, chains, self.selector, self.datasets)
@@ -185,6 +190,33 @@ class Experiment(Strict):
             if claim.split == "test":
                 raise ValueError(f"{where}, but claims.{name}.split is 'test'; leave that out")
 
+    def _check_deploy(self) -> None:
+        if self.deploy is None:
+            return
+        if self.report.split == "validation":
+            raise ValueError(
+                "deploy: exported files are judged on the test set, which report.split: validation "
+                "keeps out of sight; leave one of them out"
+            )
+        for name in self.deploy.models or ():
+            check_known("deploy.models", name, self.trained, "chain or lineage")
+
+    @functools.cached_property
+    def trained(self) -> dict[str, Lineage]:
+        """Every model that is trained, by its lineage and by the labels of its chains."""
+        ends = self.lineages.values()
+        return {str(above): above for end in ends for above in (end, *end.ancestors())} | (
+            self.lineages
+        )
+
+    @property
+    def deployed(self) -> list[Lineage]:
+        """The models that are exported; each once."""
+        if self.deploy is None:
+            return []
+        chosen = self.deploy.models or list(self.lineages)
+        return list(dict.fromkeys(self.trained[name] for name in chosen))
+
     def recognisers(self, selector: str) -> dict[str, Lineage]:
         """Modality to lineage of a selector's recognisers, in the order of the modalities."""
         where = f"selector.selectors.{selector}.recognisers"
@@ -200,12 +232,9 @@ class Experiment(Strict):
         missing = [modality for modality in self.datasets if modality not in given]
         if missing:
             raise ValueError(f"{where}: no recogniser for {', '.join(missing)}")
-        ends = self.lineages.values()
-        trained = {str(above): above for end in ends for above in (end, *end.ancestors())}
-        known = trained | self.lineages
         for label in given.values():
-            check_known(where, label, known, "chain or lineage")
-        return {modality: known[given[modality]] for modality in self.datasets}
+            check_known(where, label, self.trained, "chain or lineage")
+        return {modality: self.trained[given[modality]] for modality in self.datasets}
 
     @property
     def datasets(self) -> list[str]:
@@ -215,7 +244,7 @@ class Experiment(Strict):
     @functools.cached_property
     def all_transfers(self) -> dict[str, Transfer]:
         """Those given and those that sweeps add."""
-        return self.transfers | {v.transfer_name: v.transfer for v in self.variants}
+        return self.transfers | {v.transfer_name: v.transfer for v in self._variants}
 
     @property
     def used_models(self) -> list[str]:
@@ -231,11 +260,10 @@ class Experiment(Strict):
                 given[label] = Lineage.parse(chain)
             except UserError as error:
                 raise ValueError(f"chains.{label}: {error}") from error
-        return given | {v.label: v.lineage for v in self.variants}
+        return given | {v.label: v.lineage for v in self._variants}
 
     @functools.cached_property
-    def variants(self) -> list[Variant]:
-        """All that sweeps stand for."""
+    def _variants(self) -> list[Variant]:
         return list(variants(self.sweeps, self.transfers))
 
     def training_of(self, step: Step) -> Training:

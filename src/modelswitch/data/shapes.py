@@ -1,9 +1,8 @@
 """Image shapes and numbers of classes and images, before the images are read."""
 
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from modelswitch.config.data import (
 from modelswitch.data import sources
 from modelswitch.data.files import class_names_in, image_files, read_image, subfolders
 from modelswitch.data.modalities import peek_modalities
-from modelswitch.data.paired import read_paired
 from modelswitch.data.pixels import _MOST_CLASSES
 from modelswitch.data.published import PUBLISHED
 from modelswitch.data.sources import _npz
@@ -103,79 +101,26 @@ def _peek_folder(spec: FolderData) -> tuple[tuple[int, int, int], int]:
     if first is None:
         raise UserError(f"{holder}: no <class>/<image> below it")
     pixels = read_image(first, "RGB" if spec.colour == "rgb" else "L", spec.size)
-    height, width, channels = pixels.shape
-    return (height, width, channels), len(classes)
+    return tuple(pixels.shape), len(classes)
 
 
-@dataclass(frozen=True)
-class DataSize:
-    """What is known of a data set before it is read.
-
-    Attributes:
-        shape: of an image, (H, W, C).
-        train: images to train on, those among them that are held back for validation included.
-        validation: images that come with the data for that, where it has such.
-    """
-
-    shape: tuple[int, int, int]
-    classes: int
-    train: int
-    test: int
-    validation: int | None = None
-
-    def to_validate(self, share: float) -> int:
-        """Images that are held back when a share of the training images is to be, about."""
-        return round(self.train * share) if self.validation is None else self.validation
-
-    def to_train(self, share: float) -> int:
-        """Images that are left to train on, about."""
-        return self.train - (self.to_validate(share) if self.validation is None else 0)
-
-
-def sizes_of(spec: DataSpec) -> dict[str, DataSize | None]:
-    """Size of every data set; None for what cannot be known before a download."""
-    counts = image_counts(spec)
-    return {
-        name: DataSize(*known, counts.train, counts.test, counts.validation)
-        if known is not None and counts is not None
-        else None
-        for name, known in shapes_of(spec).items()
-    }
-
-
-class Counts(NamedTuple):
-    """Images to train on, to test on, and those that come with the data for validation."""
-
-    train: int
-    test: int
-    validation: int | None = None
-
-
-def image_counts(spec: DataSpec) -> Counts | None:
-    """Images by split, without reading them; a share for testing is taken off before it is known
-    which images it has. None for what cannot be known before a download."""
+def training_images(spec: DataSpec) -> int | None:
+    """How many training images there are, without reading them; None for what cannot be known
+    before a download."""
+    if isinstance(spec, DigitsData):
+        return round(1797 * (1 - spec.test))
+    if isinstance(spec, NpzData):
+        with zipfile.ZipFile(spec.path) as archive, archive.open("x_train.npy") as member:
+            return stored_shape(member)[0]
     if isinstance(spec, EyesData):
-        return Counts(spec.identities * spec.train, spec.identities * spec.test)
+        return spec.identities * spec.train
     if isinstance(spec, TorchvisionData):
         known = PUBLISHED.get(spec.dataset)
-        return known and Counts(known.train, known.test)
-    if isinstance(spec, NpzData):
-        with zipfile.ZipFile(spec.path) as archive:
-            found = []
-            for split in ("train", "test"):
-                with archive.open(f"x_{split}.npy") as member:
-                    found.append(stored_shape(member)[0])
-            return Counts(*found)
-    if isinstance(spec, PairedData):
-        arrays = read_paired(Path(spec.path), spec.modalities, spec.test)
-        return Counts(len(arrays.train_labels), len(arrays.test_labels))
+        return known and known.train
     if isinstance(spec, FolderData):
         root = Path(spec.path)
-        if {"train", "test"} <= {p.name for p in subfolders(root, root)}:
-            return Counts(*(len(image_files(root / split, root)) for split in ("train", "test")))
-        return _parted(len(image_files(root, root)), spec.test)
-    return _parted(1797, spec.test)
-
-
-def _parted(images: int, test: float) -> Counts:
-    return Counts(round(images * (1 - test)), round(images * test))
+        parts = {p.name for p in subfolders(root, root)}
+        if {"train", "test"} <= parts:
+            return len(image_files(root / "train", root))
+        return round(len(image_files(root, root)) * (1 - spec.test))
+    return None

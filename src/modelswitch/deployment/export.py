@@ -94,7 +94,6 @@ def export(
     calibration: torch.Tensor,
     path: Path,
     metadata: dict[str, Any],
-    seed: int = 0,
 ) -> None:
     """Write ``model`` in the format ``name`` to ``path``, with a JSON file beside it.
 
@@ -119,7 +118,7 @@ def export(
         "shift": model.shift.flatten().tolist(),
     }
     try:
-        module.write(model, calibration, path, about, seed)
+        module.write(model, calibration, path, about)
     except UserError:
         raise
     except Exception as error:

@@ -21,6 +21,10 @@ from modelswitch.deployment.runtimes import describe, open_file
 from modelswitch.errors import UserError
 
 BATCHES = (1, 32)
+COLUMNS = (
+    "dataset", "branch", "lineage", "format", "file", "bytes", "machine", "threads", "batch",
+    "median_ms", "p5_ms", "p95_ms", "peak_memory_mb",
+)  # fmt: skip
 _WARM_UP, _SECONDS, _FEWEST, _MOST = 10, 1.0, 30, 5000
 _PERCENTILES = {"median_ms": 50, "p5_ms": 5, "p95_ms": 95}
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -80,10 +84,9 @@ def measure(path: str | Path, threads: int | None = None) -> list[dict[str, Any]
         found = _in_a_process(path, processors[:count])
         for size, times in found["batches"].items():
             rows.append(
-                {"file": path.name, "format": about["format"], "lineage": about.get("lineage", ""),
-                 "dataset": about.get("dataset", ""), "bytes": about["bytes"],
-                 "threads": count, "batch": int(size), **times,
-                 "peak_memory_mb": found["peak_memory_mb"]}
+                {key: about.get(key, "") for key in COLUMNS[:4]}
+                | {"file": path.name, "bytes": about["bytes"], "threads": count,
+                   "batch": int(size), **times, "peak_memory_mb": found["peak_memory_mb"]}
             )  # fmt: skip
     return rows
 

@@ -32,7 +32,13 @@ def sidecar(path: str | Path) -> Path:
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """What the file beside an exported one says; raises `UserError` where there is none."""
+    """What is known of a file: of an exported one what lies beside it, of weights their header.
+
+    Raises:
+        UserError: it does not say.
+    """
+    if Path(path).suffix == _WEIGHTS:
+        return _describe_weights(Path(path))
     beside = sidecar(path)
     try:
         return json.loads(beside.read_text(encoding="utf-8"))
@@ -137,10 +143,33 @@ def _litert(path: Path, threads: int) -> Runtime:
     return run
 
 
+def _torch(path: Path, threads: int) -> Runtime:
+    """A network as this project trains it: what exported files are compared with."""
+    import torch
+
+    from modelswitch.deployment.predictor import load
+
+    torch.set_num_threads(threads)
+    return load(path).probabilities
+
+
+def _describe_weights(path: Path) -> dict[str, Any]:
+    from modelswitch.storage import artifacts
+
+    passport = artifacts.read_passport(path)
+    artifacts.check_passport(path, passport, {"kind": "model"})
+    known = {key: passport[key] for key in ("lineage", "branch", "classes")}
+    about = {"dataset": passport["job"]["dataset"], "shape": passport["input"]["shape"]}
+    size = path.stat().st_size
+    return known | about | {"format": "torch", "preprocessing": True, "bytes": size}
+
+
 # By suffix: the extra that brings the runtime, and what opens a file in it.
+_WEIGHTS = ".safetensors"
 _OPENERS: dict[str, tuple[str, Callable[[Path, int], Runtime]]] = {
     ".onnx": ("onnx", _onnx),
     ".xml": ("openvino", _openvino),
     ".pte": ("executorch", _executorch),
     ".tflite": ("litert", _litert),
+    _WEIGHTS: ("", _torch),
 }

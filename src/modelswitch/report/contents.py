@@ -13,7 +13,8 @@ from modelswitch.config.experiment import Experiment
 
 CLAIMS, COMPRESSION = "Claims", "Compression"
 SELECTIVE, SELECTOR, RUN = "Selective transfer", "Multimodal selector", "Run"
-SYSTEMS = (CLAIMS, COMPRESSION, SELECTIVE, SELECTOR, RUN)
+DEVICES = "On a device"
+SYSTEMS = (CLAIMS, COMPRESSION, DEVICES, SELECTIVE, SELECTOR, RUN)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class PageFacts:
     selectors: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()  # modalities that are degraded, for the selectors
     contact_sheet: bool = False
+    deploys: bool = False  # models are exported for devices
     absent: frozenset[str] = frozenset()  # tidy tables that are not there
 
     @property
@@ -68,6 +70,8 @@ FIGURES = (
          needs="predictions"),
     Entry("confusions", COMPRESSION, "Confused classes", "confusions:matrices",
          needs="class_confusions"),
+    Entry("devices", DEVICES, "Accuracy against latency and size", "devices:tradeoff",
+          lambda facts: facts.deploys, needs="exports"),
     Entry("rules", SELECTIVE, "Rules against a fixed weight", "differences:rules_forest",
          lambda facts: facts.compares_rules),
     Entry("delta", SELECTIVE, "Accuracy against δ", "weighting:delta_curve",
@@ -85,6 +89,7 @@ TABLES = (
     Entry("claims", CLAIMS, "Claims", applies=lambda facts: facts.claims),
     Entry("chains", COMPRESSION, "Chains"),
     Entry("classes", COMPRESSION, "Hardest classes"),
+    Entry("devices", DEVICES, "Files for devices", applies=lambda facts: facts.deploys),
     Entry("rules", SELECTIVE, "Weighting rules", applies=lambda facts: facts.compares_rules),
     Entry(
         "selectors",
@@ -141,6 +146,7 @@ def facts_of(experiment: Experiment) -> PageFacts:
         selectors=() if selector is None else tuple(selector.selectors),
         sides=() if selector is None else _sides(experiment.datasets),
         contact_sheet=selector is not None,
+        deploys=experiment.deploy is not None,
     )
 
 
@@ -157,6 +163,7 @@ def facts_in(tables) -> PageFacts:
         claims=tables.claims is not None,
         selectors=() if selection is None else tuple(dict.fromkeys(selection["selector"])),
         sides=() if selection is None else tuple(dict.fromkeys(selection["side"])),
+        deploys=tables.exports is not None,
         absent=frozenset(
             item.needs for item in FIGURES if item.needs and getattr(tables, item.needs) is None
         ),

@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from modelswitch.config.deploy import exported_file
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.metrics import of_models
 from modelswitch.graph import Graph
-from modelswitch.lineage import COSTS_FILE, Lineage, ModelFolder
+from modelswitch.lineage import COSTS_FILE, LATENCY_FILE, Lineage, ModelFolder, Replicate
 from modelswitch.models.cost import Cost, model_costs
 from modelswitch.results import scores
 from modelswitch.results.schema import SCHEMAS
@@ -213,6 +214,49 @@ class StoredResults:
                 used = {"views": job["stored_views"], "folds": job["folds"]}
                 rows.append(self._key(place) | used | {"teacher_wrong": passport["wrong"]})
         return pd.DataFrame(rows)
+
+    def exports(self) -> pd.DataFrame:
+        """Every exported file with what was found when it was run on the test set."""
+        rows = []
+        for place, name, path in self._exported():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            found = known["judgement"]
+            rows.append(
+                self._key(place)
+                | {"format": name, "file_bytes": known["bytes"]}
+                | {key: found[key] for key in ("images", "accuracy", "network_accuracy")}
+                | {key: found[key] for key in ("agreement", "largest_difference")}
+            )
+        return pd.DataFrame(rows)
+
+    def _exported(self) -> Iterator[tuple[ModelFolder, str, Path]]:
+        """Folder, format and description of every exported file that is there."""
+        deploy = self.experiment.deploy
+        for place in self.graph.exported():
+            for name in () if deploy is None else deploy.formats:
+                path = self._path(place, f"{exported_file(name)}.json")
+                if path.exists():
+                    yield place, name, path
+
+    def latency(self) -> pd.DataFrame:
+        """Times of the first seed's files, as they were measured."""
+        folders = dict.fromkeys(self.experiment.datasets if self.experiment.deploy else ())
+        rows = []
+        for dataset in folders:
+            path = self.results / LATENCY_FILE.format(
+                experiment=self.experiment.name, dataset=dataset
+            )
+            if path.exists():
+                rows.append(pd.read_csv(path, dtype={"lineage": str, "format": str, "branch": str}))
+        if not rows:
+            return pd.DataFrame()
+        found = pd.concat(rows, ignore_index=True)
+        seeds = [Replicate.parse(branch).seed for branch in found["branch"]]
+        kept = ["format", "machine", "threads", "batch", "median_ms", "p5_ms", "p95_ms",
+                "peak_memory_mb"]  # fmt: skip
+        key = pd.DataFrame({"experiment": self.experiment.name, "dataset": found["dataset"],
+                            "seed": seeds, "lineage": found["lineage"]})  # fmt: skip
+        return pd.concat([key, found[kept]], axis=1)
 
 
 def _joined(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:

@@ -181,6 +181,47 @@ SCHEMAS = {
         ),
         collected=True,
     ),
+    "exports": Schema(
+        "exports.csv",
+        "one trained model in one format for devices, run on the whole test set in that format's runtime",
+        _columns(
+            """
+            experiment? | text | the configuration's name
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | as in models.csv
+            format | text | `onnx`, `onnx-int8`, …
+            file_bytes | integer | size of the format's files, bytes
+            images | integer | test images
+            accuracy | number | share of them that the file answers rightly, 0 to 1
+            network_accuracy | number | share that the network answers rightly that it was made from
+            agreement | number | share for which both name the same class
+            largest_difference | number | largest difference of a probability
+            """
+        ),
+        collected=True,
+    ),
+    "latency": Schema(
+        "latency.csv",
+        "one file of the first seed on one machine, with so many threads and images at a time",
+        _columns(
+            """
+            experiment? | text | the configuration's name
+            dataset | text | the data set's name
+            seed | integer | as in models.csv
+            lineage | text | as in models.csv
+            format | text | as in exports.csv, or `torch` for the network itself
+            machine? | text | where it was measured
+            threads | integer | processor threads
+            batch | integer | images at a time
+            median_ms | number | milliseconds for them, median
+            p5_ms | number | 5th percentile
+            p95_ms | number | 95th percentile
+            peak_memory_mb? | number | largest resident memory of a process with the runtime alone, MiB
+            """
+        ),
+        collected=True,
+    ),
     "selection": Schema(
         "selection.csv",
         "one way to select a modality, for one seed and one degradation at one level",

@@ -41,6 +41,8 @@ class Tables:
     class_confusions = property(lambda self: self._get("class_confusions"))
     weights = property(lambda self: self._get("weights"))
     responses = property(lambda self: self._get("responses"))
+    exports = property(lambda self: self._get("exports"))
+    latency = property(lambda self: self._get("latency"))
     selection = property(lambda self: self._get("selection"))
     claims = property(lambda self: self._get("claims"))
 

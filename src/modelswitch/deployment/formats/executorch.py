@@ -14,9 +14,7 @@ EXTRA = "executorch"
 NEEDS = ("executorch",)
 
 
-def write(
-    model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any], seed: int
-) -> None:
+def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any]) -> None:
     """Write ``model`` to ``path``; the format has no place for ``metadata``."""
     example = (model.takes(pixels[:1]),)
     lower(torch.export.export(model, example), path)

@@ -15,9 +15,7 @@ EXTRA = "executorch"
 NEEDS = ("executorch", "torchao")
 
 
-def write(
-    model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any], seed: int
-) -> None:
+def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any]) -> None:
     """Write ``model`` to ``path``; the ranges of its activations are those on ``pixels``."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,

@@ -13,9 +13,7 @@ EXTRA = "litert"
 NEEDS = ("litert_torch", "ai_edge_litert")
 
 
-def write(
-    model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any], seed: int
-) -> None:
+def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any]) -> None:
     """Write ``model`` to ``path``; the format has no place for ``metadata``."""
     import litert_torch
 

@@ -17,9 +17,7 @@ EXTRA = "onnx"
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
 
 
-def write(
-    model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any], seed: int
-) -> None:
+def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any]) -> None:
     """Write ``model`` with ``metadata`` to ``path``; the first two ``pixels`` show a batch."""
     import onnx
 

@@ -26,9 +26,7 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _BATCH = 32
 
 
-def write(
-    model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any], seed: int
-) -> None:
+def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any]) -> None:
     """Write ``model`` to ``path``; the ranges of its activations are those on ``pixels``."""
     import onnx
     from onnxruntime.quantization import (
@@ -51,7 +49,7 @@ def write(
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         float32, prepared, quantised = (Path(folder, f"{name}.onnx") for name in "abc")
-        plain.write(model, pixels, float32, metadata, seed)
+        plain.write(model, pixels, float32, metadata)
         quant_pre_process(str(float32), str(prepared))
         nodes = onnx.load(str(prepared)).graph.node
         first = next((i for i, node in enumerate(nodes) if node.op_type in _WEIGHTED), None)

@@ -14,9 +14,7 @@ EXTRA = "openvino"
 NEEDS = ("openvino",)
 
 
-def write(
-    model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any], seed: int
-) -> None:
+def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any]) -> None:
     """Write ``model`` with ``metadata`` to ``path`` (.xml) and, beside it, its weights (.bin)."""
     import openvino
 

@@ -22,6 +22,7 @@ def draw_all(
     from modelswitch.report.figures import (
         chains,
         confusions,
+        devices,
         differences,
         learning,
         selection,
@@ -31,7 +32,7 @@ def draw_all(
 
     modules = {
         module.__name__.rpartition(".")[2]: module
-        for module in (chains, confusions, differences, learning, selection, weighting)
+        for module in (chains, confusions, devices, differences, learning, selection, weighting)
     }
     written = []
     with style.look():

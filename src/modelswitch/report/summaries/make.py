@@ -6,6 +6,7 @@ from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.report.summaries.claims import claims_sheet
 from modelswitch.report.summaries.classes import classes_sheet
+from modelswitch.report.summaries.devices import devices_sheet
 from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.summaries.run_times import run_times_sheet
 from modelswitch.report.summaries.selection import selection_sheet
@@ -17,6 +18,7 @@ def all_sheets(tables) -> list[Sheet]:
         claims_sheet,
         chains_sheet,
         classes_sheet,
+        devices_sheet,
         rules_sheet,
         selection_sheet,
         run_times_sheet,

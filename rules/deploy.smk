@@ -1,0 +1,86 @@
+# Trained models as files for devices (included where the configuration has `deploy`). A file is there
+# only if its own runtime answered the whole test set with it, and lost no more than is allowed.
+
+from modelswitch.config.deploy import SUFFIXES, exported_file
+from modelswitch.lineage import LATENCY_FILE
+
+EXPORTED = GRAPH.exported()
+FORMATS = EXPERIMENT.deploy.formats
+# Files of one seed are timed: another seed's have the same shape.
+TIMED = [place for place in EXPORTED if place.branch.seed == EXPERIMENT.seeds[0]]
+
+
+for FORMAT in FORMATS:
+
+    rule:
+        name:
+            f"export_{FORMAT.replace('-', '_')}"
+        input:
+            data=DATA,
+            model=f"{MODEL}/model.safetensors",
+            outputs=f"{MODEL}/outputs.safetensors",
+        output:
+            [
+                f"{MODEL}/{exported_file(FORMAT).removesuffix(SUFFIXES[FORMAT][0])}{suffix}"
+                for suffix in SUFFIXES[FORMAT]
+            ],
+            about=f"{MODEL}/{exported_file(FORMAT)}.json",
+        log:
+            f"{MODEL}/deploy/{FORMAT}.log",
+        benchmark:
+            f"{MODEL}/deploy/{FORMAT}.benchmark.tsv"
+        threads: RESOURCES.threads
+        resources:
+            mem_mb=more_memory,
+            runtime=brief_time,
+        params:
+            job=lambda w: GRAPH.train_job(place(w)).canonical(),
+            deploy=GRAPH.deploy_job(FORMAT).canonical(),
+            code=code("export.py"),
+        shell:
+            "run_script export --job {params.job:q} --deploy {params.deploy:q} "
+            "--data {input.data:q} --model {input.model:q} --outputs {input.outputs:q} "
+            "--threads {threads} --gpus 0 --file {output[0]:q} > {log:q} 2>&1"
+
+
+# One job that has the machine to itself, for all files of a data set.
+rule time_exports:
+    input:
+        lambda w: [
+            path
+            for place in TIMED
+            if place.dataset == w.dataset
+            for name in ["model.safetensors", *map(exported_file, FORMATS)]
+            for path in stored(name, place)
+        ],
+    output:
+        RESULTS + LATENCY_FILE,
+    log:
+        f"{DATA_SET}/latency.log",
+    benchmark:
+        f"{DATA_SET}/latency.benchmark.tsv"
+    threads: ALL_CORES
+    resources:
+        runtime=brief_time,
+    params:
+        code=code("time_exports.py"),
+    shell:
+        "run_script time_exports --files {input:q} --latency {output:q} > {log:q} 2>&1"
+
+
+DEPLOYED = [
+    *(
+        path
+        for place in EXPORTED
+        for name in FORMATS
+        for path in stored(exported_file(name), place)
+    ),
+    *expand(RESULTS + LATENCY_FILE, experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets),
+]
+
+
+# All files for devices, without tables or figures.
+rule deploy:
+    input:
+        DEPLOYED,
+    localrule: True

@@ -1,0 +1,93 @@
+"""The table of files for devices: what each keeps of its network's accuracy, and what it costs."""
+
+from __future__ import annotations
+
+import math
+
+from modelswitch.config.metrics import BYTES, MILLISECONDS
+from modelswitch.report.contents import DEVICES
+from modelswitch.report.sheet import Sheet, Shown, number, share, text
+from modelswitch.report.summaries.remarks import datasets, one_seed
+from modelswitch.results import intervals
+from modelswitch.results.devices import Exported, exported
+
+NAN = math.nan
+
+
+def devices_sheet(tables) -> Sheet | None:
+    """Every format of every exported model: accuracy with interval, size, latency."""
+    if tables.exports is None:
+        return None
+    rows = [
+        _row(dataset, one) for dataset in datasets(tables) for one in exported(tables.of(dataset))
+    ]
+    if not rows:
+        return None
+    columns = [
+        *([text("data set", "dataset")] if len(datasets(tables)) > 1 else []),
+        text("model", "name"),
+        text("format", "format"),
+        share("accuracy %", "accuracy"),
+        share("lost", "lost", digits=2, brief=False),
+        share("agrees %", "agreement", digits=2, brief=False),
+        number("size", "file_bytes", BYTES.text),
+        number("ms", "median_ms", _milliseconds),
+        Shown("5 to 95 %", _spread, lambda row: row["p5_ms"], brief=False),
+        number("all threads", "all_threads_ms", _milliseconds, brief=False),
+        number("32 images", "batch_ms", _milliseconds, brief=False),
+        number("memory MiB", "peak_memory_mb", "{:.0f}", brief=False),
+        number("seeds", "seeds", "{:.0f}", brief=False),
+        text("lineage", "lineage", brief=False),
+    ]
+    machines = sorted({row["machine"] for row in rows} - {""})
+    where = f" Measured on {'; '.join(machines)}." if machines else ""
+    return Sheet(
+        "devices", "Files for devices", DEVICES, rows, columns,
+        note="Accuracy: of the file in its own runtime, on the whole test set, mean over seeds ± "
+        "half of the 95 % t interval. Lost: the network's accuracy less the file's, paired by "
+        "seed, in percentage points. Agrees: test images for which both name one class. ms: one "
+        "image on one thread, median, of the first seed's file; all threads: one image; 32 images: "
+        f"on one thread, all of them. Memory: of a process with the runtime alone.{where}",
+        warnings=one_seed(rows),
+    )  # fmt: skip
+
+
+def _row(dataset: str, one: Exported) -> dict:
+    accuracy = intervals.mean_interval(list(one.accuracy.values()))
+    lost = intervals.paired_by_seed(one.network_accuracy, one.accuracy, resamples=99)
+    time = one.times.get((1, 1), {})
+    alone = {key: value for key, value in one.times.items() if key[1] == 1}
+    most = max(alone, default=(1, 1))
+    return {
+        "dataset": dataset,
+        "lineage": one.lineage,
+        "name": one.name,
+        "format": one.format,
+        "seeds": accuracy.count,
+        "accuracy": accuracy.mean,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "lost": NAN if one.is_network else lost.estimate,
+        "lost_low": NAN if one.is_network else lost.low,
+        "lost_high": NAN if one.is_network else lost.high,
+        "agreement": one.agreement,
+        "file_bytes": one.file_bytes,
+        "median_ms": time.get("median_ms", NAN),
+        "p5_ms": time.get("p5_ms", NAN),
+        "p95_ms": time.get("p95_ms", NAN),
+        "all_threads_ms": alone[most]["median_ms"] if most != (1, 1) else NAN,
+        "batch_ms": one.times.get((1, 32), {}).get("median_ms", NAN),
+        "peak_memory_mb": time.get("peak_memory_mb", NAN),
+        "machine": one.machine,
+    }
+
+
+def _milliseconds(value: float) -> str:
+    """Three figures where a hundredth of a millisecond says too little."""
+    return MILLISECONDS.text(value) if value >= 1 else f"{value:.3f}"
+
+
+def _spread(row: dict) -> str:
+    if math.isnan(row["p5_ms"]):
+        return ""
+    return f"{_milliseconds(row['p5_ms'])} to {_milliseconds(row['p95_ms'])}"

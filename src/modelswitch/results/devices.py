@@ -1,0 +1,112 @@
+"""Exported files from the tidy tables: by model and format, with the network itself beside them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from modelswitch.results.seeds import per_seed
+from modelswitch.results.tree import tree
+
+NETWORK = "torch"  # the format of what is trained
+
+
+@dataclass
+class Exported:
+    """One model in one format, over seeds.
+
+    Attributes:
+        accuracy, network_accuracy: by seed, on the test set: of the file, and of its network.
+        agreement: share of test images for which both name one class, mean over seeds.
+        file_bytes: mean over seeds.
+        times: by (threads, images at a time): median_ms, p5_ms, p95_ms, peak_memory_mb.
+    """
+
+    lineage: str
+    name: str
+    format: str
+    accuracy: dict[int, float]
+    network_accuracy: dict[int, float]
+    agreement: float
+    file_bytes: float
+    times: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
+    machine: str = ""
+
+    @property
+    def is_network(self) -> bool:
+        return self.format == NETWORK
+
+    @property
+    def mean_accuracy(self) -> float:
+        values = list(self.accuracy.values())
+        return sum(values) / len(values) if values else math.nan
+
+
+def exported(tables) -> list[Exported]:
+    """Of one data set's tables: every exported model, in the order of the tree, network first."""
+    exports, models = tables.exports, tables.models
+    if exports is None:
+        return []
+    result = []
+    for node in tree(models):
+        own = exports[exports["lineage"] == node.lineage]
+        if own.empty:
+            continue
+        network = per_seed(models, node.lineage, "accuracy", "test")
+        size = models.loc[models["lineage"] == node.lineage, "file_bytes"].mean()
+        found = [
+            Exported(node.lineage, node.name, NETWORK, network, network, math.nan, float(size))
+        ]
+        for name, rows in own.groupby("format", sort=False):
+            by_seed = rows.set_index("seed")
+            found.append(
+                Exported(
+                    node.lineage,
+                    node.name,
+                    str(name),
+                    {int(seed): float(value) for seed, value in by_seed["accuracy"].items()},
+                    {
+                        int(seed): float(value)
+                        for seed, value in by_seed["network_accuracy"].items()
+                    },
+                    float(rows["agreement"].mean()),
+                    float(rows["file_bytes"].mean()),
+                )
+            )
+        for one in found:
+            _add_times(one, tables.latency)
+        result += found
+    return result
+
+
+def _by_seed(rows, column: str) -> dict[int, float]:
+    pairs = zip(rows["seed"], rows[column], strict=True)
+    return {int(seed): float(value) for seed, value in pairs}
+
+
+def _add_times(one: Exported, latency) -> None:
+    if latency is None:
+        return
+    rows = latency[(latency["lineage"] == one.lineage) & (latency["format"] == one.format)]
+    for row in rows.itertuples():
+        one.times[int(row.threads), int(row.batch)] = {
+            "median_ms": row.median_ms,
+            "p5_ms": row.p5_ms,
+            "p95_ms": row.p95_ms,
+            "peak_memory_mb": row.peak_memory_mb,
+        }
+        one.machine = row.machine
+
+
+def pareto(points: list[tuple[float, float]]) -> list[int]:
+    """Which of points (cost, gain) no other beats in both: their numbers, by rising cost.
+
+    Of equal points the first counts.
+    """
+    front: list[int] = []
+    best = -math.inf
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1], i)):
+        if points[index][1] > best:
+            best = points[index][1]
+            front.append(index)
+    return front

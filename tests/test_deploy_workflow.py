@@ -1,0 +1,225 @@
+"""Exported files as steps of the workflow: what is written, refused, planned, and shown."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import script_runs
+import tidy_examples
+from scipy import stats
+from test_jobs import Runner
+
+from modelswitch.config.deploy import exported_file
+from modelswitch.config.experiment import load
+from modelswitch.data.arrays import ImageArrays
+from modelswitch.deployment import runtimes
+from modelswitch.errors import UserError
+from modelswitch.report import contents
+from modelswitch.report.figures import devices as figure
+from modelswitch.report.summaries.devices import devices_sheet
+from modelswitch.results.collect import StoredResults
+from modelswitch.results.devices import exported, pareto
+from modelswitch.results.tables import Tables
+from modelswitch.storage import artifacts
+
+pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    # Long enough that there is accuracy to lose.
+    training = {"epochs": 10, "batch": 64, "learning_rate": 0.05, "precision": "float32"}
+    settings = {"deploy": {"formats": ["onnx"]}, "seeds": [0], "training": training}
+    runner = Runner(tmp_path_factory.mktemp("deploy"), **settings)
+    runner.train(runner.place("teacher/student@kd"))
+    return runner
+
+
+def export(runner, path, tolerance=0.02, **changes):
+    place = runner.place("teacher/student@kd")
+    deploy = runner.graph.deploy_job("onnx").model_copy(update={"tolerance": tolerance, **changes})
+    return script_runs.run(
+        *("export", "--job", runner.graph.train_job(place).canonical()),
+        *("--deploy", deploy.canonical(), "--data", runner.data, "--file", path),
+        *("--model", runner.file(place, "model.safetensors")),
+        *("--outputs", runner.file(place, "outputs.safetensors")),
+    )
+
+
+def test_an_export_is_judged_on_the_test_set_and_collected(runner):
+    place = runner.place("teacher/student@kd")
+    path = runner.file(place, exported_file("onnx"))
+    ended = export(runner, path)
+    assert ended.status == 0, ended.said
+    outputs, _ = artifacts.load(runner.file(place, "outputs.safetensors"))
+    labels = outputs["test.labels"].numpy()
+    accuracy = float((outputs["test.logits"].argmax(1).numpy() == labels).mean())
+    stored = StoredResults(runner.graph.experiment, _results(runner))
+    [row] = stored.exports().to_dict("records")
+    assert row["lineage"] == "teacher/student@kd"
+    assert row["images"] == len(labels)
+    assert row["network_accuracy"] == pytest.approx(accuracy)
+    assert row["accuracy"] == pytest.approx(accuracy)
+    assert row["file_bytes"] == path.stat().st_size
+    assert runtimes.describe(path)["classes"] == [str(digit) for digit in range(10)]
+    assert f"onnx: {100 * accuracy:.2f} % on {len(labels)} test images" in ended.said
+
+
+def _results(runner):
+    return runner.folder
+
+
+def test_a_file_that_loses_too_much_is_not_there(runner, tmp_path, monkeypatch):
+    """Here a runtime that is wrong on half of the images stands for a bad quantisation."""
+    from modelswitch.deployment import export as module
+
+    opened = module.open_file
+
+    def wrong(path, threads=1):
+        run = opened(path, threads)
+
+        def answers(batch):
+            result = run(batch).copy()
+            result[::2] = np.roll(result[::2], 1, axis=1)
+            return result
+
+        return answers
+
+    monkeypatch.setattr(module, "open_file", wrong)
+    path = tmp_path / "deploy" / "onnx.onnx"
+    ended = export(runner, path, tolerance=0.1)
+    assert ended.status == 1
+    assert "teacher/student@kd: as onnx it loses" in ended.said
+    assert "deploy.tolerance allows 10" in ended.said
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_too_few_images_to_calibrate_with_are_told(runner, tmp_path):
+    ended = export(runner, tmp_path / "a.onnx", calibration=4)
+    assert ended.said.splitlines()[-1].startswith("error: deploy.calibration: found 4, fewer than")
+
+
+BASE = {
+    "name": "x",
+    "data": {"source": "digits"},
+    "models": {
+        "a": {"family": "plain", "stages": [[4]]},
+        "b": {"family": "plain", "stages": [[2]]},
+    },
+    "transfers": {"kd": {}},
+    "chains": {"direct": "a/b@kd", "scratch": "b"},
+}
+
+
+def test_by_default_the_ends_of_chains_are_deployed():
+    assert [str(end) for end in load(BASE | {"deploy": {}}).deployed] == ["a/b@kd", "b"]
+    chosen = load(BASE | {"deploy": {"models": ["a", "direct", "a/b@kd"]}})
+    assert [str(lineage) for lineage in chosen.deployed] == ["a", "a/b@kd"]
+    assert load(BASE).deployed == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"deploy": {"models": ["c"]}}, "deploy.models: unknown chain or lineage 'c'"),
+        ({"deploy": {"formats": ["onnx", "onnx"]}}, "deploy.formats: formats repeat"),
+        ({"deploy": {"formats": ["tensorrt"]}}, "deploy.formats.0: found 'tensorrt'"),
+        ({"deploy": {}, "report": {"split": "validation"}}, "judged on the test set"),
+    ],
+)
+def test_what_cannot_be_deployed_is_told_before_anything_runs(changes, message):
+    with pytest.raises(UserError, match=message):
+        load(BASE | changes)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Made-up tables in which the numbers of every file are known."""
+    folder = tidy_examples.write(tmp_path_factory.mktemp("devices"), images=200, epochs=2)
+    models = pd.read_csv(folder / "models.csv")
+    lineage = tidy_examples.FEW["chain"]
+    own = models[(models["lineage"] == lineage) & (models["split"] == "test")].sort_values("seed")
+    rows = [
+        {"dataset": row.dataset, "seed": row.seed, "lineage": lineage, "format": name,
+         "file_bytes": size, "images": 200, "accuracy": row.accuracy - lost + 0.001 * row.seed,
+         "network_accuracy": row.accuracy, "agreement": 1 - lost, "largest_difference": lost}
+        for name, size, lost in (("onnx", 220_000, 0.0), ("onnx-int8", 80_000, 0.01))
+        for row in own.itertuples()
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "exports.csv", index=False)
+    times = [
+        {"dataset": own["dataset"].iloc[0], "seed": 0, "lineage": lineage, "format": name,
+         "machine": "this one", "threads": threads, "batch": batch, "median_ms": factor * batch,
+         "p5_ms": 0.9 * factor * batch, "p95_ms": 1.5 * factor * batch, "peak_memory_mb": 70.0}
+        for name, factor in (("torch", 0.8), ("onnx", 0.1), ("onnx-int8", 0.05))
+        for threads in (1, 2)
+        for batch in (1, 32)
+    ]  # fmt: skip
+    pd.DataFrame(times).to_csv(folder / "latency.csv", index=False)
+    return Tables(folder), own
+
+
+def test_the_table_says_what_was_measured(tables):
+    read, own = tables
+    rows = {row["format"]: row for row in devices_sheet(read).rows}
+    assert list(rows) == ["torch", "onnx", "onnx-int8"]
+    accuracy = own["accuracy"].to_numpy()
+    lost = 0.01 - 0.001 * own["seed"].to_numpy()
+    quantised = rows["onnx-int8"]
+    assert quantised["accuracy"] == pytest.approx((accuracy - lost).mean())
+    assert quantised["lost"] == pytest.approx(lost.mean())
+    low, high = stats.ttest_1samp(lost, 0).confidence_interval()
+    assert quantised["lost_low"] == pytest.approx(low)
+    assert quantised["lost_high"] == pytest.approx(high)
+    assert quantised["median_ms"] == 0.05
+    assert quantised["batch_ms"] == pytest.approx(1.6)
+    assert quantised["all_threads_ms"] == 0.05
+    assert quantised["file_bytes"] == 80_000
+    assert rows["torch"]["accuracy"] == pytest.approx(accuracy.mean())
+    assert math.isnan(rows["torch"]["lost"])
+    text = devices_sheet(read).markdown()
+    assert f"{100 * quantised['accuracy']:.1f} ±" in text
+    assert "0.050" in text
+
+
+def test_the_figure_s_points_are_those_of_the_table(tables):
+    read, _ = tables
+    rows = {row["format"]: row for row in devices_sheet(read).rows}
+    left, right = figure.tradeoff(read).axes
+    for axes, key, scale in ((left, "median_ms", 1), (right, "file_bytes", 1000)):
+        points = {
+            (line.get_xdata()[0], line.get_ydata()[0])
+            for line in axes.lines
+            if line.get_linestyle() == "None"
+        }
+        expected = {(row[key] / scale, 100 * row["accuracy"]) for row in rows.values()}
+        np.testing.assert_allclose(sorted(points), sorted(expected))
+
+
+def test_the_front_is_what_nothing_else_beats():
+    rng = np.random.default_rng(0)
+    points = [(float(c), float(g)) for c, g in rng.integers(0, 12, (60, 2))]
+    front = pareto(points)
+    on_it = {points[i] for i in front}
+    for cost, gain in points:
+        beaten = any((c <= cost and g > gain) or (c < cost and g >= gain) for c, g in points)
+        assert ((cost, gain) in on_it) == (not beaten)
+    assert [points[i][0] for i in front] == sorted(points[i][0] for i in front)
+
+
+def test_the_page_has_the_section_only_where_models_are_deployed(tables):
+    read, _ = tables
+    with_it = contents.facts_of(load(BASE | {"deploy": {}}))
+    assert "devices" in [item.name for item in contents.tables(with_it)]
+    assert "devices" not in [item.name for item in contents.tables(contents.facts_of(load(BASE)))]
+    assert contents.facts_in(read).deploys
+    assert len(exported(read)) == 3
+
+
+def test_descriptions_are_json_that_anybody_reads(runner):
+    path = runner.file(runner.place("teacher/student@kd"), exported_file("onnx"))
+    about = json.loads(runtimes.sidecar(path).read_text(encoding="utf-8"))
+    assert about["judgement"]["images"] == len(ImageArrays.load(runner.data).test_labels)
+    assert about["preprocessing"] is True
