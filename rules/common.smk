@@ -7,13 +7,14 @@ from pathlib import Path
 from snakemake.common import SNAKEFILE_CHOICES
 
 from modelswitch.config import file as configuration_file
+from modelswitch.config.base import imports
 from modelswitch.config.experiment import load
 from modelswitch.data.manifest import input_files
 from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
 from modelswitch.lineage import ANY_LINEAGE, BRANCH, NAME, ONE_STEP, SEVERAL_STEPS
 from modelswitch.planning.checks import check_once
-from modelswitch.storage.code_digest import code_digest
+from modelswitch.storage.code_digest import code_digest, with_own
 
 # Of this file and not of workflow.basedir, for another workflow may use this one as a module.
 PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
@@ -91,8 +92,10 @@ def command():
     return shlex.join(words)
 
 
-def code(script):
-    return code_digest(SCRIPTS / script)
+def code(script, *sections):
+    """What a script runs, also of the user's own behind an `import` in sections of EXPERIMENT."""
+    own = {path: GRAPH.code[path] for section in sections for path in imports(section)}
+    return with_own(code_digest(SCRIPTS / script), own)
 
 
 def teacher_models(wildcards):

@@ -30,7 +30,7 @@ rule measure_models:
         runtime=brief_time,
     params:
         experiment=measured,
-        code=code("measure.py"),
+        code=code("measure.py", *EXPERIMENT.models.values()),
     shell:
         "on_one_thread run_script measure --experiment {params.experiment:q} "
         "--data {input:q} --costs {output:q} > {log:q} 2>&1"

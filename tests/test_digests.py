@@ -318,6 +318,14 @@ def test_jobs_depend_on_the_own_code_that_they_run_and_on_no_other(own):
     assert affected("helpers.py") == {"mine", "mine/student@kd", "teacher/student@own"}
 
 
+def test_an_own_module_may_lie_beside_the_package(own, monkeypatch):
+    monkeypatch.setattr(code_digest, "PACKAGE", own / "modelswitch")
+    monkeypatch.setattr(code_digest, "_OWN_PACKAGE", {own: {"modelswitch"}})
+    before = code_digest.own_digest(RULE)
+    (own / "helpers.py").write_text("y = 1\n")
+    assert code_digest.own_digest(RULE) != before
+
+
 def test_a_sweep_over_own_rules_knows_their_code(own):
     values = changed(
         "sweeps",

@@ -325,3 +325,33 @@ def test_a_mistake_is_one_line_before_anything_runs(tmp_path, section, key, valu
     assert said in lines[0]
     assert "Traceback" not in done.stderr + done.stdout
     assert not (clone.folder / "results").exists()
+
+
+NETS = """
+from torch import nn
+
+from parts import head
+
+
+def net(in_channels, num_classes):
+    return nn.Sequential(nn.Flatten(), head(64 * in_channels, num_classes))
+"""
+PARTS = "from torch import nn\n\n\ndef head(size, classes):\n    return nn.Linear(size, classes)\n"
+
+
+@pytest.mark.slow
+def test_a_change_in_the_users_own_code_reruns_what_runs_it(tmp_path):
+    clone = Clone(tmp_path)
+    clone.values["models"]["own"] = {"family": "import", "path": "nets:net"}
+    clone.values["chains"] = {"own": "own", "below": "own/student@kd", "other": "student"}
+    (tmp_path / "src" / "nets.py").write_text(NETS)
+    parts = tmp_path / "src" / "parts.py"
+    parts.write_text(PARTS)
+    measured = f"{DIGITS}/models.json"
+    clone.run("models", measured)
+    parts.write_text("# A head.\n" + PARTS)
+    assert clone.planned() == set()
+    parts.write_text(PARTS.replace("Linear(size, classes)", "Linear(size, classes, bias=False)"))
+    said = clone.snakemake("models", measured, "--dry-run").stdout
+    assert set(re.findall(r"lineage=(\S+)", said)) == {"own", "own/student@kd"}
+    assert "rule measure_models:" in said

@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from modelswitch.user_code import find_source
 
 PACKAGE = Path(modelswitch.__file__).parent
 _STANDARD = Path(sysconfig.get_path("stdlib"))
+_OWN_PACKAGE: dict[Path, Collection[str]] = {PACKAGE.parent: {PACKAGE.name}}
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 
 
@@ -72,18 +73,18 @@ def _files(name: str, folder: Path) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def _closure(start: Iterable[Path], folders: Mapping[Path, str | None]) -> set[Path]:
+def _closure(start: Iterable[Path], folders: Mapping[Path, Collection[str]]) -> set[Path]:
     """``start`` and what it imports, directly or not, from ``folders``.
 
     Args:
-        folders: each with the one package in it that is followed, or None for all.
+        folders: each with the modules and packages in it that are followed; empty for all.
     """
     found = set(start)
     left = list(found)
     while left:
         for relative_to, name in _module(left.pop()).imports:
             first = name.partition(".")[0]
-            places = [f for f, package in folders.items() if package in (None, first)]
+            places = [f for f, followed in folders.items() if not followed or first in followed]
             for place in places if relative_to is None else [relative_to]:
                 new = set(_files(name, place)) - found
                 found |= new
@@ -97,7 +98,7 @@ def modules(script: Path) -> list[Path]:
 
     Python's own modulefinder does the same, but follows the imports of every script anew.
     """
-    return sorted(_closure([script], {PACKAGE.parent: PACKAGE.name}))
+    return sorted(_closure([script], _OWN_PACKAGE))
 
 
 @functools.cache
@@ -106,7 +107,7 @@ def code_digest(script: Path) -> str:
 
     def compute() -> tuple[str, list[Path]]:
         own = modules(script)
-        return _digest(own, {PACKAGE.parent: PACKAGE.name, script.parent: None}), own
+        return _digest(own, [PACKAGE.parent, script.parent]), own
 
     return _remembered(str(script), compute)
 
@@ -125,8 +126,8 @@ def own_digest(path: str) -> str:
     depth = module.count(".") + (source.stem == "__init__")
     folder = source.parents[depth]
     installed = folder.name in ("site-packages", "dist-packages") or folder == _STANDARD
-    folders = {folder: module.partition(".")[0] if installed else None}
-    folders |= {PACKAGE.parent: PACKAGE.name}
+    followed = {module.partition(".")[0], PACKAGE.name} if installed else set()
+    folders = _OWN_PACKAGE | {folder: followed}
 
     def compute() -> tuple[str, list[Path]]:
         own = _closure([source, *_files(module, folder)], folders)
