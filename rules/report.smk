@@ -1,6 +1,7 @@
 # Tables, claims, figures and pages from stored results. Nothing here trains.
 
 from modelswitch.config.base import digest
+from modelswitch.config.deploy import CARD_FILE
 from modelswitch.report import contents
 from modelswitch.results.schema import COLLECTED
 
@@ -71,6 +72,7 @@ rule results:
             )
             for item in FIGURES_OF_MODELS
         ],
+        cards=stored(CARD_FILE, *GRAPH.exported()),
         pictures=[f"{FIGURES}/{item.file}.png" for item in FIGURES_OF_MODELS],
     log:
         f"{TABLES}/report.log",

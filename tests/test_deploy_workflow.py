@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from modelswitch.data.arrays import ImageArrays
 from modelswitch.deployment import runtimes
 from modelswitch.errors import UserError
 from modelswitch.report import contents
+from modelswitch.report.card import model_card
 from modelswitch.report.figures import devices as figure
 from modelswitch.report.summaries.devices import devices_sheet
 from modelswitch.results.collect import StoredResults
@@ -223,3 +225,29 @@ def test_descriptions_are_json_that_anybody_reads(runner):
     about = json.loads(runtimes.sidecar(path).read_text(encoding="utf-8"))
     assert about["judgement"]["images"] == len(ImageArrays.load(runner.data).test_labels)
     assert about["preprocessing"] is True
+
+
+def test_a_card_tells_the_facts_of_its_model(tables):
+    read, own = tables
+    lineage = tidy_examples.FEW["chain"]
+    about = {"dataset": "pictures", "shape": [32, 32, 3], "preprocessing": True, "data": "0" * 64,
+             "classes": [f"class{i}" for i in range(10)]}  # fmt: skip
+    text = model_card(read, lineage, 1, about)
+    one = own[own["seed"] == 1].iloc[0]
+    mean = 100 * own["accuracy"].mean()
+    low, high = stats.ttest_1samp(own["accuracy"], 0).confidence_interval()
+    assert (
+        f"| accuracy % | {100 * one['accuracy']:.1f} | {mean:.1f} | "
+        f"[{100 * low:.1f}, {100 * high:.1f}] |"
+    ) in re.sub(" +", " ", text)
+    assert "`teacher`" in text
+    assert "switched to by `kd`" in text
+    assert "`class0`, `class1`" in text
+    exports = pd.read_csv(read.folder / "exports.csv")
+    quantised = exports[(exports["format"] == "onnx-int8") & (exports["seed"] == 1)].iloc[0]
+    line = next(line for line in text.splitlines() if "`onnx-int8`" in line)
+    assert [cell.strip() for cell in line.split("|")[2:5]] == [
+        "80.0 kB", f"{100 * quantised['accuracy']:.1f}", "0.05",
+    ]  # fmt: skip
+    assert text.count("to be filled in by whoever passes the model on") == 2
+    assert "nan" not in text

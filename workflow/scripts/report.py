@@ -36,6 +36,7 @@ def main() -> None:
         report.write_tables()
         report.write_figures()
         report.write_page()
+        report.write_cards()
 
 
 if __name__ == "__main__":

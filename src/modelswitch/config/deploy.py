@@ -25,6 +25,8 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "litert": (".tflite",),
 }
 
+CARD_FILE = "deploy/card.md"  # below a model's folder
+
 
 def exported_file(name: str) -> str:
     """Where a format's file lies below its model's folder."""

@@ -15,7 +15,7 @@ from modelswitch.errors import UserError
 class Runtime(Protocol):
     """An opened file: from a batch, as the file takes it, to probabilities float32 [N, K]."""
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray: ...
+    def __call__(self, batch: np.ndarray, /) -> np.ndarray: ...
 
 
 def missing_extra(extra: str, error: ImportError, where: str) -> UserError:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from modelswitch.config import claims
+from modelswitch.config.deploy import CARD_FILE
 from modelswitch.config.experiment import Experiment
 from modelswitch.errors import UserError
+from modelswitch.graph import Graph
 from modelswitch.lineage import EXPERIMENT_FOLDER, FIGURES_FOLDER, PAGES_FOLDER, TABLES_FOLDER
 from modelswitch.report import contents, page, provenance
+from modelswitch.report.card import model_card
 from modelswitch.report.figures import draw
 from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries import make, missing
@@ -93,6 +97,17 @@ class Report:
         )
         atomic.write_text(self.folder / "results.html", html)
         atomic.write_text(self.folder / "summary.md", page.summary(**shown))
+
+    def write_cards(self) -> None:
+        """A card beside every exported model that is there."""
+        for place in Graph(self.experiment).exported():
+            folder = self._results / place.folder
+            found = sorted((folder / "deploy").glob("*.json"))
+            if found:
+                about = json.loads(found[0].read_text(encoding="utf-8"))
+                own = self._tidy.of(place.dataset)
+                text = model_card(own, str(place.lineage), place.branch.seed, about)
+                atomic.write_text(folder / CARD_FILE, text)
 
     @functools.cached_property
     def _tidy(self) -> tables.Tables:
