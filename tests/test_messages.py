@@ -1,17 +1,23 @@
 """Keys, names and values that mean something else to YAML or to pydantic than to a person."""
 
+import contextlib
 import copy
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from snakemake.common.configfile import load_configfile
+from snakemake.exceptions import WorkflowError
 from test_config import BASE, changed
+from yaml import YAMLError
 
 from modelswitch.config.experiment import Experiment, load
 from modelswitch.config.messages import describe
+from modelswitch.config.written import check_written
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 
@@ -290,6 +296,17 @@ CURIOUS = st.sampled_from(
 @given(st.data())
 def test_a_message_has_keys_as_the_yaml_has_them(data):
     """Any value anywhere: accepted, or a line that begins with keys that are really there."""
+    put_anywhere(data)
+
+
+@pytest.mark.long
+@settings(max_examples=3000, deadline=None)
+@given(st.data())
+def test_messages_have_keys_as_the_yaml_has_them_at_length(data):
+    put_anywhere(data)
+
+
+def put_anywhere(data) -> None:
     values = copy.deepcopy(BASE)
     values["transfers"]["kd"] |= {"hint": dict(HINT), "weighting": dict(CORRECTNESS)}
     values["models"]["plain"] = {"family": "import", "path": "a:b", "arguments": {"a": [1]}}
@@ -322,3 +339,56 @@ def test_a_message_has_keys_as_the_yaml_has_them(data):
 
 def _has(values: dict | list, key: str) -> bool:
     return key in values if isinstance(values, dict) else key.isdigit() and int(key) < len(values)
+
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "config").glob("**/*.yaml"))
+WORDS = st.sampled_from(
+    ["no", "on", "~", "1", "0", "-1", "1.5", "1e-3", "1e400", ".nan", "2024-01-01", "1:30", "010",
+     "''", "'1'", "a b", "a/b@kd", "..", "é", "*x", "&x", "!!set {a}", "!!binary YQ==", "[]", "{}",
+     "[[1]]", "{1: 2}", "{rule: wsl}", "<<", "fixed", "plain", "00000000000000000000000"]
+)  # fmt: skip
+
+
+def alter(data) -> None:
+    """An example with words or lines changed is read or refused; nothing else happens."""
+    lines = data.draw(st.sampled_from(EXAMPLES)).read_text(encoding="utf-8").splitlines()
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        kind = data.draw(st.sampled_from(["word", "word", "word", "twice", "out", "moved"]))
+        if kind == "word":
+            words = [match.span() for match in re.finditer(r"[^\s,:{}\[\]]+", lines[at])]
+            if words:
+                start, end = data.draw(st.sampled_from(words))
+                lines[at] = lines[at][:start] + data.draw(WORDS) + lines[at][end:]
+        elif kind == "twice":
+            lines.insert(at, lines[at])
+        elif kind == "out":
+            lines[at] = "" if len(lines) > 1 else lines[at]
+        else:
+            lines[at] = data.draw(st.sampled_from(["  ", "    "])) + lines[at]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "altered.yaml"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        try:
+            values = load_configfile(path)
+        except (WorkflowError, YAMLError, ValueError, TypeError):
+            # Snakemake's own complaint, before this workflow sees anything.
+            return
+        with contextlib.suppress(UserError):
+            check_written([path])
+            graph = Graph(load(values, "altered.yaml"))
+            for place in graph.all_places():
+                graph.train_job(place).canonical()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_an_altered_example_is_read_or_refused_in_a_line(data):
+    alter(data)
+
+
+@pytest.mark.long
+@settings(max_examples=3000, deadline=None)
+@given(st.data())
+def test_altered_examples_are_read_or_refused_in_a_line(data):
+    alter(data)
