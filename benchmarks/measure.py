@@ -194,23 +194,24 @@ def prepared(path: str) -> tuple[Path, str]:
     target = WORK / f"{'cifar10' if found.is_file() else 'synthetic'}.safetensors"
     if not target.exists():
         stored = NpzData(source="npz", path=str(found))
-        (read(stored) if found.is_file() else _synthetic()).save(target)
+        [data] = (read(stored) if found.is_file() else _synthetic()).values()
+        data.save(target)
     return target, name
 
 
 def _synthetic():
     import torch
 
-    from modelswitch.data.arrays import image_arrays
+    from modelswitch.data.assembly import Stored, assembled
 
     def images(count: int) -> torch.Tensor:
         return torch.randint(256, (count, 32, 32, 3), dtype=torch.uint8)
 
     torch.manual_seed(0)
-    labels = [torch.arange(count) % 10 for count in (50_000, 10_000)]
-    names = [f"class{label}" for label in range(10)]
-    train, test = images(50_000), images(10_000)
-    return image_arrays(train, labels[0], test, labels[1], names, "synthetic")
+    counts = {"train": 50_000, "test": 10_000}
+    stored = {split: images(count) for split, count in counts.items()}
+    labels = {split: torch.arange(count).numpy() % 10 for split, count in counts.items()}
+    return assembled(Stored("synthetic", {"synthetic": stored}, labels), 0.0)
 
 
 # --- output ---------------------------------------------------------------------------------

@@ -206,6 +206,6 @@ def test_data_that_is_not_paired_stops_before_anything_is_written(tmp_path):
         check=False,
     )
     assert done.returncode != 0
-    assert "top has 93 images for 96 labels; unpaired samples: 3" in done.stderr
+    assert "96 labels for 93 images of top" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()

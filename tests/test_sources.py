@@ -7,11 +7,18 @@ from PIL import Image
 
 from modelswitch.config.data import DigitsData, FolderData, NpzData, TorchvisionData
 from modelswitch.data.arrays import ImageArrays, normalisation, prepared_shape
-from modelswitch.data.shapes import peek, training_images
-from modelswitch.data.sources import read, torchvision_dataset
+from modelswitch.data.shapes import shapes_of, training_images
+from modelswitch.data.sources import read as read_all
+from modelswitch.data.sources import torchvision_dataset
 from modelswitch.errors import UserError
 
 RANDOM = np.random.default_rng(0)
+
+
+def read(spec) -> ImageArrays:
+    """The data set of a source that has one."""
+    [data] = read_all(spec).values()
+    return data
 
 
 def arrays(**changes) -> dict[str, np.ndarray]:
@@ -43,7 +50,7 @@ def test_a_npz_is_read_as_it_is(tmp_path):
     assert data.image_shape == (5, 6, 3)
     assert data.train_images.dtype == torch.uint8
     assert data.train_labels.tolist() == [0, 1, 2] * 4
-    assert peek(spec) == ((5, 6, 3), 3)
+    assert shapes_of(spec) == {"npz": ((5, 6, 3), 3)}
     assert training_images(spec) == 12
 
 
@@ -58,8 +65,9 @@ def test_grey_images_and_floats_are_taken(tmp_path):
     ("changes", "said"),
     [
         ({"x_test": None}, ["lacks x_test"]),
-        ({"x_train": with_nan()}, ["x_train", "NaN", "number 4"]),
-        ({"x_train": RANDOM.random((12, 5, 6, 3)) * 300}, ["x_train", "[0, 255]"]),
+        ({"x_train": with_nan(), "x_test": with_nan()[:4]}, ["x_train", "NaN", "number 4"]),
+        (dict.fromkeys(("x_train", "x_test"), RANDOM.random((12, 5, 6, 3)) * 400), ["[0, 255]"]),
+        ({"x_train": RANDOM.random((12, 5, 6, 3))}, ["x_train", "differ in type", "float64"]),
         ({"x_train": np.zeros((12, 5, 6, 3), np.int32)}, ["x_train", "int32", "uint8"]),
         ({"x_train": np.zeros((12, 3, 32, 32), np.uint8)}, ["channels before height"]),
         ({"x_train": np.zeros((12, 5), np.uint8)}, ["x_train", "(12, 5)"]),
@@ -78,7 +86,7 @@ def test_grey_images_and_floats_are_taken(tmp_path):
 def test_what_is_wrong_with_a_npz_is_told_in_one_line(tmp_path, changes, said):
     spec = npz(tmp_path, **changes)
     with pytest.raises(UserError) as caught:
-        [check(spec) for check in (peek, read)]
+        [check(spec) for check in (shapes_of, read)]
     assert str(caught.value).startswith(spec.path)
     assert "\n" not in str(caught.value)
     for part in said:
@@ -90,7 +98,7 @@ def test_a_npz_that_was_cut_short_is_refused(tmp_path):
     content = (tmp_path / "set.npz").read_bytes()
     for length in (0, 10, len(content) // 2, len(content) - 1):
         (tmp_path / "set.npz").write_bytes(content[:length])
-        for function in (read, peek):
+        for function in (read, shapes_of):
             with pytest.raises(UserError, match=r"set\.npz: "):
                 function(spec)
 
@@ -114,7 +122,7 @@ def test_a_folder_of_images_is_read_by_class(tmp_path):
     assert data.class_names == ["cat", "dog"]
     assert data.train_images.shape == (10, 6, 8, 3)
     assert data.train_images[7, 0, 0].tolist() == [102, 10, 20]
-    assert peek(spec) == ((6, 8, 3), 2)
+    assert shapes_of(spec) == {"folder": ((6, 8, 3), 2)}
     grey = read(FolderData(source="folder", path=str(tmp_path), colour="grey", size=(4, 4)))
     assert grey.image_shape == (4, 4, 1)
 
@@ -123,7 +131,8 @@ def test_one_folder_is_split_the_same_way_every_time(tmp_path):
     image_folder(tmp_path, splits=("",))
     spec = FolderData(source="folder", path=str(tmp_path), test=0.4)
     first, second = read(spec), read(spec)
-    assert first.test_labels.tolist() == [0, 0, 1, 1]
+    assert set(first.test_labels.tolist()) == {0, 1}
+    assert len(first.train_labels) + len(first.test_labels) == 10
     assert torch.equal(first.test_images, second.test_images)
 
 
@@ -140,7 +149,7 @@ def test_folders_that_cannot_be_used_are_told_apart(tmp_path):
         read(spec)
     (tmp_path / "images/train/cat/9.png").unlink()
     picture(tmp_path / "images/test/bird/0.png")
-    with pytest.raises(UserError, match="no training image: bird"):
+    with pytest.raises(UserError, match="no training image: 'bird'"):
         read(spec)
 
 

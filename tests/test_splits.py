@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from modelswitch.config.data import DigitsData, FolderData
-from modelswitch.data.modalities import read_modalities
 from modelswitch.data.sources import read
 from modelswitch.data.splits import (
     contents,
@@ -137,7 +136,7 @@ def image_folder(root, counts, seed=0):
 
 def sides(root) -> dict[bytes, str]:
     """Where each picture of a folder is: in training, validation of seed 0, or test."""
-    data = read(FolderData(source="folder", path=str(root), test=0.2))
+    [data] = read(FolderData(source="folder", path=str(root), test=0.2)).values()
     train, validation = training_and_validation(data.train_units, data.train_labels, 0.2, 0)
     found = {}
     for side, images in (
@@ -196,14 +195,14 @@ def test_pictures_that_are_equal_in_other_bytes_stay_together(tmp_path):
     image_folder(tmp_path, {"cat": 40, "dog": 40})
     for path in sorted(tmp_path.rglob("*.png")):
         Image.open(path).save(path.with_suffix(".bmp"))
-    data = read(FolderData(source="folder", path=str(tmp_path), test=0.3))
+    [data] = read(FolderData(source="folder", path=str(tmp_path), test=0.3)).values()
     train, test = (set(contents(part).tolist()) for part in (data.train_images, data.test_images))
     assert len(train) + len(test) == 80
     assert not train & test
 
 
 def test_the_digits_test_share_is_about_a_quarter_of_each():
-    data = read(DigitsData(source="digits"))
+    [data] = read(DigitsData(source="digits")).values()
     shares = torch.bincount(data.test_labels) / (
         torch.bincount(data.test_labels) + torch.bincount(data.train_labels)
     )
@@ -349,7 +348,7 @@ def test_no_set_of_many_is_split_wrongly(drawn, share, seed, duplicated):
 def test_all_modalities_hold_the_same_samples_back(tmp_path):
     from modelswitch.config.data import EyesData
 
-    sets = read_modalities(EyesData(source="eyes", identities=4, train=6, test=2))
+    sets = read(EyesData(source="eyes", identities=4, train=6, test=2))
     one, other = sets.values()
     assert torch.equal(one.train_units, other.train_units)
     assert len(one.train_units.unique()) == 24

@@ -3,13 +3,31 @@
 Apart from the experiment's configuration, so that preparing a data set depends on nothing else.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from modelswitch.config.base import Name, Strict
 
 EyeSide = Annotated[int, Field(ge=8, le=512)]
+_Side = Annotated[int, Field(ge=1, le=4096)]
+Size = tuple[_Side, _Side]
+Range = tuple[float, float]
+Layout = Literal["channels_last", "channels_first"]
+Colour = Literal["rgb", "grey", "stored"]
+Background = Literal["white", "black"]
+Split = Literal["train", "validation", "test"]
+
+_SIZE = "height and width to resize to; needed if they differ"
+_RANGE = (
+    "values that stand for black and white; by default those of the type: all of 8 or 16 bits, "
+    "0 to 1 or 0 to 255 for floats"
+)
+_LAYOUT = "where an array has its channels; needed where its shape allows both"
+_COLOUR = "`stored`: grey where every image is grey"
+_BACKGROUND = "what transparent pixels are laid on; needed if there are any"
+_EACH = "; one for all, or by modality"
 
 
 class Augmentation(Strict):
@@ -21,6 +39,16 @@ class Augmentation(Strict):
     flip: bool = Field(default=True, description="mirror left and right")
 
 
+class PixelOptions(NamedTuple):
+    """What a configuration says about the pixels of one data set; None where it says nothing."""
+
+    size: Size | None = None
+    range: Range | None = None
+    layout: Layout | None = None
+    colour: Colour | None = None
+    background: Background | None = None
+
+
 class DataBase(Strict):
     source: str
     name: Name | None = Field(
@@ -29,7 +57,8 @@ class DataBase(Strict):
     validation: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1,
         description="share of the training images held back, of every class; which ones depends on "
-        "what they show and on the seed alone, so that data that grow keep their splits",
+        "what they show and on the seed alone, so that data that grow keep their splits; of no "
+        "meaning where the data come with images for validation",
     )
     augment: Augmentation = Field(default=Augmentation(), description="random views")
 
@@ -37,6 +66,21 @@ class DataBase(Strict):
     def datasets(self) -> list[str]:
         """The folder names of the data sets; several modalities have one each."""
         return list(getattr(self, "modalities", ())) or [self.name or self.source]
+
+    def pixel_options(self, dataset: str) -> PixelOptions:
+        """What is said about the pixels of one of the data sets."""
+        stated = {key: getattr(self, key, None) for key in PixelOptions._fields}
+        return PixelOptions(
+            **{k: v.get(dataset) if isinstance(v, dict) else v for k, v in stated.items()}
+        )
+
+    @field_validator("range", check_fields=False)
+    @classmethod
+    def _black_below_white(cls, value: Any) -> Any:
+        for pair in value.values() if isinstance(value, dict) else [value]:
+            if pair is not None and pair[0] >= pair[1]:
+                raise ValueError(f"found {list(pair)}, expected black to be less than white")
+        return value
 
 
 class DigitsData(DataBase):
@@ -51,21 +95,95 @@ class DigitsData(DataBase):
 
 
 class NpzData(DataBase):
-    """A .npz with x_train, y_train, x_test, y_test and, if there, class_names."""
+    """A .npz with x_train, y_train, x_test, y_test (or x and y) and, if there, x_validation,
+    y_validation, class_names and groups_train (or groups): one name an image, and images of one
+    group are never parted by a split."""
 
     source: Literal["npz"]
     path: str = Field(description="file, relative to the working directory")
+    size: Size | None = Field(default=None, description=_SIZE)
+    range: Range | None = Field(default=None, description=_RANGE)
+    layout: Layout | None = Field(default=None, description=_LAYOUT)
+    test: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2,
+        description="share for testing where there are only x and y; which images depends on what "
+        "they show alone",
+    )
 
 
-class FolderData(DataBase):
+class FilesData(DataBase):
+    """What the sources that read image files share."""
+
+    csv: str | None = Field(
+        default=None,
+        description="a list instead of class folders: a CSV file with the columns `label`, `path` "
+        "(several modalities: one named after each), and if there `split` and `group`; paths "
+        "relative to `path`",
+    )
+    groups: str | None = Field(
+        default=None,
+        description="regular expression that finds the group (subject, source, session) in a "
+        "file's path below `path`; images of one group are never parted by a split",
+    )
+    splits: dict[Split, str] | None = Field(
+        default=None,
+        description="which folder holds which split, or `none` where `train` is a class; by "
+        "default train, val, test and their usual synonyms, in any case",
+    )
+    frames: Literal["one", "first", "all"] = Field(
+        default="one",
+        description="files with several frames or pages: `one` refuses them, `all` makes each an "
+        "image, and those of a file stay together",
+    )
+    corrupt: Literal["refuse", "skip"] = Field(
+        default="refuse", description="`skip` leaves corrupt files out and counts them"
+    )
+    follow_links: bool = Field(
+        default=False, description="follow symbolic links that lead out of the folder"
+    )
+
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _no_splits(cls, splits: Any) -> Any:
+        return {} if splits == "none" else splits
+
+    @field_validator("splits")
+    @classmethod
+    def _splits_fit(cls, splits: dict[str, str] | None) -> dict[str, str] | None:
+        if splits and ("train" not in splits or len(splits) < 2):
+            raise ValueError(
+                f"found {', '.join(splits)}; expected train with test, validation or both"
+            )
+        if splits and len(set(splits.values())) != len(splits):
+            raise ValueError("one folder cannot hold two splits")
+        return splits
+
+    @field_validator("groups")
+    @classmethod
+    def _is_expression(cls, groups: str | None) -> str | None:
+        try:
+            re.compile(groups or "")
+        except re.error as error:
+            raise ValueError(f"{groups!r} is no regular expression ({error})") from error
+        return groups
+
+    @model_validator(mode="after")
+    def _list_or_folders(self) -> "FilesData":
+        given = [key for key in ("groups", "splits") if getattr(self, key) is not None]
+        if self.csv is not None and given:
+            raise ValueError(f"{given[0]}: the list in csv has columns for groups and splits")
+        return self
+
+
+class FolderData(FilesData):
     """A folder of images: <split>/<class>/..., or <class>/... and a share for testing."""
 
     source: Literal["folder"]
     path: str = Field(description="folder, relative to the working directory")
-    size: (
-        tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]] | None
-    ) = Field(default=None, description="height and width to resize to; needed if they differ")
-    colour: Literal["rgb", "grey"] = "rgb"
+    size: Size | None = Field(default=None, description=_SIZE)
+    colour: Colour = Field(default="rgb", description=_COLOUR)
+    range: Range | None = Field(default=None, description=_RANGE)
+    background: Background | None = Field(default=None, description=_BACKGROUND)
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.2,
         description="share for testing where there are no train and test folders; which images "
@@ -79,9 +197,7 @@ class TorchvisionData(DataBase):
     source: Literal["torchvision"]
     dataset: str = Field(description="class name in torchvision.datasets, e.g. CIFAR10")
     root: str = Field(default="data", description="folder to download to")
-    size: (
-        tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]] | None
-    ) = Field(default=None, description="height and width to resize to; needed if they differ")
+    size: Size | None = Field(default=None, description=_SIZE)
 
 
 class ModalitiesData(DataBase):
@@ -127,7 +243,7 @@ class EyesData(ModalitiesData):
         return ("periocular", "iris")
 
 
-class PairedData(ModalitiesData):
+class PairedData(ModalitiesData, FilesData):
     """The same samples through several modalities: a folder <modality>/<class>/<sample>.<ext>
     (or that inside train/ and test/), or a .npz with <modality>_train, <modality>_test, y_train,
     y_test (or <modality> and y)."""
@@ -137,11 +253,29 @@ class PairedData(ModalitiesData):
     modalities: Annotated[tuple[Name, ...], Field(min_length=2)] = Field(
         description="names of the modalities, two or more"
     )
+    size: dict[Name, Size] = Field(default={}, description=_SIZE + _EACH)
+    colour: dict[Name, Colour] = Field(default={}, description=_COLOUR + _EACH)
+    range: dict[Name, Range] = Field(default={}, description=_RANGE + _EACH)
+    background: dict[Name, Background] = Field(default={}, description=_BACKGROUND + _EACH)
+    layout: dict[Name, Layout] = Field(default={}, description=_LAYOUT + _EACH)
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.25,
         description="share for testing where the data comes without a split; which samples "
         "depends on what they show alone",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_for_all(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("modalities"), list | tuple):
+            return values
+        names = [name for name in values["modalities"] if isinstance(name, str)]
+        alone = {
+            key: dict.fromkeys(names, values[key])
+            for key in PixelOptions._fields
+            if values.get(key) is not None and not isinstance(values[key], dict)
+        }
+        return values | alone
 
     @field_validator("modalities")
     @classmethod
@@ -152,6 +286,14 @@ class PairedData(ModalitiesData):
         if taken:
             raise ValueError(f"{', '.join(sorted(taken))}: kept as names of degraded sides")
         return modalities
+
+    @model_validator(mode="after")
+    def _options_are_of_modalities(self) -> "PairedData":
+        for key in PixelOptions._fields:
+            unknown = [name for name in getattr(self, key) if name not in self.modalities]
+            if unknown:
+                raise ValueError(f"{key}: {unknown[0]!r} is none of data.modalities")
+        return self
 
 
 DataSpec = Annotated[

@@ -1,11 +1,12 @@
 """Prepared image arrays: one checked file a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from modelswitch.data.splits import split_units
+from modelswitch.data.folders import some
+from modelswitch.data.splits import training_and_validation
 from modelswitch.errors import UserError
 from modelswitch.storage import artifacts
 
@@ -16,6 +17,8 @@ class ImageArrays:
 
     ``train_units``, int64 [N], is equal for training images that no split may part. ``mean`` and
     ``std`` are per channel, of pixels scaled to [0, 1], over the training images.
+    ``given_validation``, bool [N], marks training images that the source itself has for validation.
+    ``reading`` is what a person is told about how the images were read: headings and texts.
     """
 
     train_images: torch.Tensor
@@ -27,6 +30,8 @@ class ImageArrays:
     mean: list[float]
     std: list[float]
     checksum: str
+    given_validation: torch.Tensor | None = None
+    reading: dict[str, str] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -35,7 +40,8 @@ class ImageArrays:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
-        return tuple(self.train_images.shape[1:])
+        height, width, channels = self.train_images.shape[1:]
+        return height, width, channels
 
     @classmethod
     def load(cls, path: str | Path) -> "ImageArrays":
@@ -52,12 +58,40 @@ class ImageArrays:
             passport["mean"],
             passport["std"],
             passport["checksum"],
+            tensors.get("train.validation"),
+            passport["reading"],
         )
 
+    def training_and_validation(self, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows to train on and to validate on: those that the source says, else a ``share`` held
+        back by ``seed``."""
+        given = self.given_validation
+        if given is None:
+            return training_and_validation(self.train_units, self.train_labels, share, seed)
+        return torch.nonzero(~given).squeeze(1), torch.nonzero(given).squeeze(1)
+
+    def counts(self) -> dict[str, list[int]]:
+        """Images of every class, by split."""
+        validates = self.given_validation
+        none = torch.zeros(len(self.train_labels), dtype=torch.bool)
+        held = none if validates is None else validates
+        parts = {
+            "train": self.train_labels[~held],
+            "validation": self.train_labels[held],
+            "test": self.test_labels,
+        }
+        return {
+            split: torch.bincount(labels, minlength=self.num_classes).tolist()
+            for split, labels in parts.items()
+            if len(labels)
+        }
+
     def save(self, path: str | Path, **passport: object) -> None:
+        given = self.given_validation
         artifacts.save(
             path,
             {
+                **({} if given is None else {"train.validation": given}),
                 "train.images": self.train_images,
                 "train.labels": self.train_labels,
                 "train.units": self.train_units,
@@ -69,6 +103,8 @@ class ImageArrays:
                 "class_names": self.class_names,
                 "mean": self.mean,
                 "std": self.std,
+                "images": self.counts(),
+                "reading": self.reading,
                 **passport,
             },
         )
@@ -96,7 +132,8 @@ def prepared_shape(path: str | Path) -> tuple[tuple[int, int, int], int]:
     """Image shape (H, W, C) and number of classes of a prepared data set, without reading it."""
     passport = artifacts.read_passport(path)
     artifacts.check_passport(path, passport, {"kind": "data"})
-    return artifacts.shape_of(path, "train.images")[1:], len(passport["class_names"])
+    _, height, width, channels = artifacts.shape_of(path, "train.images")
+    return (height, width, channels), len(passport["class_names"])
 
 
 @dataclass(frozen=True)
@@ -123,37 +160,22 @@ def image_arrays(
     train_labels: torch.Tensor,
     test_images: torch.Tensor,
     test_labels: torch.Tensor,
-    class_names: list[str] | None,
+    class_names: list[str],
     where: str,
-    train_units: torch.Tensor | None = None,
+    train_units: torch.Tensor,
 ) -> ImageArrays:
-    """The data set, after checking that its parts fit together.
-
-    Training images that show the same are one unit of its splits unless ``train_units`` are given.
-    """
+    """The data set, after checking that its parts fit together."""
     if train_images.shape[1:] != test_images.shape[1:]:
         raise UserError(
             f"{where}: training images are {tuple(train_images.shape[1:])}, test images "
             f"{tuple(test_images.shape[1:])} (height, width, channels); they must be the same"
-        )
-    highest = int(max(train_labels.max(), test_labels.max()))
-    if class_names is None:
-        class_names = [str(label) for label in range(highest + 1)]
-    if highest >= len(class_names):
-        raise UserError(
-            f"{where}: has a label {highest}, expected 0 to {len(class_names) - 1}, "
-            f"for there are {len(class_names)} classes"
         )
     if len(class_names) < 2:
         raise UserError(f"{where}: has one class only, expected at least 2")
     counts = torch.bincount(train_labels, minlength=len(class_names))
     missing = [name for name, count in zip(class_names, counts.tolist(), strict=True) if not count]
     if missing:
-        some = ", ".join(missing[:8])
-        raise UserError(f"{where}: {len(missing)} classes have no training image: {some}")
-    if train_units is None:
-        named = [class_names[label] for label in train_labels.tolist()]
-        train_units = split_units([train_images], named)
+        raise UserError(f"{where}: {len(missing)} classes have no training image: {some(missing)}")
     mean, std = normalisation(train_images)
     return ImageArrays(
         train_images,

@@ -1,77 +1,69 @@
-"""Reading people's files: .npz archives, images, folders of them."""
+"""One reader for .npz archives: which arrays hold what, and the arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from modelswitch.data.folders import WHOLE, shown, split_named
+from modelswitch.data.images import no_file
 from modelswitch.errors import UserError
 
-IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+T = TypeVar("T")
+Keys = dict[str, dict[str, str]]
 
 
-def read_npz(path: str, required: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The arrays of a .npz without running code from it; raises `UserError`."""
-    if not Path(path).is_file():
-        raise UserError(f"data.path: {path}: no such file")
+def read_npz(path: Path, read: Callable[[Mapping[str, np.ndarray]], T]) -> T:
+    """What ``read`` makes of an archive whose arrays are read one by one, without running code
+    from it; raises `UserError`."""
+    if (reason := no_file(path)) is not None:
+        raise UserError(f"data.path: {shown(path)}: {reason}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in required if key not in archive]
-            if missing:
-                there = ", ".join(archive.files) or "none"
-                raise UserError(f"{path}: lacks {', '.join(missing)}; it has {there}")
-            return {key: archive[key] for key in archive.files}
-    except AttributeError as error:
-        raise UserError(f"{path}: is a single array, not a .npz archive") from error
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise UserError(f"{shown(path)}: is a single array, not a .npz archive")
+        with archive:
+            return read(archive)
     except UserError:
         raise
     except Exception as error:
         # zipfile, zlib and numpy's header parser have a dozen kinds of error for changed bytes.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: corrupt, or not a .npz of plain arrays ({reason})") from error
+        raise UserError(
+            f"{shown(path)}: corrupt, or not a .npz of plain arrays ({reason})"
+        ) from error
 
 
-def class_names_in(arrays: Mapping[str, np.ndarray], where: str) -> list[str] | None:
-    """The names under ``class_names``, if there are any; raises `UserError` for what is no list."""
-    if "class_names" not in arrays:
-        return None
-    names = np.asarray(arrays["class_names"])
-    if names.ndim != 1:
-        raise UserError(f"{where}: class_names has shape {names.shape}, expected a list of names")
-    return [str(name) for name in names]
+def keys_in(
+    there: Iterable[str], required: Iterable[str], optional: Iterable[str], where: str
+) -> tuple[Keys, list[str]]:
+    """The keys of an archive by what they begin with and split, and those that are not used.
 
-
-def image_files(folder: Path, root: Path) -> list[Path]:
-    """Images directly or deeper below ``folder``, sorted; raises `UserError` for one whose real
-    place is outside ``root``."""
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-    for path in found:
-        if not path.resolve().is_relative_to(root.resolve()):
-            raise UserError(f"{path}: leads out of the data folder {root}")
-    return found
-
-
-def read_image(path: Path, mode: str, size: tuple[int, int] | None) -> np.ndarray:
-    """uint8 [H, W, C] of an image file, in ``mode`` (RGB or L), resized to (height, width)."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            converted = image.convert(mode)
-            if size is not None and converted.size != (size[1], size[0]):
-                converted = converted.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            pixels = np.asarray(converted)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: corrupt, or not an image ({reason})") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: too large an image ({error})") from error
-    return pixels if pixels.ndim == 3 else pixels[..., None]
-
-
-def subfolders(folder: Path, root: Path) -> list[Path]:
-    found = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for path in found:
-        if not path.resolve().is_relative_to(root.resolve()):
-            raise UserError(f"{path}: leads out of the data folder {root}")
-    return found
+    ``x_train``, ``x_val`` and ``x_test`` are three splits of ``x``; ``x`` alone is all of it.
+    Raises `UserError` for a required one that is missing in a split.
+    """
+    there, required = list(there), list(required)
+    keys: Keys = {name: {} for name in (*required, *optional)}
+    unused = []
+    for key in there:
+        begin, _, end = key.rpartition("_")
+        name, split = (key, WHOLE) if key in keys else (begin, split_named(end))
+        if name not in keys or split is None:
+            unused.append(key)
+        elif split in keys[name]:
+            raise UserError(f"{where}: has {keys[name][split]!r} and {key!r} for one split")
+        else:
+            keys[name][split] = key
+    found = {split for name in required for split in keys[name]}
+    splits = [WHOLE] if found == {WHOLE} else ["train", "test", *(found & {"validation"})]
+    missing = [
+        f"{name}_{split}" if split else name
+        for name in required
+        for split in splits
+        if split not in keys[name]
+    ]
+    if missing or (WHOLE in found and len(found) > 1):
+        lacking = f"lacks {', '.join(missing)}; " if missing else "has a split for some only; "
+        raise UserError(f"{where}: {lacking}it has {', '.join(there) or 'none'}")
+    return keys, unused

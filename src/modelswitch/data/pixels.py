@@ -1,58 +1,176 @@
-"""From what people store as pixels and labels to uint8 and int64."""
+"""From what people store as pixels to uint8 [N, H, W, C]: arrays and pictures, in one way."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 
+from modelswitch.config.data import Layout, PixelOptions, Size
+from modelswitch.data.images import Picture
+from modelswitch.data.ranges import reach_of, scaled
 from modelswitch.errors import UserError
 
-# Higher labels are mistakes (identifiers, say), and a model for them would fill the memory.
-_MOST_CLASSES = 1_000_000
+_MOST_CHANNELS = 4  # that an axis is taken for channels with
 
 
-def as_pixels(images: np.ndarray, where: str) -> torch.Tensor:
-    """uint8 [N, H, W, C] from uint8, or from floats in [0, 1] or [0, 255]; grey may lack C."""
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or 0 in images.shape:
+# ------------------------------------------------------------------------------ order of axes
+
+
+def arranged(images: np.ndarray, layout: Layout | None, where: str) -> np.ndarray:
+    """[N, H, W, C] of an array; raises `UserError` where its shape does not say which axis is
+    that of the channels."""
+    if _layout_of(images.shape, layout, where) == "channels_first":
+        return np.moveaxis(images, 1, -1)
+    return images[..., None] if images.ndim == 3 else images
+
+
+def shape_arranged(
+    shape: tuple[int, ...], layout: Layout | None, where: str
+) -> tuple[int, int, int]:
+    """Height, width and channels of such an array."""
+    channels_first = _layout_of(shape, layout, where) == "channels_first"
+    _, first, second, last = shape if len(shape) == 4 else (*shape, 1)
+    if channels_first:
+        return second, last, first
+    return first, second, last
+
+
+def _layout_of(shape: tuple[int, ...], stated: Layout | None, where: str) -> Layout:
+    if len(shape) not in (3, 4) or 0 in shape:
         raise UserError(
-            f"{where}: has shape {images.shape}, expected [images, height, width] or "
+            f"{where}: has shape {shape}, expected [images, height, width] or "
             "[images, height, width, channels] with none of them 0"
         )
-    if images.shape[-1] > 4 and images.shape[1] <= 4:
-        raise UserError(
-            f"{where}: has shape {images.shape}, which looks like channels before height; "
-            "expected [images, height, width, channels]"
-        )
-    if images.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(images))
-    if not np.issubdtype(images.dtype, np.floating):
-        raise UserError(f"{where}: holds {images.dtype}, expected uint8 or floating point")
-    if not np.isfinite(images).all():
-        bad = np.unique(np.nonzero(~np.isfinite(images))[0])
-        raise UserError(
-            f"{where}: {len(bad)} images have pixels that are NaN or infinite, "
-            f"the first is number {bad[0]}"
-        )
-    low, high = float(images.min()), float(images.max())
-    if low < 0 or high > 255:
-        raise UserError(f"{where}: pixels go from {low:g} to {high:g}, expected [0, 1] or [0, 255]")
-    scale = 255.0 if high <= 1 else 1.0
-    return torch.from_numpy(np.rint(images * scale).astype(np.uint8))
+    if len(shape) == 3:
+        return "channels_last"
+    if stated is not None:
+        return stated
+    _, first, second, last = shape
+    # One channel at the end is certain unless that makes images of one row.
+    if last <= _MOST_CHANNELS < first or (last == 1 and first > 1):
+        return "channels_last"
+    if first <= _MOST_CHANNELS < last:
+        found = f"looks like channels before height, {first} of {second}x{last}"
+    else:
+        found = f"may be {last} channels of {first}x{second} or {first} channels of {second}x{last}"
+    raise UserError(
+        f"{where}: has shape {shape}, which {found}; "
+        "set data.layout to channels_last or channels_first"
+    )
 
 
-def as_labels(labels: np.ndarray, count: int, where: str) -> torch.Tensor:
-    """int64 [N]; raises `UserError` unless there is one whole number >= 0 for every image."""
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or len(labels) != count:
-        raise UserError(f"{where}: has shape {labels.shape}, expected one label for {count} images")
-    if labels.dtype.kind in "iuf" and len(labels) and labels.max() >= _MOST_CLASSES:
-        raise UserError(f"{where}: has a label {labels.max()}, expected less than {_MOST_CLASSES}")
-    if np.issubdtype(labels.dtype, np.floating) and (labels == np.rint(labels)).all():
-        labels = labels.astype(np.int64)
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise UserError(f"{where}: holds {labels.dtype}, expected whole numbers")
-    if labels.min() < 0:
-        raise UserError(f"{where}: has a label {labels.min()}, expected 0 or more")
-    return torch.from_numpy(labels.astype(np.int64))
+# -------------------------------------------------------------------------------- whole images
+
+
+def resized(image: np.ndarray, size: Size | None) -> np.ndarray:
+    """uint8 [H, W] or [H, W, C] at another height and width, each channel by itself."""
+    if size is None or image.shape[:2] == size:
+        return image
+    if image.ndim == 2:
+        return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.stack([resized(channel, size) for channel in np.moveaxis(image, -1, 0)], -1)
+
+
+def stacked(images: Sequence[np.ndarray], names: Sequence[object]) -> np.ndarray:
+    """[N, H, W, C] of images that are called ``names``; raises `UserError` if they differ in size,
+    of those of the rarer sizes the first."""
+    sizes = Counter(image.shape[:2] for image in images)
+    if len(sizes) > 1:
+        usual = sizes.most_common(1)[0][0]
+        odd = next(number for number, image in enumerate(images) if image.shape[:2] != usual)
+        others = len(images) - sizes[usual]
+        height, width = images[odd].shape[:2]
+        raise UserError(
+            f"{names[odd]}: is {height}x{width}, and {others} of {len(images)} images are not "
+            f"{usual[0]}x{usual[1]} (height x width); set data.size to resize all"
+        )
+    return np.stack(images)
+
+
+def pixels_of_arrays(
+    parts: Mapping[str, np.ndarray], names: Mapping[str, str], options: PixelOptions
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """uint8 [N, H, W, C] of the array of every split, and what a person is told about them.
+
+    ``names`` are what a person knows the arrays by.
+    """
+    placed = {key: arranged(array, options.layout, names[key]) for key, array in parts.items()}
+    kinds = {names[key]: array.dtype.newbyteorder("=") for key, array in placed.items()}
+    if len(set(kinds.values())) > 1 and {kind.kind for kind in kinds.values()} != {"f"}:
+        each = ", ".join(f"{kind} in {where}" for where, kind in kinds.items())
+        raise UserError(f"{next(iter(kinds))}: the splits differ in type: {each}")
+    reach = reach_of({names[key]: array for key, array in placed.items()}, options.range)
+    done = {}
+    for key, array in placed.items():
+        images = scaled(array, reach)
+        if options.size is not None:
+            images = np.stack([resized(image, options.size) for image in images])
+        done[key] = torch.from_numpy(np.ascontiguousarray(images))
+    return done, _told(f"{next(iter(kinds.values()))}, {reach.words}", [reach.clipped])
+
+
+def pixels_of_pictures(
+    parts: Mapping[str, Sequence[Picture]],
+    names: Mapping[str, str],
+    paths: Mapping[str, Sequence[str]],
+    options: PixelOptions,
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """uint8 [N, H, W, C] of the pictures of every split, all grey or all in colour, and what a
+    person is told about them.
+
+    ``names`` are what a person knows the parts by, ``paths`` each picture.
+    """
+    everything = [picture for part in parts.values() for picture in part]
+    deep = sorted({picture.depth for picture in everything} - {8})
+    if options.range is not None and not deep:
+        raise UserError("data.range: is for images of more than 8 bits, and there are none")
+    reaches = {
+        depth: reach_of(
+            {
+                names[key]: [p.pixels for p in part if p.depth == depth]
+                for key, part in parts.items()
+                if any(p.depth == depth for p in part)
+            },
+            options.range,
+            depth,
+        )
+        for depth in deep
+    }
+    grey = options.colour == "grey" or (
+        options.colour != "rgb" and all(picture.pixels.ndim == 2 for picture in everything)
+    )
+    done: dict[str, list[np.ndarray]] = {}
+    for key, part in parts.items():
+        done[key] = []
+        for p in part:
+            image = p.pixels if p.depth == 8 else scaled(p.pixels, reaches[p.depth])
+            image = resized(image, options.size)
+            if image.ndim == 2:
+                image = np.repeat(image[..., None], 1 if grey else 3, -1)
+            done[key].append(image)
+    images = stacked(
+        [i for part in done.values() for i in part], [p for part in paths.values() for p in part]
+    )
+    ends = np.cumsum([len(part) for part in parts.values()])[:-1]
+    tensors = dict(zip(parts, map(torch.from_numpy, np.split(images, ends)), strict=True))
+    modes = Counter(
+        f"mode {p.mode}, {reaches[p.depth].words if p.depth in reaches else '8 bit, 0 to 255'}"
+        for p in everything
+    )
+    told = "; ".join(
+        kind + (f" ({count} images)" if len(modes) > 1 else "")
+        for kind, count in modes.most_common()
+    )
+    facts = _told(told, [reach.clipped for reach in reaches.values()])
+    if turned := sum(picture.turned for picture in everything):
+        facts["turned upright"] = f"{turned} images, by their orientation tags"
+    return tensors, facts
+
+
+def _told(pixels: str, clipped: Sequence[str]) -> dict[str, str]:
+    facts = {"pixels": pixels}
+    if any(clipped):
+        facts["clipped"] = "; ".join(filter(None, clipped))
+    return facts

@@ -1,8 +1,8 @@
 """Image shapes and numbers of classes and images, before the images are read."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -10,46 +10,38 @@ from modelswitch.config.data import (
     DataSpec,
     DigitsData,
     EyesData,
-    FolderData,
     NpzData,
     PairedData,
     TorchvisionData,
 )
 from modelswitch.data import sources
-from modelswitch.data.files import class_names_in, image_files, read_image, subfolders
-from modelswitch.data.modalities import peek_modalities
-from modelswitch.data.pixels import _MOST_CLASSES
+from modelswitch.data.files import Keys, keys_in, read_npz
+from modelswitch.data.folders import WHOLE
+from modelswitch.data.images import PictureReader, is_grey
+from modelswitch.data.labels import class_names_in, numbered
+from modelswitch.data.pixels import shape_arranged
 from modelswitch.data.published import PUBLISHED
-from modelswitch.data.sources import _npz
-from modelswitch.errors import UserError
+from modelswitch.data.samples import FilesSpec, find_samples
 
 Shape = tuple[tuple[int, int, int], int]
 
 
 def shapes_of(spec: DataSpec) -> dict[str, Shape | None]:
     """Image shape (H, W, C) and number of classes of every data set; several modalities are a data
-    set each. None for what cannot be known before a download."""
-    if isinstance(spec, EyesData | PairedData):
-        return dict(peek_modalities(spec))
+    set each. None for what cannot be known before a download: of torchvision's sets those are known
+    that are published in one size, or get one."""
+    if isinstance(spec, DigitsData):
+        return dict.fromkeys(spec.datasets, ((8, 8, 1), 10))
+    if isinstance(spec, EyesData):
+        classes = spec.identities
+        return {"periocular": ((*spec.periocular, 3), classes), "iris": ((*spec.iris, 1), classes)}
     if isinstance(spec, TorchvisionData):
         sources.torchvision_dataset(spec.dataset)
-    return dict.fromkeys(spec.datasets, peek(spec))
-
-
-def peek(spec: DataSpec) -> Shape | None:
-    """Image shape (H, W, C) and number of classes without reading the images, or None.
-
-    Of torchvision's sets those are known that are published in one size, or get one.
-    """
-    if isinstance(spec, DigitsData):
-        return (8, 8, 1), 10
-    if isinstance(spec, NpzData):
-        return _peek_npz(spec.path)
-    if isinstance(spec, FolderData):
-        return _peek_folder(spec)
-    if isinstance(spec, TorchvisionData):
-        return _published(spec)
-    return None
+        return dict.fromkeys(spec.datasets, _published(spec))
+    if sources.is_archive(spec):
+        return {**_in_archive(spec)}
+    assert not isinstance(spec, NpzData)
+    return {**_in_files(spec)}
 
 
 def _published(spec: TorchvisionData) -> Shape | None:
@@ -58,50 +50,72 @@ def _published(spec: TorchvisionData) -> Shape | None:
     return ((*size, known.channels), known.classes) if known and size else None
 
 
-def stored_shape(member: IO[bytes]) -> tuple[int, ...]:
-    """The shape in the header of a .npy; raises ValueError for what is none."""
-    version = np.lib.format.read_magic(member)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise ValueError(f"format version {version} is unknown")
-    return read(member)[0]
+def _stored_in(archive: zipfile.ZipFile, key: str) -> tuple[int, ...]:
+    """The shape in the header of an array; raises ValueError for what is none."""
+    with archive.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if read is None:
+            raise ValueError(f"format version {version} is unknown")
+        return read(member)[0]
 
 
-def _peek_npz(path: str) -> tuple[tuple[int, int, int], int]:
-    shapes = {}
+def _keys(spec: NpzData | PairedData, archive: zipfile.ZipFile) -> Keys:
+    there = [name.removesuffix(".npy") for name in archive.namelist()]
+    return keys_in(there, (*sources.array_names(spec).values(), "y"), (), spec.path)[0]
+
+
+def _in_archive(spec: NpzData | PairedData) -> dict[str, Shape]:
+    sizes: dict[str, tuple[int, int, int]] = {}
+    counts: set[tuple[str, int]] = set()
     try:
-        with zipfile.ZipFile(path) as archive:
-            for split in ("train", "test"):
-                with archive.open(f"x_{split}.npy") as member:
-                    shapes[split] = stored_shape(member)
-        with np.load(path, allow_pickle=False) as arrays:
-            highest = max(int(arrays["y_train"].max()), int(arrays["y_test"].max()))
-            names = class_names_in(arrays, path)
-            classes = highest + 1 if names is None else len(names)
+        with zipfile.ZipFile(spec.path) as archive:
+            keys = _keys(spec, archive)
+            for dataset, name in sources.array_names(spec).items():
+                options, found = spec.pixel_options(dataset), set()
+                for split, key in keys[name].items():
+                    stored = _stored_in(archive, key)
+                    shape = shape_arranged(stored, options.layout, key)
+                    height, width = options.size or shape[:2]
+                    found.add((height, width, shape[2]))
+                    counts.add((split, stored[0]))
+                [sizes[dataset]] = found
+            counts |= {(split, _stored_in(archive, key)[0]) for split, key in keys["y"].items()}
+            if len(counts) > len(keys["y"]):
+                raise ValueError("not as many images as labels")
+        classes = read_npz(Path(spec.path), lambda arrays: _classes(arrays, keys["y"], spec.path))
     except Exception:
         # What is wrong with it is found, and told, when it is read in full.
-        _npz(NpzData(source="npz", path=path))
+        sources.read(spec)
         raise
-    shape = shapes["train"]
-    fits = len(shape) in (3, 4) and shapes["train"][1:] == shapes["test"][1:]
-    if not fits or highest >= min(classes, _MOST_CLASSES):
-        _npz(NpzData(source="npz", path=path))
-    return (*shape[1:3], shape[3] if len(shape) == 4 else 1), classes
+    return {dataset: (size, classes) for dataset, size in sizes.items()}
 
 
-def _peek_folder(spec: FolderData) -> tuple[tuple[int, int, int], int]:
-    root = Path(spec.path)
-    top = {p.name: p for p in subfolders(root, root)}
-    holder = top["train"] if "train" in top and "test" in top else root
-    classes = subfolders(holder, root)
-    first = next((path for folder in classes for path in image_files(folder, root)), None)
-    if first is None:
-        raise UserError(f"{holder}: no <class>/<image> below it")
-    pixels = read_image(first, "RGB" if spec.colour == "rgb" else "L", spec.size)
-    return tuple(pixels.shape), len(classes)
+def _classes(arrays: Mapping[str, np.ndarray], keys: Mapping[str, str], where: str) -> int:
+    labels = {split: arrays[key] for split, key in keys.items()}
+    return len(numbered(labels, keys, class_names_in(arrays, where))[1])
+
+
+def _in_files(spec: FilesSpec) -> dict[str, Shape]:
+    found = find_samples(spec)
+    samples = [sample for part in found.parts.values() for sample in part]
+    shapes = {}
+    for dataset in spec.datasets:
+        options = spec.pixel_options(dataset)
+        reader = PictureReader("one" if spec.frames == "one" else "first")
+        pictures = (reader.read(sample.files[dataset], options) for sample in samples)
+        first = next((frames[0] for frames in pictures if frames), None)
+        reader.finish(skip=spec.corrupt == "skip" and first is not None)
+        assert first is not None
+        height, width = options.size or first.pixels.shape[:2]
+        grey = options.colour == "grey"
+        if options.colour in (None, "stored"):
+            grey = all(is_grey(sample.files[dataset]) for sample in samples)
+        shapes[dataset] = (height, width, 1 if grey else 3), len(found.labels)
+    return shapes
 
 
 def training_images(spec: DataSpec) -> int | None:
@@ -109,18 +123,19 @@ def training_images(spec: DataSpec) -> int | None:
     before a download."""
     if isinstance(spec, DigitsData):
         return round(1797 * (1 - spec.test))
-    if isinstance(spec, NpzData):
-        with zipfile.ZipFile(spec.path) as archive, archive.open("x_train.npy") as member:
-            return stored_shape(member)[0]
     if isinstance(spec, EyesData):
         return spec.identities * spec.train
     if isinstance(spec, TorchvisionData):
         known = PUBLISHED.get(spec.dataset)
         return known and known.train
-    if isinstance(spec, FolderData):
-        root = Path(spec.path)
-        parts = {p.name for p in subfolders(root, root)}
-        if {"train", "test"} <= parts:
-            return len(image_files(root / "train", root))
-        return round(len(image_files(root, root)) * (1 - spec.test))
-    return None
+    if sources.is_archive(spec):
+        with zipfile.ZipFile(spec.path) as archive:
+            keys = _keys(spec, archive)["y"]
+            part = "train" if "train" in keys else WHOLE
+            count = _stored_in(archive, keys[part])[0]
+    else:
+        assert not isinstance(spec, NpzData)
+        parts = find_samples(spec).parts
+        part = "train" if "train" in parts else WHOLE
+        count = len(parts[part])
+    return count if part == "train" else round(count * (1 - spec.test))

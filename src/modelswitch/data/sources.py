@@ -1,128 +1,219 @@
-"""From where users keep their images to checked arrays: one reader a source."""
+"""From where users keep their images to checked arrays, one set a modality.
 
+Every source ends in the same steps: `pixels` makes uint8 of what is stored, `assembly` makes
+numbers of labels and splits of samples, and checks that all fits together.
+"""
+
+import inspect
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
-import torch
 
-from modelswitch.config.data import DataSpec, DigitsData, FolderData, NpzData, TorchvisionData
-from modelswitch.data.arrays import ImageArrays, image_arrays
-from modelswitch.data.files import (
-    IMAGE_ENDINGS,
-    class_names_in,
-    image_files,
-    read_image,
-    read_npz,
-    subfolders,
+from modelswitch.config.data import (
+    DataSpec,
+    DigitsData,
+    EyesData,
+    NpzData,
+    PairedData,
+    PixelOptions,
+    TorchvisionData,
 )
-from modelswitch.data.pixels import as_labels, as_pixels
-from modelswitch.data.splits import for_testing, split_units
+from modelswitch.data.arrays import ImageArrays
+from modelswitch.data.assembly import Stored, assembled
+from modelswitch.data.files import keys_in, read_npz
+from modelswitch.data.folders import WHOLE, shown, some
+from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
+from modelswitch.data.labels import class_names_in, texts_of
+from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
+from modelswitch.data.samples import FilesSpec, Sample, find_samples
 from modelswitch.errors import UserError
 
 
-def _digits(spec: DigitsData) -> ImageArrays:
+def read(spec: DataSpec) -> dict[str, ImageArrays]:
+    """The data sets that a configuration names, one a modality; raises `UserError` for what is
+    wrong with them."""
+    return assembled(_stored(spec), getattr(spec, "test", 0.0))
+
+
+def _stored(spec: DataSpec) -> Stored:
+    if isinstance(spec, DigitsData):
+        return _digits(spec)
+    if isinstance(spec, EyesData):
+        return _eyes(spec)
+    if isinstance(spec, TorchvisionData):
+        return _torchvision(spec)
+    if is_archive(spec):
+        return _npz(spec)
+    assert not isinstance(spec, NpzData)
+    return _files(spec)
+
+
+def is_archive(spec: NpzData | FilesSpec) -> TypeGuard[NpzData | PairedData]:
+    """Whether a source is a .npz and no folder."""
+    if isinstance(spec, PairedData):
+        return spec.csv is None and not Path(spec.path).is_dir()
+    return isinstance(spec, NpzData)
+
+
+def array_names(spec: NpzData | PairedData) -> dict[str, str]:
+    """What the arrays of each data set begin with."""
+    return {name: name if isinstance(spec, PairedData) else "x" for name in spec.datasets}
+
+
+def _digits(spec: DigitsData) -> Stored:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     # The original counts of ink per 4 x 4 block go from 0 to 16.
-    images = as_pixels(bunch.images.astype(np.float64) / 16, "digits")
-    labels = as_labels(bunch.target, len(images), "digits")
-    names = [str(name) for name in bunch.target_names]
-    units = split_units([images], [names[label] for label in labels.tolist()])
-    test = for_testing(units, labels, spec.test, "digits")
-    return image_arrays(images[~test], labels[~test], images[test], labels[test], names, "digits")
+    options = PixelOptions(range=(0, 16))
+    images, _ = pixels_of_arrays({WHOLE: bunch.images}, {WHOLE: "digits"}, options)
+    facts = {"pixels": "counts, 0 to 16"}
+    names = [str(digit) for digit in bunch.target_names]
+    [name] = spec.datasets
+    return Stored("digits", {name: images}, {WHOLE: bunch.target}, names, facts={name: facts})
 
 
-def _npz(spec: NpzData) -> ImageArrays:
-    arrays = read_npz(spec.path, ("x_train", "y_train", "x_test", "y_test"))
-    parts = []
-    for split in ("train", "test"):
-        images = as_pixels(arrays[f"x_{split}"], f"{spec.path}: x_{split}")
-        parts.append(images)
-        parts.append(as_labels(arrays[f"y_{split}"], len(images), f"{spec.path}: y_{split}"))
-    return image_arrays(*parts, class_names_in(arrays, spec.path), spec.path)
+def _eyes(spec: EyesData) -> Stored:
+    from modelswitch.data.eyes.render import EyeSettings, generate
+
+    drawn = {key: getattr(spec, key) for key in ("identities", "periocular", "iris", "variation")}
+    arrays = generate(
+        EyeSettings(train_captures=spec.train, test_captures=spec.test, seed=spec.seed, **drawn)
+    )
+    images = {
+        name: {"train": arrays.train_images[name], "test": arrays.test_images[name]}
+        for name in arrays.modalities
+    }
+    labels = {"train": arrays.train_labels.numpy(), "test": arrays.test_labels.numpy()}
+    facts = {name: {"pixels": "drawn at random, 8 bit"} for name in arrays.modalities}
+    return Stored("eyes", images, labels, arrays.class_names, facts=facts)
 
 
-def _read_classes(
-    folder: Path, spec: FolderData, names: list[str]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    root, mode = Path(spec.path), "RGB" if spec.colour == "rgb" else "L"
-    images, labels, size, first = [], [], spec.size, None
-    for label, name in enumerate(names):
-        for path in image_files(folder / name, root) if (folder / name).is_dir() else []:
-            pixels = read_image(path, mode, size)
-            if images and pixels.shape != images[0].shape:
-                raise UserError(
-                    f"{path}: is {pixels.shape[0]}x{pixels.shape[1]}, {first} is "
-                    f"{images[0].shape[0]}x{images[0].shape[1]}; set data.size to resize all"
-                )
-            first = first or path
-            images.append(pixels)
-            labels.append(label)
-    if not images:
-        raise UserError(f"{folder}: no images below it ({', '.join(sorted(IMAGE_ENDINGS))})")
-    return as_pixels(np.stack(images), str(folder)), torch.tensor(labels)
+def _npz(spec: NpzData | PairedData) -> Stored:
+    where = shown(spec.path)
+    begins = array_names(spec)
+
+    def stored(archive: Mapping[str, np.ndarray]) -> Stored:
+        keys, unused = keys_in(archive, (*begins.values(), "y"), ("groups",), where)
+        left_out = [key for key in unused if key != "class_names"]
+        images, facts = {}, {}
+        for name, begin in begins.items():
+            known_as = {split: f"{where}: {key}" for split, key in keys[begin].items()}
+            parts = {split: archive[key] for split, key in keys[begin].items()}
+            images[name], facts[name] = pixels_of_arrays(parts, known_as, spec.pixel_options(name))
+            if left_out:
+                facts[name]["left out"] = f"arrays that are not used: {some(left_out)}"
+        groups = None
+        if keys["groups"]:
+            groups = {
+                split: texts_of(archive[key], f"{where}: {key}")
+                for split, key in keys["groups"].items()
+            }
+        return Stored(
+            where,
+            images,
+            {split: archive[key] for split, key in keys["y"].items()},
+            class_names_in(archive, where),
+            groups,
+            facts,
+            {split: f"{where}: {key}" for split, key in keys["y"].items()},
+        )
+
+    return read_npz(Path(spec.path), stored)
 
 
-def _folder(spec: FolderData) -> ImageArrays:
-    root = Path(spec.path)
-    if not root.is_dir():
-        raise UserError(f"data.path: {spec.path}: no such folder")
-    top = {p.name: p for p in subfolders(root, root)}
-    if "train" in top and "test" in top:
-        names = [p.name for p in subfolders(top["train"], root)]
-        unknown = [p.name for p in subfolders(top["test"], root) if p.name not in names]
-        if unknown:
-            raise UserError(
-                f"{top['test']}: {len(unknown)} classes have no training image: "
-                f"{', '.join(unknown[:8])}"
+def _files(spec: FilesSpec) -> Stored:
+    found, where = find_samples(spec), shown(spec.path)
+    reader = PictureReader(spec.frames)
+    kept: dict[str, list[Sample]] = {split: [] for split in found.parts}
+    pictures: dict[str, dict[str, list[Picture]]] = {
+        name: {split: [] for split in found.parts} for name in spec.datasets
+    }
+    damaged, total = 0, sum(map(len, found.parts.values()))
+    for split, samples in found.parts.items():
+        for sample in samples:
+            frames = {
+                name: reader.read(file, spec.pixel_options(name))
+                for name, file in sample.files.items()
+            }
+            fewest, most = (choose(map(len, frames.values())) for choose in (min, max))
+            if fewest != most and fewest > 0:
+                counts = ", ".join(f"{len(each)} in {name}" for name, each in frames.items())
+                raise UserError(f"{where}: {sample.name!r} has different frames: {counts}")
+            damaged += fewest == 0
+            kept[split] += [sample] * fewest
+            for name, each in frames.items():
+                pictures[name][split] += each[:fewest]
+    reader.finish(spec.corrupt == "skip")
+    if damaged > total / 2:
+        raise UserError(f"{where}: {damaged} of {total} samples are corrupt; none are skipped then")
+    if sum(map(len, kept.values())) > total - damaged:
+        # Pages of a document, frames of a film: as good as copies of one another.
+        kept = {
+            split: [replace(s, group=s.group or s.name) for s in part]
+            for split, part in kept.items()
+        }
+    left_out = found.left_out + Counter({"corrupt sample": damaged})
+    images, facts = {}, {}
+    for name, parts in pictures.items():
+        known_as = {split: f"{where}: {split or 'its'} images" for split in parts}
+        paths = {split: [shown(s.files[name]) for s in part] for split, part in kept.items()}
+        images[name], facts[name] = pixels_of_pictures(
+            parts, known_as, paths, spec.pixel_options(name)
+        )
+        if +left_out:
+            facts[name]["left out"] = ", ".join(
+                f"{count} × {reason}" for reason, count in sorted((+left_out).items())
             )
-        parts = [part for s in ("train", "test") for part in _read_classes(top[s], spec, names)]
-        return image_arrays(*parts, names, spec.path)
-    names = list(top)
-    if not names:
-        raise UserError(f"{spec.path}: no class folders in it; expected <class>/<image>")
-    images, labels = _read_classes(root, spec, names)
-    units = split_units([images], [names[label] for label in labels.tolist()])
-    test = for_testing(units, labels, spec.test, spec.path)
-    return image_arrays(images[~test], labels[~test], images[test], labels[test], names, spec.path)
+    groups = {split: [s.group for s in part] for split, part in kept.items()}
+    grouped = any(group is not None for part in groups.values() for group in part)
+    return Stored(
+        where,
+        images,
+        {split: [s.label for s in part] for split, part in kept.items()},
+        found.labels,
+        {k: [g or "" for g in part] for k, part in groups.items()} if grouped else None,
+        facts,
+    )
 
 
-def _torchvision(spec: TorchvisionData) -> ImageArrays:
+def _torchvision(spec: TorchvisionData) -> Stored:
     kind = torchvision_dataset(spec.dataset)
-    parts: list[torch.Tensor] = []
+    [dataset] = spec.datasets
+    options = spec.pixel_options(dataset)
+    pictures: dict[str, list[Picture]] = {}
+    labels: dict[str, np.ndarray] = {}
     names: list[str] | None = None
-    for train in (True, False):
+    for split in ("train", "test"):
         try:
-            stored = _open_torchvision(kind, spec, train)
+            stored = _open_torchvision(kind, spec, split == "train")
         except (RuntimeError, OSError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"data.dataset: torchvision cannot provide {spec.dataset} in {spec.root} ({reason})"
             ) from error
         names = names or [str(name) for name in getattr(stored, "classes", [])] or None
-        images, labels = [], []
-        for image, label in stored:
-            if spec.size is not None:
-                image = image.resize((spec.size[1], spec.size[0]))
-            pixels = np.asarray(image)
-            if images and pixels.shape != images[0].shape:
-                raise UserError(
-                    f"{spec.dataset}: images differ in size ({pixels.shape} and "
-                    f"{images[0].shape}); set data.size"
-                )
-            images.append(pixels)
-            labels.append(label)
-        pixels = as_pixels(np.stack(images), spec.dataset)
-        parts += [pixels, as_labels(np.asarray(labels), len(pixels), spec.dataset)]
-    return image_arrays(*parts, names, spec.dataset)
+        pairs = list(stored)
+        try:
+            pictures[split] = [picture(image, options) for image, _ in pairs]
+        except Unreadable as reason:
+            raise UserError(f"data.dataset: an image of {spec.dataset} {reason}") from reason
+        labels[split] = np.asarray([label for _, label in pairs])
+    known_as = {split: f"{spec.dataset}: {split} images" for split in pictures}
+    paths = {
+        split: [f"{spec.dataset}: {split} image {n}" for n in range(len(part))]
+        for split, part in pictures.items()
+    }
+    images, facts = pixels_of_pictures(pictures, known_as, paths, options)
+    return Stored(spec.dataset, {dataset: images}, dict(labels), names, facts={dataset: facts})
 
 
 def torchvision_dataset(name: str) -> type:
     """The class of torchvision.datasets; raises `UserError` for what is no classification set."""
-    import inspect
-
     import torchvision.datasets as available
 
     kinds = {}
@@ -139,21 +230,6 @@ def torchvision_dataset(name: str) -> type:
 
 
 def _open_torchvision(kind: Any, spec: TorchvisionData, train: bool) -> Any:
-    import inspect
-
     if "train" in inspect.signature(kind.__init__).parameters:
         return kind(spec.root, train=train, download=True)
     return kind(spec.root, split="train" if train else "test", download=True)
-
-
-_READERS = {
-    DigitsData: _digits,
-    NpzData: _npz,
-    FolderData: _folder,
-    TorchvisionData: _torchvision,
-}
-
-
-def read(spec: DataSpec) -> ImageArrays:
-    """The data set that a configuration names; raises `UserError` for what is wrong with it."""
-    return _READERS[type(spec)](spec)

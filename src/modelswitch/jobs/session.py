@@ -17,7 +17,7 @@ from modelswitch.config.job import Job, Teacher
 from modelswitch.config.models import ModelSpec
 from modelswitch.config.training import Training
 from modelswitch.data.arrays import ImageArrays
-from modelswitch.data.splits import fold_of, training_and_validation, unrepresented
+from modelswitch.data.splits import fold_of, unrepresented
 from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError
 from modelswitch.execution import gpu_lease, out_of_memory, training_lock
@@ -138,10 +138,10 @@ class Session:
         self.data = ImageArrays.load(data)
         self.branch = Replicate.parse(job.branch)
         self.normalise = Normaliser(self.data.mean, self.data.std, self.device)
-        self.train_index, self.validation_index = training_and_validation(
-            self.data.train_units, self.data.train_labels, job.validation, self.branch.seed
+        self.train_index, self.validation_index = self.data.training_and_validation(
+            job.validation, self.branch.seed
         )
-        if job.validation:
+        if len(self.validation_index):
             labels, held = self.data.train_labels, self.validation_index
             for line in unrepresented(labels, held, self.data.class_names, "validation"):
                 report(line)

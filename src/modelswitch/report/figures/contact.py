@@ -15,16 +15,22 @@ CAPTURES, GAP = 4, 2
 
 def _tiles(images: list[list[torch.Tensor]]) -> np.ndarray:
     """A picture [rows, columns, 3] of a table of images [H, W, C], white between them."""
-    height, width, channels = images[0][0].shape
+    height, width, _ = images[0][0].shape
     sheet = np.full(
         (len(images) * (height + GAP) - GAP, len(images[0]) * (width + GAP) - GAP, 3), 255, np.uint8
     )
     for row, line in enumerate(images):
         for column, image in enumerate(line):
             top, left = row * (height + GAP), column * (width + GAP)
-            pixels = image.expand(-1, -1, 3) if channels == 1 else image[..., :3]
-            sheet[top : top + height, left : left + width] = pixels.numpy()
+            sheet[top : top + height, left : left + width] = _visible(image)
     return sheet
+
+
+def _visible(image: torch.Tensor) -> np.ndarray:
+    """An image [H, W, C] in colour, or where it has not three channels their mean in grey."""
+    if image.shape[-1] != 3:
+        image = image.float().mean(-1, keepdim=True).round().to(torch.uint8).expand(-1, -1, 3)
+    return image.numpy()
 
 
 def contact_sheet(
@@ -72,8 +78,9 @@ def contact_sheet(
             panel.set_xticks([])
             panel.set_yticks([])
             panel.set_anchor("NW")
-        left.set_title(f"{name}: {len(people)} people (rows), {fewest} captures of each")
-        high, wide = images[name].shape[1:3]
+        high, wide, channels = images[name].shape[1:]
+        mean = f", mean of {channels} channels" if channels not in (1, 3) else ""
+        left.set_title(f"{name}: {len(people)} classes (rows), {fewest} samples of each{mean}")
         right.set_xticks(
             [wide / 2 + i * (wide + GAP) for i in range(1 + len(shown))],
             ["clean", *(f"{x:g}" for x in shown)],

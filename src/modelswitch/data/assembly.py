@@ -1,0 +1,126 @@
+"""From what a source holds to checked data sets: numbers for labels, splits, one set a modality."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from modelswitch.data.arrays import ImageArrays, image_arrays
+from modelswitch.data.folders import WHOLE, some
+from modelswitch.data.labels import numbered
+from modelswitch.data.splits import for_testing, split_units, uniform
+from modelswitch.errors import UserError
+
+Labels = np.ndarray | Sequence[str]
+Facts = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a source holds, by data set (modality) and split.
+
+    Args:
+        where: what a person knows the source by.
+        images: uint8 [N, H, W, C]; a row is the same sample in all data sets.
+        labels: names, or numbers: places in ``class_names`` where those are given.
+        groups: the group of each sample, if the source has them.
+        facts: by data set, what a person is told about it: headings and texts.
+        names: what a person knows the parts by, where that is not ``where`` and the split.
+    """
+
+    where: str
+    images: dict[str, dict[str, torch.Tensor]]
+    labels: Mapping[str, Labels]
+    class_names: list[str] | None = None
+    groups: Mapping[str, Sequence[str]] | None = None
+    facts: dict[str, Facts] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def assembled(stored: Stored, test_share: float) -> dict[str, ImageArrays]:
+    """The data sets of a source, after checking that their parts fit together.
+
+    A source without images for testing gives a share of every class. Its own images for validation
+    stay beside those for training, and are marked there.
+    """
+    names = {split: stored.names.get(split, f"{stored.where}: {split}") for split in stored.labels}
+    labels, class_names = numbered(stored.labels, names, stored.class_names)
+    for name, parts in stored.images.items():
+        for split, images in parts.items():
+            if len(images) != len(labels[split]):
+                raise UserError(
+                    f"{names[split]}: has {len(labels[split])} labels for {len(images)} images "
+                    f"of {name}"
+                )
+    groups = stored.groups
+    if groups is not None:
+        _refuse_parted(groups, stored.where)
+    given = "validation" in labels
+    first = [WHOLE] if WHOLE in labels else ["train", "validation"] if given else ["train"]
+
+    def joined(parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return torch.cat([parts[split] for split in first]) if given else parts[first[0]]
+
+    ours = joined(labels)
+    units = split_units(
+        [joined(parts) for parts in stored.images.values()],
+        [class_names[label] for label in ours.tolist()],
+        None if groups is None else [group for split in first for group in groups[split]],
+    )
+    to_validate = torch.zeros(len(ours), dtype=torch.bool)
+    if given:
+        to_validate[len(labels["train"]) :] = True
+    held = torch.zeros(len(ours), dtype=torch.bool)
+    if "test" not in labels:
+        rows = torch.nonzero(~to_validate).squeeze(1)
+        held[rows] = for_testing(units[rows], ours[rows], test_share, stored.where)
+    sets = {}
+    for name, parts in stored.images.items():
+        images = joined(parts)
+        arrays = image_arrays(
+            images[~held],
+            ours[~held],
+            parts["test"] if "test" in parts else images[held],
+            labels["test"] if "test" in labels else ours[held],
+            class_names,
+            stored.where if len(stored.images) == 1 else f"{stored.where}: {name}",
+            units[~held],
+        )
+        sets[name] = replace(
+            arrays,
+            given_validation=to_validate[~held] if given else None,
+            reading=stored.facts.get(name, {}) | _empty(arrays),
+        )
+    return sets
+
+
+def _refuse_parted(groups: Mapping[str, Sequence[str]], where: str) -> None:
+    """Raise where a source's own splits part a group."""
+    seen: dict[str, str] = {}
+    parted = sorted(
+        group
+        for split, part in groups.items()
+        for group in set(part)
+        if seen.setdefault(group, split) != split
+    )
+    if parted:
+        raise UserError(f"{where}: {len(parted)} groups are in two splits: {some(parted)}")
+
+
+def _empty(arrays: ImageArrays) -> Facts:
+    """How many images show one colour and nothing else, and the classes that have no others."""
+    empty = torch.from_numpy(uniform(arrays.train_images))
+    of_test = int(uniform(arrays.test_images).sum())
+    if not empty.any() and not of_test:
+        return {}
+    found = (
+        f"{int(empty.sum())} of {len(empty)} training and {of_test} of {len(arrays.test_labels)} "
+        "test images are of one colour"
+    )
+    classes = len(arrays.class_names)
+    others = torch.bincount(arrays.train_labels[~empty], minlength=classes)
+    nothing = [arrays.class_names[row] for row in torch.nonzero(others == 0).flatten().tolist()]
+    if nothing:
+        found += f"; {len(nothing)} classes have no other training image: {some(nothing)}"
+    return {"empty images": found}

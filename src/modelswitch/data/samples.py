@@ -1,0 +1,292 @@
+"""Which image files make a data set: samples with a label, a split and perhaps a group, found in
+class folders or in a list. Nothing is read but names.
+
+A folder holds ``<class>/…/<image>``, or that inside ``train``, ``test`` and perhaps
+``validation``. With several modalities a class folder lies inside that of a modality, and a sample
+is one name in all of them.
+"""
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelswitch.config.data import FolderData, PairedData
+from modelswitch.data.folders import (
+    IMAGE_ENDINGS,
+    WHOLE,
+    Folder,
+    leads_out,
+    looks_like_split,
+    natural_order,
+    normal,
+    scan,
+    shown,
+    some,
+    split_named,
+)
+from modelswitch.errors import UserError
+
+FilesSpec = FolderData | PairedData
+Parts = dict[str, list["Sample"]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image file in every data set (modality), all of which show the same."""
+
+    label: str
+    name: str
+    files: dict[str, Path]
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples by split, or all under `WHOLE`; what was left out, by reason."""
+
+    parts: Parts
+    left_out: Counter[str]
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of all classes, in their order."""
+        return natural_order({s.label for part in self.parts.values() for s in part})
+
+
+def find_samples(spec: FilesSpec) -> Samples:
+    """The samples of a folder; raises `UserError` where its names can be read in two ways."""
+    root = Path(spec.path)
+    if not root.is_dir():
+        raise UserError(f"data.path: {shown(root)}: no such folder")
+    tree, left_out = scan(root, spec.follow_links)
+    parts = _of_folders(spec, tree) if spec.csv is None else _of_list(spec, root)
+    used = {file for part in parts.values() for sample in part for file in sample.files.values()}
+    if unused := sum(file not in used for file in tree.all_images()):
+        listed = "class folders" if spec.csv is None else "the list"
+        left_out[f"image outside of {listed}"] = unused
+    if spec.groups is not None:
+        parts = {
+            split: [replace(s, group=_group(s, spec.groups, root)) for s in part]
+            for split, part in parts.items()
+        }
+    found = Samples(_ordered(parts), left_out)
+    _refuse_untrained_classes(found, shown(root))
+    return found
+
+
+def _ordered(parts: Parts) -> Parts:
+    """By class and name, whatever order a list or a file system has."""
+    labels = natural_order({s.label for part in parts.values() for s in part})
+    rank = {label: number for number, label in enumerate(labels)}
+    return {
+        split: sorted(part, key=lambda s: (rank[s.label], s.name)) for split, part in parts.items()
+    }
+
+
+def _refuse_untrained_classes(found: Samples, where: str) -> None:
+    trained = {s.label for s in found.parts.get("train", found.parts.get(WHOLE, []))}
+    unknown = [label for label in found.labels if label not in trained]
+    if unknown:
+        raise UserError(f"{where}: {len(unknown)} classes have no training image: {some(unknown)}")
+
+
+def _group(sample: Sample, expression: str, root: Path) -> str:
+    path = next(iter(sample.files.values())).relative_to(root).as_posix()
+    found = re.search(expression, path)
+    if found is None:
+        raise UserError(f"data.groups: {expression!r} finds nothing in {path!r}")
+    return found.group(1 if found.re.groups else 0) or ""
+
+
+# ------------------------------------------------------------------------------ class folders
+
+
+def _of_folders(spec: FilesSpec, tree: Folder) -> Parts:
+    modalities = spec.modalities if isinstance(spec, PairedData) else ()
+    parts = {}
+    for split, holder in _holders(tree, spec, modalities).items():
+        found = {
+            name: _in_classes(_modality(holder, name) if modalities else holder, spec, split)
+            for name in spec.datasets
+        }
+        _refuse_unpaired(found, holder.path)
+        parts[split] = [
+            Sample(
+                label, f"{label}/{name}", {key: files[label, name] for key, files in found.items()}
+            )
+            for label, name in next(iter(found.values()))
+        ]
+    both = {s.name for s in parts.get("train", [])} & {s.name for s in parts.get("test", [])}
+    if modalities and both:
+        raise UserError(
+            f"{shown(tree.path)}: {len(both)} samples are in both train and test: "
+            f"{some(sorted(both))}"
+        )
+    return parts
+
+
+def _holders(tree: Folder, spec: FilesSpec, modalities: tuple[str, ...]) -> dict[str, Folder]:
+    """The folder of each split, or the whole tree."""
+    folders = {folder.name: folder for folder in tree.folders}
+    if spec.splits:
+        for name in spec.splits.values():
+            if normal(name) not in folders:
+                raise UserError(f"data.splits: {shown(tree.path)} has no folder {name!r}")
+        return {split: folders[normal(name)] for split, name in spec.splits.items()}
+    filled = [folder for folder in tree.folders if any(folder.all_images())]
+    alike = [f.name for f in filled if looks_like_split(f.name) and f.name not in modalities]
+    if spec.splits is not None or not alike:
+        return {WHOLE: tree}
+    named = {split_named(folder.name): folder for folder in filled}
+    if len(named) == len(filled) and {"train", "test"} <= named.keys() and None not in named:
+        return {split: folder for split, folder in named.items() if split is not None}
+    raise UserError(
+        f"{shown(tree.path)}: of its folders {some(f.name for f in filled)}, {some(alike)} "
+        "look like splits; say which is what, for instance data.splits: "
+        "{train: …, test: …}, or data.splits: none if they are classes"
+    )
+
+
+def _modality(holder: Folder, name: str) -> Folder:
+    for folder in holder.folders:
+        if folder.name == name:
+            return folder
+    raise UserError(f"{shown(holder.path / name)}: no such folder; each modality needs one")
+
+
+def _in_classes(holder: Folder, spec: FilesSpec, split: str) -> dict[tuple[str, str], Path]:
+    """Files by class and name; where they have to match others, names are without endings."""
+    several = len(spec.datasets) > 1
+    classes: dict[str, Folder] = {}
+    found: dict[tuple[str, str], Path] = {}
+    twice: Counter[str] = Counter()
+    for folder in holder.folders:
+        label = folder.name
+        if label in classes:
+            # In ASCII, for two forms of Unicode look the same.
+            raise UserError(
+                f"{shown(holder.path)}: one class has two folders, "
+                f"{classes[label].path.name!a} and {folder.path.name!a}"
+            )
+        classes[label] = folder
+        for path in folder.all_images():
+            place = path.relative_to(folder.path)
+            name = normal((place.with_suffix("") if several else place).as_posix())
+            twice[f"{label}/{name}"] += several and (label, name) in found
+            found[label, name] = path
+    if +twice:
+        raise UserError(
+            f"{shown(holder.path)}: {len(+twice)} samples exist with two extensions: {some(+twice)}"
+        )
+    if not found:
+        raise UserError(
+            f"{shown(holder.path)}: no <class>/<image> below it; images end in "
+            f"{', '.join(sorted(IMAGE_ENDINGS))}"
+        )
+    if spec.splits is None:
+        _refuse_inner_splits(holder, several and split == WHOLE)
+    empty = [label for label, folder in classes.items() if not any(folder.all_images())]
+    if empty and split in ("train", WHOLE):
+        raise UserError(
+            f"{shown(holder.path)}: {len(empty)} class folders have no image: {some(empty)}"
+        )
+    return found
+
+
+def _refuse_inner_splits(holder: Folder, of_modality: bool) -> None:
+    """Raise where folders that look like splits lie inside a class, or inside a modality."""
+    places = [*holder.folders, *([holder] if of_modality else [])]
+    for place in places:
+        inner = [f.name for f in place.folders if split_named(f.name) and any(f.all_images())]
+        if inner:
+            raise UserError(
+                f"{shown(place.path)}: {some(inner)} look like splits; the folders of splits "
+                "are the outermost, or say data.splits: none"
+            )
+
+
+def _refuse_unpaired(found: dict[str, dict[tuple[str, str], Path]], holder: Path) -> None:
+    everything = set().union(*found.values())
+    everywhere = {label for label, _ in everything}
+    for modality, files in found.items():
+        missing = everywhere - {label for label, _ in files}
+        if missing:
+            raise UserError(
+                f"{shown(holder / modality)}: {len(missing)} classes missing that another modality "
+                f"has: {some(sorted(missing))}"
+            )
+    unpaired = {modality: sorted(everything - files.keys()) for modality, files in found.items()}
+    if any(unpaired.values()):
+        counts = "; ".join(
+            f"{modality} lacks {len(keys)}: {some((f'{a}/{b}' for a, b in keys), 3)}"
+            for modality, keys in unpaired.items()
+            if keys
+        )
+        raise UserError(f"{shown(holder)}: unpaired samples ({len(everything)} in all): {counts}")
+
+
+# ------------------------------------------------------------------------------------- lists
+
+
+def _of_list(spec: FilesSpec, root: Path) -> Parts:
+    """The samples of a CSV file; every cell is text, whatever it looks like."""
+    assert spec.csv is not None
+    columns = spec.datasets if isinstance(spec, PairedData) else ["path"]
+    parts: Parts = {}
+    seen: dict[str, int] = {}
+    for line, row in _rows(Path(spec.csv), [*columns, "label"]):
+        where = f"{shown(spec.csv)}, line {line}"
+        label, split = normal(row["label"]), row.get("split", "").strip()
+        if not label:
+            raise UserError(f"{where}: has no label")
+        part = split_named(split) if split else WHOLE
+        if part is None:
+            raise UserError(f"{where}: the split is {split!r}, expected train, validation or test")
+        files = {}
+        for name, column in zip(spec.datasets, columns, strict=True):
+            file = Path(os.path.normpath(root / row[column]))
+            if not row[column].strip() or (not spec.follow_links and leads_out(file, root)):
+                raise UserError(f"{where}: {column} is {row[column]!r}, no file in {shown(root)}")
+            if (before := seen.setdefault(str(file), line)) != line:
+                raise UserError(f"{where}: {row[column]!r} stands in line {before}, too")
+            files[name] = file
+        group = row.get("group", "").strip() or None
+        parts.setdefault(part, []).append(Sample(label, row[columns[0]], files, group))
+    everyone = [sample for part in parts.values() for sample in part]
+    if WHOLE in parts and len(parts) > 1:
+        raise UserError(f"{shown(spec.csv)}: {len(parts[WHOLE])} of its rows have no split")
+    ungrouped = sum(sample.group is None for sample in everyone)
+    if 0 < ungrouped < len(everyone):
+        raise UserError(f"{shown(spec.csv)}: {ungrouped} of its rows have no group")
+    if not everyone or ("train" not in parts and WHOLE not in parts):
+        raise UserError(f"{shown(spec.csv)}: names no image to train on")
+    return parts
+
+
+def _rows(path: Path, required: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line numbers and cells of a CSV file with a header."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            there = [name.strip() for name in reader.fieldnames or []]
+            lacking = [name for name in required if there.count(name) != 1]
+            if lacking:
+                raise UserError(
+                    f"{shown(path)}: needs one column {lacking[0]!r}, "
+                    f"it has {some(there) or 'none'}"
+                )
+            reader.fieldnames = there
+            for row in reader:
+                if None in row or None in row.values():
+                    raise UserError(
+                        f"{shown(path)}, line {reader.line_num}: "
+                        "has not as many cells as the header"
+                    )
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"data.csv: {shown(path)}: cannot be read ({reason})") from error

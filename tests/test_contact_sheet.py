@@ -1,0 +1,43 @@
+"""The contact sheet: any number of channels, classes and samples."""
+
+import numpy as np
+import pytest
+import torch
+
+from modelswitch.config.degradations import Degradations
+from modelswitch.data.degradations import DEGRADATIONS
+from modelswitch.report.figures import style
+from modelswitch.report.figures.contact import contact_sheet
+
+KINDS = Degradations(seen=list(DEGRADATIONS)[:4], unseen=list(DEGRADATIONS)[4:])
+
+
+def shown(images, labels):
+    """The pictures that are drawn, and the titles above them."""
+    with style.look():
+        figure = contact_sheet(images, labels, KINDS, synthetic=False)
+        figure.canvas.draw()
+    drawn = [np.asarray(ax.get_images()[0].get_array()) for ax in figure.axes]
+    return drawn, [ax.get_title(loc="left") for ax in figure.axes]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 10])
+def test_images_of_any_number_of_channels_are_shown(channels):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (6, 12, 10, channels), generator=generator, dtype=torch.uint8)
+    other = torch.randint(256, (6, 9, 16, 3), generator=generator, dtype=torch.uint8)
+    drawn, titles = shown({"odd": images, "usual": other}, torch.arange(6) % 2)
+    # the first sample of the first class stands in the upper left corner
+    right = images[0].numpy().astype(float)
+    right = right if channels == 3 else np.rint(right.mean(-1, keepdims=True)).repeat(3, -1)
+    assert np.array_equal(drawn[0][:12, :10], right)
+    assert np.array_equal(drawn[2][:9, :16], other[0].numpy())
+    assert (f"mean of {channels} channels" in titles[0]) == (channels not in (1, 3))
+    # every degradation is a row of pictures
+    assert drawn[1].shape[0] == len(DEGRADATIONS) * 14 - 2
+
+
+def test_classes_with_different_numbers_of_test_samples_are_shown():
+    images = torch.randint(256, (5, 8, 8, 1), dtype=torch.uint8)
+    _, titles = shown({"one": images, "other": images}, torch.tensor([0, 2, 2, 2, 5]))
+    assert titles[0] == "one: 3 classes (rows), 1 samples of each"
