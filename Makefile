@@ -3,14 +3,13 @@
 PYTHON ?= python3
 CORES ?= 2
 CONFIG ?= config/digits.yaml
-NAME = $(shell sed -n 's/^name: *//p' $(CONFIG))
 VENV := .venv
 BIN := $(VENV)/bin
-SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
-QUIET := --quiet rules host reason
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+QUIETLY := $(IN_VENV) sh workflow/quietly.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check plan run report bench docs format clean
+.PHONY: help demo test test-long check configuration plan run report bench docs format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,10 +27,10 @@ $(VENV)/test.stamp: $(VENV)/run.stamp
 	@touch $@
 
 demo: $(VENV)/run.stamp ## all three systems on data that is here already, with a table at the end
-	@PATH="$(CURDIR)/$(BIN):$$PATH" CORES=$(CORES) sh workflow/demo.sh
+	@$(IN_VENV) CORES=$(CORES) sh workflow/demo.sh
 
 test: $(VENV)/test.stamp ## every check: formatters, linters, snakemake --lint, pytest
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory check
+	@$(IN_VENV) $(MAKE) --no-print-directory check
 
 check: # what `test` runs, in an environment that is there
 	ruff format --check .
@@ -41,24 +40,29 @@ check: # what `test` runs, in an environment that is there
 	python -m pytest
 
 test-long: $(VENV)/test.stamp ## the search for faults over hundreds of drawn cases, apart from `test`
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m long
+	@$(IN_VENV) python -m pytest -m long
 
-plan: $(VENV)/run.stamp ## the models that CONFIG would train, their cost and the time it takes
-	@$(SNAKEMAKE) plan --quiet all --configfile $(CONFIG)
+# Of a file that is not there or is no YAML, Snakemake says less, and that at great length.
+configuration: $(VENV)/run.stamp
+	@$(IN_VENV) python -m modelswitch.config.file "$(CONFIG)" >/dev/null
 
-run: $(VENV)/run.stamp ## train and report what CONFIG describes; goes on where it was stopped
-	@$(SNAKEMAKE) $(QUIET) --configfile $(CONFIG)
+plan: configuration ## the models that CONFIG would train, their cost and the time it takes
+	@$(QUIETLY) snakemake plan --nolock --cores $(CORES) --configfile "$(CONFIG)"
+
+run: configuration ## train and report what CONFIG describes; goes on where it was stopped
+	@$(IN_VENV) snakemake --quiet rules host reason --cores $(CORES) --configfile "$(CONFIG)"
 
 report: run ## CONFIG's results as one HTML file, beside them, to open in any browser
-	@$(SNAKEMAKE) --quiet all --configfile $(CONFIG) \
-		--report results/$(NAME)/report.html --report-stylesheet workflow/report/snakemake.css
-	@echo "results/$(NAME)/report.html"
+	@$(IN_VENV) && file="$$(python -m modelswitch.config.file "$(CONFIG)")/report.html" && \
+	sh workflow/quietly.sh snakemake --cores $(CORES) --configfile "$(CONFIG)" \
+		--report "$$file" --report-stylesheet workflow/report/snakemake.css && \
+	echo "$$file"
 
 format: $(VENV)/test.stamp ## put the code into its standard form
 	@$(BIN)/ruff check --fix -q . && $(BIN)/ruff format -q . && $(BIN)/snakefmt Snakefile rules workflow
 
 bench: $(VENV)/run.stamp ## the benchmarks as one table; ONLY=step,planning for single parts
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/bench.py --only "$(ONLY)" $(BENCH)
+	@$(IN_VENV) python benchmarks/bench.py --only "$(ONLY)" $(BENCH)
 
 docs: $(VENV)/run.stamp ## regenerate what is generated: config/README.md, docs/tables.md, the tree in docs/architecture.md
 	@$(BIN)/python -m modelswitch.config.reference > config/README.md

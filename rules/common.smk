@@ -9,6 +9,7 @@ from snakemake.common import SNAKEFILE_CHOICES
 from modelswitch.config import file as configuration_file
 from modelswitch.config.base import imports
 from modelswitch.config.experiment import load
+from modelswitch.config.written import check_written
 from modelswitch.data.manifest import input_files
 from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
@@ -27,7 +28,7 @@ if not config:
 
 def source():
     """Where the configuration comes from, for messages."""
-    given = [str(path) for path in workflow.configfiles]
+    given = [min(str(path), os.path.relpath(path), key=len) for path in workflow.configfiles]
     given += ["--config"] if workflow.config_settings.config else []
     said = ", ".join(given) or "configuration"
     namespace = workflow.modifier.namespace
@@ -35,6 +36,7 @@ def source():
 
 
 try:
+    check_written(workflow.configfiles)
     EXPERIMENT = load(dict(config), source())
 except UserError as error:
     fail(error)

@@ -5,9 +5,14 @@ import secrets
 import shlex
 import sys
 
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from modelswitch.execution import warm_start
+from modelswitch.execution import last_words, warm_start
+
+if workflow.exec_mode == ExecMode.DEFAULT:
+    last_words.listen(logger, quiet=Quietness.ALL in (workflow.output_settings.quiet or ()))
 
 # Where results are stored away from the working folder, every job may have a working folder of its
 # own: what one run keeps in MODELSWITCH_RESUME, others' beside it, is then told by the storage.

@@ -2,13 +2,20 @@
 
 Not an argument on their command line, which ends at 128 KiB: some 300 chains. Light to import, for
 Snakemake writes it while it parses the workflow: no torch in here.
+
+    python -m modelswitch.config.file config/digits.yaml     # prints where its results go
 """
 
 import json
+import sys
 from pathlib import Path
+
+import yaml
 
 from modelswitch.config.base import digest
 from modelswitch.config.experiment import Experiment, load
+from modelswitch.errors import UserError, run_script
+from modelswitch.lineage import EXPERIMENT_FOLDER
 from modelswitch.storage import cache_folder
 
 
@@ -28,3 +35,24 @@ def keep(experiment: Experiment) -> str:
 def read(path: str | Path) -> Experiment:
     """The experiment that `keep` wrote to ``path``; raises `OSError` where there is none."""
     return load(json.loads(Path(path).read_text(encoding="utf-8")), str(path))
+
+
+def results_of(path: str | Path) -> Path:
+    """Where the results of a configuration in YAML go, as long as no command line says otherwise.
+
+    Raises:
+        UserError: it is no YAML, or has no name.
+        OSError: it is not there.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not YAML that can be read ({error})") from error
+    if not isinstance(values, dict) or not values.get("name"):
+        raise UserError(f"{path}: has no key 'name', so its results cannot be found")
+    folder = (values.get("pathvars") or {}).get("results", "results")
+    return Path(folder).expanduser() / EXPERIMENT_FOLDER.format(experiment=values["name"])
+
+
+if __name__ == "__main__":
+    run_script(lambda: print(results_of(*sys.argv[1:])))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelswitch.config import metrics
+from modelswitch.config.file import results_of
 from modelswitch.errors import UserError
 from modelswitch.report.contents import RUN
 from modelswitch.report.sheet import Sheet, Shown, number, text
@@ -24,13 +25,7 @@ def tables_of(where: str) -> Tables:
     """Tables of a results folder, a folder with tables, or a configuration's name in results/."""
     path = Path(where)
     if path.is_file() and path.suffix in (".yaml", ".yml"):
-        import yaml
-
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        if not values.get("name"):
-            raise UserError(f"{where}: has no key 'name', so its results cannot be found")
-        results = (values.get("pathvars") or {}).get("results", "results")
-        path = Path(results) / str(values["name"])
+        path = results_of(path)
     for folder in (path / "tables", path):
         if (folder / "models.csv").is_file():
             return Tables(folder)
