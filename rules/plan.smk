@@ -2,6 +2,8 @@
 
 
 rule plan:
+    input:
+        lambda w: checked_files(),
     log:
         f".snakemake/modelswitch/{EXPERIMENT.name}-plan.log",
     localrule: True
