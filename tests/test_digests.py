@@ -39,16 +39,32 @@ def anew(script):
     return code_digest.code_digest.__wrapped__(script)
 
 
+@pytest.fixture(scope="module")
+def unopened(tmp_path_factory):
+    """The package without what its top offers to other programs, which no script runs."""
+    folder = tmp_path_factory.mktemp("unopened")
+    shutil.copytree(code_digest.PACKAGE, folder / "modelswitch")
+    (folder / "modelswitch/__init__.py").write_text("")
+    return folder
+
+
 @pytest.mark.parametrize(
     "script", sorted((ROOT / "workflow" / "scripts").glob("*.py")), ids=lambda p: p.stem
 )
-def test_the_modules_are_those_that_python_would_find(script):
-    finder = modulefinder.ModuleFinder(path=[str(ROOT / "src")])
+def test_the_modules_are_those_that_python_would_find(script, unopened):
+    finder = modulefinder.ModuleFinder(path=[str(unopened)])
     finder.run_script(str(script))
     own = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
-    assert set(code_digest.modules(script)) == {*own, script} - {
-        code_digest.PACKAGE / "__init__.py"
-    }
+    top = Path("modelswitch")
+    expected = {path.relative_to(unopened) for path in own - {script}} - {top / "__init__.py"}
+    found = set(code_digest.modules(script)) - {script}
+    assert {top / path.relative_to(code_digest.PACKAGE) for path in found} == expected
+
+
+@pytest.mark.parametrize("name", ["prepare", "train", "hint", "distil", "respond"])
+def test_what_reads_results_retrains_nothing(name):
+    rooms = {path.parent.name for path in code_digest.modules(ROOT / f"workflow/scripts/{name}.py")}
+    assert rooms.isdisjoint({"results", "report", "figures", "summaries", "planning", "deployment"})
 
 
 def test_a_known_digest_is_not_computed_again(script, monkeypatch):

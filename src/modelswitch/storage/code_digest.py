@@ -79,6 +79,9 @@ def _closure(start: Iterable[Path], folders: Mapping[Path, Collection[str]]) -> 
     Args:
         folders: each with the modules and packages in it that are followed; empty for all.
     """
+    # What the package imports for programs that use it, no script runs; and a release that changes
+    # nothing but its number reruns nothing.
+    left_out = {PACKAGE / "__init__.py"}
     found = set(start)
     left = list(found)
     while left:
@@ -86,11 +89,10 @@ def _closure(start: Iterable[Path], folders: Mapping[Path, Collection[str]]) -> 
             first = name.partition(".")[0]
             places = [f for f, followed in folders.items() if not followed or first in followed]
             for place in places if relative_to is None else [relative_to]:
-                new = set(_files(name, place)) - found
+                new = set(_files(name, place)) - found - left_out
                 found |= new
                 left += new
-    # A release that changes nothing but its number reruns nothing.
-    return found - {PACKAGE / "__init__.py"}
+    return found
 
 
 def modules(script: Path) -> list[Path]:
