@@ -94,12 +94,15 @@ def arrays(classes=3, each=8, size=8, channels=1):
     """A small data set of blobs as a .npz holds it."""
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(classes), each)
-    images = random.integers(0, 40, (len(labels), size, size, channels))
-    images += (labels * 60)[:, None, None, None]
+
+    def images(labels):
+        noise = random.integers(0, 40, (len(labels), size, size, channels))
+        return (noise + (labels * 60)[:, None, None, None]).astype(np.uint8)
+
     return {
-        "x_train": images.astype(np.uint8),
+        "x_train": images(labels),
         "y_train": labels,
-        "x_test": images[::2].astype(np.uint8),
+        "x_test": images(labels[::2]),
         "y_test": labels[::2],
     }
 

@@ -61,6 +61,10 @@ class DataBase(Strict):
         "meaning where the data come with images for validation",
     )
     augment: Augmentation = Field(default=Augmentation(), description="random views")
+    leaks: Literal["refused", "allowed"] = Field(
+        default="refused",
+        description="images that are in two splits, equal pixel by pixel; `allowed` counts them",
+    )
 
     @property
     def datasets(self) -> list[str]:

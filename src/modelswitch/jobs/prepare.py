@@ -2,11 +2,17 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
 
 from modelswitch.config.data import DataSpec
 from modelswitch.data.arrays import ImageArrays
+from modelswitch.data.folders import shown
 from modelswitch.data.images import UnreadableFiles
+from modelswitch.data.leaks import leaks
 from modelswitch.data.sources import read
+from modelswitch.data.splits import unrepresented
 
 _MOST_LISTED = 40  # classes; the page has them all
 
@@ -21,11 +27,38 @@ def prepare(spec: DataSpec, paths: Sequence[str]) -> list[str]:
     except UnreadableFiles as error:
         print(*error.lines, sep="\n", file=sys.stderr)
         raise
+    source = shown(getattr(spec, "path", spec.source))
+    # All are checked before the first is written.
+    sets = {
+        name: _with_facts(
+            arrays, source if len(sets) == 1 else f"{source}: {name}", spec.leaks == "allowed"
+        )
+        for name, arrays in sets.items()
+    }
     lines = []
     for path, (name, arrays) in zip(paths, sets.items(), strict=True):
         arrays.save(path)
         lines += [f"{name}: {line}" for line in _described(arrays)]
     return lines
+
+
+def _with_facts(arrays: ImageArrays, where: str, leaks_allowed: bool) -> ImageArrays:
+    """The data set with what a person is told of its splits; raises `UserError` for leaks."""
+    given = arrays.given_validation
+    held = torch.zeros(len(arrays.train_labels), dtype=torch.bool) if given is None else given
+    parts = {
+        "training": (arrays.train_images[~held], arrays.train_labels[~held]),
+        "validation": (arrays.train_images[held], arrays.train_labels[held]),
+        "test": (arrays.test_images, arrays.test_labels),
+    }
+    parts = {part: pair for part, pair in parts.items() if len(pair[1])}
+    facts = leaks(parts, arrays.class_names, where, leaks_allowed)
+    everything = torch.cat([labels for _, labels in parts.values()])
+    sizes = [len(labels) for _, labels in parts.values()]
+    for part, rows in zip(parts, torch.arange(len(everything)).split(sizes), strict=True):
+        for line in unrepresented(everything, rows, arrays.class_names, part):
+            facts[f"{part} lacks"] = line.removeprefix(f"{part}: ")
+    return replace(arrays, reading=arrays.reading | facts)
 
 
 def _described(arrays: ImageArrays) -> list[str]:
