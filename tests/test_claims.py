@@ -9,7 +9,9 @@ import pytest
 import tidy_examples
 from pydantic import ValidationError
 
-from modelswitch.config.claims import Claim, check_sides
+from modelswitch.config.claim_checks import check_claims
+from modelswitch.config.claims import Claim
+from modelswitch.config.selector import SelectorComparison, SelectorSettings
 from modelswitch.results import intervals
 from modelswitch.results.tables import Tables
 from modelswitch.results.verdicts import assess, verdict
@@ -146,13 +148,84 @@ def test_a_claim_that_makes_no_sense_is_refused(wrong, message):
         Claim(**wrong)
 
 
-def test_a_claim_about_an_unknown_chain_is_refused_with_what_is_allowed():
-    claims = {"c": Claim(better="chian", than="direct")}
+CHAINS = ["chain", "direct", "oracle"]
+MODALITIES = ("face", "iris")
+COMPARISON = SelectorComparison(
+    selectors={"mms": SelectorSettings(recognisers="chain"), "Two": {"recognisers": "direct"}},
+    degradations={"seen": ["lid"], "unseen": ["jpeg"], "levels": [0.2, 1]},
+)
+
+
+def checked(selector: SelectorComparison | None, **claim) -> None:
+    check_claims({"c": Claim(**claim)}, CHAINS, selector, MODALITIES)
+
+
+@pytest.mark.parametrize("selector", [None, COMPARISON], ids=["without selectors", "with some"])
+@pytest.mark.parametrize(("better", "than"), [("chian", "direct"), ("direct", ("direkt", "chain"))])
+def test_a_misspelt_chain_is_refused_with_what_is_allowed(selector, better, than):
     with pytest.raises(
-        ValueError, match=r"claims\.c: 'chian'.*did you mean 'chain'\?.*chain, direct"
+        ValueError, match=r"claims\.c: '.*' is no chain .*did you mean '(chain|direct)'"
     ):
-        check_sides(claims, ["chain", "direct"])
-    check_sides(claims, ["chain", "direct"], methods=True)
+        checked(selector, better=better, than=than)
+    checked(selector, better="chain", than="direct")
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ({"better": "selectro", "than": "always_iris"}, "'selectro'.*did you mean 'selector'"),
+        ({"better": "selector", "than": "always_eye"}, "'always_eye'.*allowed: .*always_iris"),
+        ({"better": "selector", "than": ("margin", "max")}, "'max'.*allowed: .*sum_rule"),
+        ({"better": "selectr", "rises_with": "level"}, "'selectr'.*did you mean 'selector'"),
+        ({"better": "mms", "than": "margin"}, "'mms' is one of the selectors; .*selector: mms}"),
+        ({"better": "mms", "than": "chain"}, "'mms' is one of the selectors"),
+        ({"better": "selector", "than": "chain"}, "'chain' is a chain, and the claim is about"),
+        ({"better": "selector", "than": "oracle"}, "'oracle' is a way to select and a chain"),
+        ({"better": "selector", "than": "margin", "metric": "nll"}, "metric: found 'nll'; .*accur"),
+        (
+            {"better": "selector", "than": "sum_rule", "metric": "selection_accuracy"},
+            "'sum_rule' picks no modality",
+        ),
+        ({"better": "selector", "rises_with": "levle"}, "rises_with: found 'levle'; .*level"),
+    ],
+)
+def test_with_selectors_the_sides_are_known_before_anything_runs(claim, said):
+    with pytest.raises(ValueError, match=rf"^claims\.c.*{said}"):
+        checked(COMPARISON, **claim)
+
+
+@pytest.mark.parametrize(
+    ("column", "wrong", "right"),
+    [
+        ("selector", "msm", ("mms", ("mms", "Two"))),
+        ("degradation", False, ("lid", ("jpeg", "lid"))),
+        ("degradation", "lip", ("lid",)),
+        ("side", ("iris", "none"), ("iris", "both", ("face", "iris"))),
+        ("level", 0.3, (0, 0.2, 1, "2e-1", (0.2, 1.0))),
+        ("level", True, (1.0,)),
+        ("seen", "yes", (True, "true", (True, False))),
+        ("seen", 1, (False,)),
+    ],
+)
+def test_rows_that_no_comparison_has_are_refused(column, wrong, right):
+    claim = {"better": "selector", "than": "always_iris"}
+    with pytest.raises(ValueError, match=rf"^claims\.c\.where\.{column}: found .*; allowed: "):
+        checked(COMPARISON, **claim, where={column: wrong})
+    for value in right:
+        checked(COMPARISON, **claim, where={column: value})
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"than": "direct", "where": {"level": 1}},
+        {"rises_with": "level"},
+        {"than": "direct", "metric": "selection_accuracy"},
+    ],
+)
+def test_without_selectors_nothing_can_be_claimed_of_them(claim):
+    with pytest.raises(ValueError, match=r"^claims\.c: .*there is no selector$"):
+        checked(None, better="chain", **claim)
 
 
 def test_a_training_job_that_reads_claims_does_not_pay_for_pandas():

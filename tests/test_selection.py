@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
+from modelswitch.config.claim_checks import check_claims
+from modelswitch.config.claims import Claim
 from modelswitch.config.degradations import DEGRADATION_NAMES, Degradations, side_name, sides
 from modelswitch.config.job import Recogniser
-from modelswitch.config.selector import SelectorSettings
+from modelswitch.config.methods import FUSIONS, methods
+from modelswitch.config.selector import SelectorComparison, SelectorSettings
 from modelswitch.config.training import Training
 from modelswitch.data.degradations import DEGRADATIONS
 from modelswitch.errors import UserError
@@ -33,6 +36,7 @@ from modelswitch.training.loop import train
 from modelswitch.training.resume import ResumeFiles
 
 CLASSES = 6
+CHOSEN = ("degradation", "side", "level", "seen")
 SETTINGS = Degradations(seen=["lid", "jpeg"], unseen=["rectangle"], levels=[0.5, 1.0])
 TRAINING = Training(
     epochs=6, batch=64, optimizer="adamw", learning_rate=0.01, precision="float32", warmup=0.5
@@ -158,6 +162,14 @@ def test_a_selector_learns_and_is_judged(modalities):
     assert set(table["degradation"]) == {"lid", "jpeg", "rectangle"}
     assert set(table.loc[~table["seen"], "degradation"]) == {"rectangle"}
     assert len(set(table["side"])) == 2 ** len(modalities) - 1
+    # What a claim may name is what there are rows of, and what has a selection accuracy.
+    assert set(table["method"]) == set(methods(modalities))
+    picking = table.groupby("method")["selection_accuracy"].count() > 0
+    assert set(picking[~picking].index) == set(FUSIONS)
+    comparison = SelectorComparison(selectors={"x": spec}, degradations=SETTINGS)
+    rows = {column: tuple(table[column].unique().tolist()) for column in CHOSEN}
+    claim = Claim(better="selector", than="oracle", where=rows)
+    check_claims({"c": claim}, [], comparison, modalities)
     own = table[table["method"] == "selector"]
     single = own[own["side"] == "face"]
     # picking at random finds a clean one in 1/2 (or, of three, 2/3) of all cases

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -83,22 +81,3 @@ class Claim(Strict):
     def sides(self) -> tuple[str, ...]:
         """Every chain, lineage or method that the claim names."""
         return (self.better, *self.others)
-
-
-def check_sides(claims: dict[str, Claim], known: Collection[str], methods: bool = False) -> None:
-    """Raise ValueError for a claim about a chain or lineage that is not among `known`.
-
-    With `methods` the experiment has a selector, whose methods are sides too and are not known
-    beforehand.
-    """
-    for name, claim in claims.items():
-        if methods or claim.measured.source == "selection" or claim.where:
-            continue
-        for side in claim.sides:
-            if side not in known:
-                near = difflib.get_close_matches(side, known, n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
-                raise ValueError(
-                    f"claims.{name}: {side!r} is no chain and no lineage of one{hint}; "
-                    f"allowed: {', '.join(known)}"
-                )

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from modelswitch.config.base import Name, Strict, check_known, check_wildcard
-from modelswitch.config.claims import Claim, check_sides
+from modelswitch.config.claim_checks import check_claims
+from modelswitch.config.claims import Claim
 from modelswitch.config.data import DataSpec
 from modelswitch.config.deploy import Deploy
 from modelswitch.config.messages import describe
@@ -133,11 +134,8 @@ class Experiment(Strict):
         self._check_report()
         self._check_deploy()
         trained = [str(part) for end in self.lineages.values() for part in (*end.ancestors(), end)]
-        check_sides(
-            self.claims,
-            list(dict.fromkeys([*self.lineages, *trained])),
-            methods=getattr(self, "selector", None) is not None,
-        )
+        chains = dict.fromkeys([*self.lineages, *trained])
+        check_claims(self.claims, chains, self.selector, self.datasets)
         return self
 
     def _check_chain(self, label: str, lineage: Lineage) -> None:
@@ -222,6 +220,7 @@ class Experiment(Strict):
     def recognisers(self, selector: str) -> dict[str, Lineage]:
         """Modality to lineage of a selector's recognisers, in the order of the modalities."""
         where = f"selector.selectors.{selector}.recognisers"
+        assert self.selector is not None
         given = self.selector.selectors[selector].recognisers
         if isinstance(given, str):
             given = dict.fromkeys(self.datasets, given)

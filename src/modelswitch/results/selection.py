@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelswitch.config.methods import CEILINGS, SELECTOR
 from modelswitch.config.metrics import OF_SELECTION
 from modelswitch.results import intervals
 
@@ -11,7 +12,7 @@ SITUATIONS = {
     "everywhere": "every modality degraded",
     "clean": "nothing degraded",
 }
-NOT_BASELINES = ("selector", "undegraded", "oracle")
+NOT_BASELINES = (SELECTOR, *CEILINGS)
 
 
 def situations(table) -> dict[str, object]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from modelswitch.config import methods
 from modelswitch.selector.outputs import Mixture
 
 LARGEST_FUSION_SET = 4000  # samples for the logistic regression: it has M + 1 numbers to find
@@ -100,25 +101,25 @@ class Baselines:
         calibrated = (logits / self.temperatures[:, None, None]).log_softmax(2)
         calibrated_clean = (logits / self.clean_temperatures[:, None, None]).log_softmax(2)
         result = {
-            f"always_{name}": pick(logits, torch.full((logits.shape[1],), m))
+            methods.always(name): pick(logits, torch.full((logits.shape[1],), m))
             for m, name in enumerate(self.modalities)
         }
         # confidences [M, N]: the most confident recogniser is picked
         two = plain.exp().topk(2, dim=2).values
         confidences = {
-            "largest_probability": plain.amax(2),
-            "calibrated_probability": calibrated.amax(2),
-            "entropy": (plain.exp() * plain).sum(2),
-            "margin": two[..., 0] - two[..., 1],
+            methods.LARGEST_PROBABILITY: plain.amax(2),
+            methods.CALIBRATED_PROBABILITY: calibrated.amax(2),
+            methods.ENTROPY: (plain.exp() * plain).sum(2),
+            methods.MARGIN: two[..., 0] - two[..., 1],
         }
         for name, confidence in confidences.items():
             result[name] = pick(logits, confidence.argmax(0))
         scores = {
-            "sum_rule": plain.exp().sum(0),
-            "product_rule": plain.sum(0),
-            "calibrated_product": calibrated.sum(0),
-            "calibrated_product_clean": calibrated_clean.sum(0),
-            "logistic_fusion": (self.weights[:, None, None] * plain).sum(0),
+            methods.SUM_RULE: plain.exp().sum(0),
+            methods.PRODUCT_RULE: plain.sum(0),
+            methods.CALIBRATED_PRODUCT: calibrated.sum(0),
+            methods.CALIBRATED_PRODUCT_CLEAN: calibrated_clean.sum(0),
+            methods.LOGISTIC_FUSION: (self.weights[:, None, None] * plain).sum(0),
         }
         return result | {name: Decision(score.argmax(1)) for name, score in scores.items()}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from modelswitch.config import methods
 from modelswitch.config.degradations import Degradations, side_name, sides
 from modelswitch.config.selector import SelectorSettings
 from modelswitch.selector.baselines import Baselines, Decision, oracle, pick, undegraded
@@ -19,9 +20,6 @@ from modelswitch.selector.outputs import (
     training_conditions,
 )
 
-SELECTOR = "selector"
-# What no method can do with outputs alone: these know what was degraded, or who is right.
-CEILINGS = ("undegraded", "oracle")
 NAN = float("nan")
 
 
@@ -55,10 +53,10 @@ class Contest:
         with torch.inference_mode():
             picked = self.selector(features(logits, self.spec)).argmax(1)
         clean = torch.tensor([name not in condition.degraded for name in self.outputs.modalities])
-        answers = {SELECTOR: pick(logits, picked)} | self.baselines.answers(logits)
+        answers = {methods.SELECTOR: pick(logits, picked)} | self.baselines.answers(logits)
         if clean.any() and not clean.all():
-            answers["undegraded"] = undegraded(logits, clean)
-        answers["oracle"] = oracle(logits, self.outputs.labels, clean)
+            answers[methods.UNDEGRADED] = undegraded(logits, clean)
+        answers[methods.ORACLE] = oracle(logits, self.outputs.labels, clean)
         return answers, logits.argmax(2) == self.outputs.labels
 
     def _measure(self, condition: Condition) -> Iterator[dict[str, object]]:

@@ -6,19 +6,28 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from modelswitch.config.methods import (
+    CALIBRATED_PROBABILITY,
+    CALIBRATED_PRODUCT,
+    LARGEST_PROBABILITY,
+    LOGISTIC_FUSION,
+    ORACLE,
+    SELECTOR,
+    SUM_RULE,
+)
 from modelswitch.report.figures import style
 from modelswitch.results import intervals
 
 LABELS = {"selection_accuracy": "right modality picked (%)", "accuracy": "accuracy (%)"}
 # What a figure for one side shows: the selector, what it chooses from, its strongest rivals.
 RIVALS = (
-    "selector",
-    "largest_probability",
-    "calibrated_probability",
-    "sum_rule",
-    "calibrated_product",
-    "logistic_fusion",
-    "oracle",
+    SELECTOR,
+    LARGEST_PROBABILITY,
+    CALIBRATED_PROBABILITY,
+    SUM_RULE,
+    CALIBRATED_PRODUCT,
+    LOGISTIC_FUSION,
+    ORACLE,
 )
 
 
@@ -98,9 +107,9 @@ def _looks(methods: list[str], selectors: set[str]) -> dict[str, dict]:
     looks, rivals = {}, 0
     greys = iter(("-", "--", ":"))
     for method in methods:
-        if method == "selector" or method in selectors:
+        if method == SELECTOR or method in selectors:
             looks[method] = {"color": style.BLUE, "linewidth": 1.6, "marker": "o", "zorder": 5}
-        elif method == "oracle":
+        elif method == ORACLE:
             looks[method] = {"color": style.BLACK, "linewidth": 0.9, "linestyle": ":", "zorder": 3}
         elif method.startswith("always"):
             looks[method] = {"color": style.GREY, "linewidth": 0.9,

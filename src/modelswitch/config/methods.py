@@ -1,0 +1,34 @@
+"""Ways to pick a modality or to fuse all of them, by the names that tables and claims have."""
+
+from collections.abc import Sequence
+
+# The selector of a comparison, trained on degraded samples.
+SELECTOR = "selector"
+# Pick the recogniser that is most confident, by some measure of confidence.
+CONFIDENT = LARGEST_PROBABILITY, CALIBRATED_PROBABILITY, ENTROPY, MARGIN = (
+    "largest_probability",
+    "calibrated_probability",
+    "entropy",
+    "margin",
+)
+# Fuse the recognisers' outputs: these pick none.
+FUSIONS = SUM_RULE, PRODUCT_RULE, CALIBRATED_PRODUCT, CALIBRATED_PRODUCT_CLEAN, LOGISTIC_FUSION = (
+    "sum_rule",
+    "product_rule",
+    "calibrated_product",
+    "calibrated_product_clean",
+    "logistic_fusion",
+)
+# What no method can do with outputs alone: these know what was degraded, or who is right.
+CEILINGS = UNDEGRADED, ORACLE = ("undegraded", "oracle")
+
+
+def always(modality: str) -> str:
+    """The method that always picks one modality."""
+    return f"always_{modality}"
+
+
+def methods(modalities: Sequence[str]) -> list[str]:
+    """Every method that a comparison of selectors over these modalities has."""
+    fixed = [always(modality) for modality in modalities]
+    return [SELECTOR, *fixed, *CONFIDENT, *FUSIONS, *CEILINGS]
