@@ -1,6 +1,7 @@
 """The digest of code that decides what Snakemake runs again."""
 
 import ast
+import json
 import modulefinder
 import os
 import shutil
@@ -16,6 +17,7 @@ from test_config import changed
 from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
+from modelswitch.jobs import session
 from modelswitch.jobs.session import Session, refuse_changed
 from modelswitch.storage import artifacts, cache_folder, code_digest, syntax
 from modelswitch.user_code import find_source
@@ -254,6 +256,15 @@ def test_a_change_in_a_users_own_module_or_in_what_it_imports_is_noticed(own, fi
     assert code_digest.own_digest(NET) not in (before, after)
 
 
+def test_what_it_uses_of_this_package_is_part_of_it(own):
+    code_digest.own_digest(NET)
+    [note] = cache_folder.FOLDER.iterdir()
+    files = set(json.loads(note.read_text())["files"])
+    assert str(code_digest.PACKAGE / "models" / "families.py") in files
+    assert str(code_digest.PACKAGE / "errors.py") in files
+    assert str(code_digest.PACKAGE / "wording.py") not in files
+
+
 def test_what_it_does_not_import_is_not_part_of_it(own):
     before = code_digest.own_digest(NET)
     for file in ("my/unused.py", "rules.py"):
@@ -356,7 +367,7 @@ def test_a_sweep_over_own_rules_knows_their_code(own):
     assert graph.code == {RULE: code_digest.own_digest(RULE)}
 
 
-def test_a_training_goes_on_with_the_own_code_only_that_it_began_with(own, tmp_path):
+def test_a_training_goes_on_with_the_own_code_only_that_it_began_with(own, tmp_path, monkeypatch):
     """Its key for going on and its passport know that code; changed in between, it is refused."""
     nets = own / "my" / "nets.py"
     nets.write_text(
@@ -369,6 +380,15 @@ def test_a_training_goes_on_with_the_own_code_only_that_it_began_with(own, tmp_p
     experiment = load(values)
     data = tmp_path / "data.safetensors"
     assert script_runs.run("prepare", "--spec", experiment.data.canonical(), "--data", data)[0] == 0
+
+    keys = []
+
+    class Noted(session.ResumeFiles):
+        def __init__(self, folder, key, *report):
+            keys.append(key)
+            super().__init__(folder, key, *report)
+
+    monkeypatch.setattr(session, "ResumeFiles", Noted)
 
     def train() -> tuple[script_runs.Ended, str, str]:
         graph = Graph(experiment)
@@ -392,6 +412,9 @@ def test_a_training_goes_on_with_the_own_code_only_that_it_began_with(own, tmp_p
     second, other_code, same_digest = train()
     assert second.status == 0, second.said
     assert (other_code != code, same_digest) == (True, digest)
+    # Each training opens its resume files and, at its end, removes them, for which no key is used.
+    first_key, again, other_key = [key for key in keys if key]
+    assert first_key == again != other_key
 
     planned = Graph(experiment).train_job(Graph(experiment).place("digits", "seed0", "teacher"))
     refuse_changed(planned)
@@ -400,14 +423,14 @@ def test_a_training_goes_on_with_the_own_code_only_that_it_began_with(own, tmp_p
         refuse_changed(planned)
 
 
-def test_the_key_for_going_on_knows_the_own_code(monkeypatch):
+def test_the_code_of_a_session_knows_the_own_code(monkeypatch):
     """Of two sessions that differ in nothing else."""
     script = script_runs.SCRIPTS / "train.py"
     monkeypatch.setattr(sys, "argv", [str(script)])
     codes = set()
     for own in ({}, {NET: "0" * 16}, {NET: "1" * 16}, {RULE: "1" * 16}):
-        session = Session.__new__(Session)
-        session.job = SimpleNamespace(code=own)
-        codes.add(session.code)
+        one = Session.__new__(Session)
+        one.job = SimpleNamespace(code=own)
+        codes.add(one.code)
     assert len(codes) == 4
     assert code_digest.code_digest(script) in codes

@@ -92,6 +92,17 @@ HINT = {"mode": "joint"}
         ("transfers.kd.weighting", ["fixed"], "transfers.kd.weighting: .*section.*rule"),
         ("transfers", ["kd"], "transfers: .*section"),
         ("models.teacher", None, "models.teacher: found None; .*section.*family"),
+        # Of two mistakes the first, wherever they are.
+        (
+            "models.teacher",
+            {"family": "resnet", "widths": 3, "blocks": [0]},
+            "models.teacher.widths: found 3; .*list",
+        ),
+        (
+            "data",
+            {"source": "npz", "path": "x", "augment": 4},
+            "data.augment: found 4; a section is expected, with keys of crop, flip",
+        ),
         (
             "selector",
             {"selectors": {"s": {"recognisers": ["a", "b"]}}},
