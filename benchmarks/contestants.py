@@ -14,11 +14,13 @@ from modelswitch.config.data import Augmentation
 from modelswitch.config.job import Job, Teacher
 from modelswitch.config.models import ModelSpec, PlainModel, ResnetModel
 from modelswitch.config.training import Training
-from modelswitch.config.transfer import Transfer
+from modelswitch.config.transfer import Hint, Transfer
 from modelswitch.jobs.session import Session
 from modelswitch.storage import artifacts
-from modelswitch.transfer.distillation import Distillation, LiveTeacher, StoredResponses
+from modelswitch.transfer.distillation import Distillation
+from modelswitch.transfer.hints import JointTransfer, hint_parts
 from modelswitch.transfer.labels import CrossEntropy
+from modelswitch.transfer.teachers import LiveTeacher, StoredResponses
 from modelswitch.transfer.weighting import rule_for
 
 RESNET20 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[3, 3, 3])
@@ -63,6 +65,7 @@ def session(
     precision: str = "auto",
     teacher: ModelSpec | None = None,
     stored: bool = False,
+    hint: bool = False,
     epochs: int = 100,
     threads: int = 1,
     validation: float = 0.1,
@@ -71,7 +74,12 @@ def session(
     transfer, teachers, lineage = None, [], "first"
     if teacher is not None:
         lineage = "first/student@kd"
-        transfer = Transfer(soft=0.9, temperature=4, views="stored" if stored else "live")
+        transfer = Transfer(
+            soft=0.9,
+            temperature=4,
+            views="stored" if stored else "live",
+            hint=Hint(mode="joint") if hint else None,
+        )
         teachers = [Teacher(lineage="first", model=teacher, digest="")]
     job = Job(
         dataset="cifar10",
@@ -106,13 +114,24 @@ def objective(here: Session, scratch: Path) -> torch.nn.Module:
         return CrossEntropy(student)
     if here.job.stored_views:
         guide = responses(here, scratch / "responses.safetensors")
-    else:
-        teacher = here.new_model(here.job.teachers[0].model)
-        guide = LiveTeacher(teacher.eval().requires_grad_(False))
+    teacher = None
+    if not here.job.stored_views or transfer.hint is not None:
+        teacher = LiveTeacher(
+            here.new_model(here.job.teachers[0].model).eval().requires_grad_(False)
+        )
     rule = rule_for(transfer.weighting)
-    return Distillation(
-        student, [guide], rule, soft=transfer.soft, temperature=transfer.temperature
+    distillation = Distillation(
+        student,
+        [guide if here.job.stored_views else teacher],
+        rule,
+        soft=transfer.soft,
+        temperature=transfer.temperature,
     )
+    if transfer.hint is None:
+        return distillation
+    names = ("student", "teacher")
+    parts = hint_parts(transfer.hint, student, teacher.model, here.example(), names)
+    return JointTransfer(distillation, teacher, parts, transfer.hint.weight)
 
 
 def parameters(model: torch.nn.Module) -> int:

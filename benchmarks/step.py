@@ -1,8 +1,9 @@
 """A distillation step, resnet56 to resnet20 at batch 128 on one thread, against torchdistill.
 
-Four programs take turns on one core: torchdistill from PyPI in an environment of its own, and this
+Six programs take turns on one core: torchdistill from PyPI in an environment of its own, and this
 project's loop with a live teacher in bfloat16, with stored responses in bfloat16, and with a live
-teacher in float32. Same models, batch, images and augmentation.
+teacher in float32, and the first two of these with an inner layer transferred beside the outputs.
+Same models, batch, images and augmentation.
 """
 
 from __future__ import annotations
@@ -38,9 +39,14 @@ OURS = {
     "float32, live teacher": {"precision": "float32"},
 }
 GOALS = dict(zip(OURS, (2.2, 4.0, 1.3), strict=True))
+# With joint hints, each against the same step without them.
+HINTED = {
+    f"{name}, hints": {**OURS[name], "hint": True}
+    for name in ("bfloat16, live teacher", "bfloat16, stored responses")
+}
 THEIRS = "torchdistill"
 # Steps a turn, so that every program's turn takes a similar time.
-STEPS = dict(zip((THEIRS, *OURS), (8, 20, 32, 12), strict=True))
+STEPS = dict(zip((THEIRS, *OURS, *HINTED), (8, 20, 32, 12, 20, 20), strict=True))
 
 
 def install() -> Path:
@@ -94,7 +100,7 @@ def run(data: Path, rounds: int) -> tuple[dict[str, list[float]], str]:
     """Images a second of every program in every round, and torchdistill's version."""
     python = install()
     programs = {THEIRS: start_theirs(python, data)}
-    for name in OURS:
+    for name in OURS | HINTED:
         command = [sys.executable, __file__, "--serve", name, "--prepared", str(data)]
         programs[name] = Program(command)
     sizes = {name: program.ready()["student"] for name, program in programs.items()}
@@ -114,11 +120,11 @@ def run(data: Path, rounds: int) -> tuple[dict[str, list[float]], str]:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--serve", choices=OURS, help="be one of the programs")
+    parser.add_argument("--serve", choices=OURS | HINTED, help="be one of the programs")
     parser.add_argument("--prepared", type=Path, help="prepared data, with --serve")
     args = parser.parse_args()
     if args.serve is not None:
-        here = session(args.prepared, RESNET20, teacher=RESNET56, **OURS[args.serve])
+        here = session(args.prepared, RESNET20, teacher=RESNET56, **(OURS | HINTED)[args.serve])
         serve(here, objective(here, WORK))
     take_one_core()
     data, name = prepared(args.data)
@@ -126,6 +132,10 @@ def main() -> None:
     figures = [
         ratio(f"{name} / {THEIRS}", rates[name], rates[THEIRS], unit="×", goal=GOALS[name])
         for name in OURS
+    ]
+    figures += [
+        ratio(f"{name} / without", rates[name], rates[name.removesuffix(", hints")], unit="×")
+        for name in HINTED
     ]
     figures += [Figure.of(name, measured, "images/s") for name, measured in rates.items()]
     notes = [

@@ -23,7 +23,7 @@ if workflow.storage_settings.default_storage_prefix:
 def packages(experiment):
     """Besides torch, the packages that many jobs would each take seconds to import."""
     used = {model.family for model in experiment.models.values()} & {"torchvision", "timm"}
-    if experiment.selector or any(t.hint for t in experiment.all_transfers.values()):
+    if experiment.selector:
         used.add("torchvision")
     return ",".join(sorted(used))
 

@@ -15,7 +15,6 @@ from modelswitch.errors import UserError
 from modelswitch.models.build import build
 from modelswitch.models.cost import cost, latency
 from modelswitch.models.families import ResidualBlock
-from modelswitch.models.layers import Regressor, cut, find_layer, inner_layers
 
 PLAIN = PlainModel(family="plain", stages=[[8], [12, 16]])
 RESNET20 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[3, 3, 3])
@@ -137,61 +136,6 @@ def test_a_model_that_does_not_suit_the_images_is_refused():
     other = ImportedModel(family="import", path="test_models:wrong_classes")
     with pytest.raises(UserError, match=r"\(1, 11\).*10 classes"):
         cost(other, (8, 8, 1), 10)
-
-
-def test_layers_are_found_by_path_and_by_relative_depth():
-    model, example = build(RESNET20, 3, 10), torch.rand(1, 3, 32, 32)
-    middle = find_layer(model, 0.5, example, "teacher")
-    # 20 layers: the stem, nine of stage 1 and 2 blocks of two make 10 at most; stage2_block2's end
-    # is the 11th, stage2_block1's the 9th, and within block 2 the first convolution is the 10th.
-    assert middle.path == "stage2_block2.conv1"
-    assert middle.shape == (1, 32, 16, 16)
-    assert find_layer(model, "stage1_block3", example, "teacher").shape == (1, 16, 32, 32)
-    assert find_layer(model, 1.0, example, "teacher").depth < 1
-    with pytest.raises(UserError, match=r"teacher: has no inner layer 'layer1'.*stage1_block1"):
-        find_layer(model, "layer1", example, "teacher")
-
-
-def test_looking_for_layers_leaves_the_model_as_it_was():
-    model, example = build(PLAIN, 3, 10), torch.rand(1, 3, 16, 16)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    inner_layers(model, example)
-    assert model.training
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-
-
-def test_a_cut_model_gives_the_layers_output_and_runs_nothing_behind_it():
-    model = build(PLAIN, 3, 10).eval()
-    images = torch.rand(2, 3, 16, 16)
-    front = cut(model, "stage2_conv1", "teacher").eval()
-    expected = model.stage2_conv1(model.pool1(model.stage1_conv1(images)))
-    torch.testing.assert_close(front(images)["hint"], expected)
-    model.stage2_conv2.register_forward_hook(lambda *_: pytest.fail("ran behind the cut"))
-    front(images)
-
-
-def test_a_tapped_model_gives_logits_as_well_and_shares_its_parameters():
-    model = build(RESNET20, 3, 10).eval()
-    images = torch.rand(2, 3, 16, 16)
-    tapped = cut(model, "stage2_block1", "student", with_logits=True).eval()
-    torch.testing.assert_close(tapped(images)["logits"], model(images))
-    assert {id(p) for p in tapped.parameters()} == {id(p) for p in model.parameters()}
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher", "shape"),
-    [
-        ((2, 8, 16, 16), (2, 12, 16, 16), (2, 12, 16, 16)),
-        ((2, 8, 16, 16), (2, 12, 8, 4), (2, 12, 8, 4)),
-        ((2, 8, 7, 7), (2, 12, 16, 16), (2, 12, 7, 7)),
-        ((2, 8, 7, 7), (2, 5, 12), (2, 12)),
-        ((2, 5, 8), (2, 12), (2, 12)),
-    ],
-)
-def test_the_regressor_brings_any_two_layers_to_one_shape(student, teacher, shape):
-    regressor = Regressor(student, teacher)
-    ours, theirs = regressor(torch.rand(student), torch.rand(teacher))
-    assert ours.shape == theirs.shape == shape
 
 
 def test_latency_is_measured_without_touching_the_model():

@@ -3,16 +3,18 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from test_inner_losses import gap, own_loss
 from torch import nn
 
 from modelswitch.config.models import PlainModel
+from modelswitch.config.transfer import Hint
 from modelswitch.config.weighting import CorrectnessWeighting, FixedWeighting
 from modelswitch.data.views import Batch
 from modelswitch.models.build import build
-from modelswitch.models.layers import Regressor, cut
-from modelswitch.transfer.distillation import Distillation, LiveTeacher
-from modelswitch.transfer.hints import HintPretraining, JointTransfer
+from modelswitch.transfer.distillation import Distillation
+from modelswitch.transfer.hints import HintPretraining, JointTransfer, hint_parts
 from modelswitch.transfer.labels import CrossEntropy
+from modelswitch.transfer.teachers import LiveTeacher
 from modelswitch.transfer.weighting import rule_for
 
 STUDENT = PlainModel(family="plain", stages=[[4], [6]])
@@ -91,45 +93,50 @@ def test_weights_are_counted_by_whether_the_teacher_is_right(batch):
     assert counts.sum() == 0
 
 
-def fronts(student, teacher, with_logits=False):
-    regressor = Regressor((1, 4, 8, 8), (1, 8, 8, 8))
-    ours = cut(student, "stage1_conv1", "student", with_logits=with_logits)
-    return ours, cut(teacher, "stage1_conv1", "teacher"), regressor
+def hinted(mode="joint", **more):
+    layer = "stage1_conv1"
+    return Hint(mode=mode, student_layer=layer, teacher_layer=layer, **more)
+
+
+def parts_for(student, teacher, hint):
+    return hint_parts(hint, student, teacher, torch.rand(1, 3, 8, 8), ("student", "teacher"))
 
 
 def test_pretraining_trains_the_front_and_the_regressor_alone(batch):
     student, teacher = models()
-    ours, theirs, regressor = fronts(student, teacher)
-    objective = HintPretraining(student, ours, theirs, regressor)
+    parts = parts_for(student, teacher, hinted("pretrain"))
+    objective = HintPretraining(student, LiveTeacher(teacher), parts)
     objective.train()
     terms = objective(batch)
+    project = parts.loss.regressor.project
     expected = F.mse_loss(
-        regressor.project(student.stage1_conv1(batch.images)),
-        teacher.stage1_conv1(batch.images),
+        project(student.stage1_conv1(batch.images)), teacher.stage1_conv1(batch.images)
     )
     torch.testing.assert_close(terms["loss"], expected)
     terms["loss"].backward()
     assert student.stage1_conv1[0].weight.grad is not None
     assert student.stage2_conv1[0].weight.grad is None
-    assert regressor.project.weight.grad is not None
+    assert project.weight.grad is not None
     assert all(p.grad is None for p in teacher.parameters())
 
 
+def joint(student, teacher, weight=1.0, **more):
+    live = LiveTeacher(teacher)
+    outputs = distillation(student, [live])
+    return JointTransfer(outputs, live, parts_for(student, teacher, hinted(**more)), weight)
+
+
 def test_joint_transfer_adds_the_weighted_hint_loss(batch):
-    student, teacher = models()
-    ours, theirs, regressor = fronts(student, teacher, with_logits=True)
-    outputs = distillation(student, [LiveTeacher(teacher)])
-    objective = JointTransfer(outputs, ours, theirs, regressor, weight=3.0).eval()
+    objective = joint(*models(), weight=3.0).eval()
     terms = objective(batch)
-    alone = outputs(batch)["loss"]
+    alone = objective.distillation(batch)["loss"]
     torch.testing.assert_close(terms["loss"], alone + 3 * terms["loss_hint"])
+    assert terms["loss_hint"] > 0
 
 
 def test_joint_transfer_trains_batch_normalisation_in_training_mode(batch):
     student, teacher = models()
-    ours, theirs, regressor = fronts(student, teacher, with_logits=True)
-    outputs = distillation(student, [LiveTeacher(teacher)])
-    objective = JointTransfer(outputs, ours, theirs, regressor, weight=1.0)
+    objective = joint(student, teacher)
     objective.train()
     before = student.stage1_conv1[1].running_mean.clone()
     still = teacher.stage1_conv1[1].running_mean.clone()
@@ -137,3 +144,15 @@ def test_joint_transfer_trains_batch_normalisation_in_training_mode(batch):
     assert not torch.equal(student.stage1_conv1[1].running_mean, before)
     assert torch.equal(teacher.stage1_conv1[1].running_mean, still)
     assert isinstance(objective.student, nn.Module)
+
+
+def test_a_users_own_inner_loss_is_a_function_or_a_module(batch):
+    student, teacher = models()
+    student.eval()
+    guided, target = student.stage1_conv1(batch.images), teacher.stage1_conv1(batch.images)
+    objective = joint(student, teacher, loss=own_loss("gap", factor=2.0)).eval()
+    torch.testing.assert_close(objective(batch)["loss_hint"], gap(guided, target.clone(), 2.0))
+    objective = joint(student, teacher, loss=own_loss("OwnRegressor", kernel=3)).eval()
+    expected = F.l1_loss(objective.inner_loss.project(guided), target)
+    torch.testing.assert_close(objective(batch)["loss_hint"], expected)
+    assert any(p is objective.inner_loss.project.weight for p in objective.parameters())

@@ -171,7 +171,7 @@ def test_swapping_two_values_is_noticed(clone):
 
 @pytest.mark.slow
 def test_a_changed_loss_reruns_what_uses_it(clone):
-    clone.edit("temperature**2 * divergence.sum(1)", "temperature * divergence.sum(1)")
+    clone.edit("temperature**2 * divergence", "temperature * divergence")
     assert clone.planned() == {
         "teacher/student@kd",
         "teacher/student@kd/student@fit",
@@ -258,7 +258,7 @@ def test_another_workflow_uses_this_one_as_a_module(clone):
     (clone.folder / "other").mkdir()
     (clone.folder / "other" / "Snakefile").write_text(OTHER)
     assert "Nothing to be done" in clone.run("--snakefile", "other/Snakefile")
-    clone.edit("temperature**2 * divergence.sum(1)", "temperature * divergence.sum(1)")
+    clone.edit("temperature**2 * divergence", "temperature * divergence")
     said = clone.snakemake("--snakefile", "other/Snakefile", "--dry-run").stdout
     assert "rule compression_distil" in said
     assert "rule compression_train:" not in said

@@ -24,12 +24,19 @@ model trained from scratch is a chain of one. Chains that share a beginning shar
 Names have letters, digits and `. _ + -`, for they become folders. In names that a sweep makes up,
 anything else becomes `-`.
 
-Where `family` or `rule` is `import`, a function of your own does the work. Python must find its
-module, for instance by `PYTHONPATH=.` before the command. A weighting rule is called with
-`Samples` and its `arguments` and returns a `Balance`; `src/modelswitch/transfer/weighting.py` has
-both, and all the built-in rules as examples. When your module changes, or another one that it
-imports from the folder it lies in, what was trained with it is trained again; comments, docstrings
-and messages do not count. What your code reads by itself, a file say, is not noticed.
+Where `family`, `rule` or a loss's `name` is `import`, a function of your own does the work. Python
+must find its module, for instance by `PYTHONPATH=.` before the command. When your module changes,
+or another one that it imports from the folder it lies in, what was trained with it is trained
+again; comments, docstrings and messages do not count. What your code reads by itself, a file say,
+is not noticed. Your function is called with its `arguments` and
+
+- a weighting rule with `Samples`, to return a `Balance`: both, and all the built-in rules as
+  examples, are in `src/modelswitch/transfer/weighting.py`;
+- an output loss with the logits of student and teacher [B, C], the temperature and the labels [B],
+  to return one value a sample: examples are in `src/modelswitch/transfer/output_losses/`;
+- an inner loss with the features of both layers, maps as [B, C, H, W], to return one value. A
+  class derived from `torch.nn.Module` is made with the shapes of both first, so that it can have
+  weights of its own: an example is `src/modelswitch/transfer/inner_losses/mse.py`.
 
 `no`, `on`, `7`, `2024-01-01` and the like are no text to YAML: a name or a path that looks so
 stands in quotes. `1e-3` is a number. A section without content is as good as none.
@@ -107,7 +114,7 @@ def _default(field: FieldInfo) -> str:
     if default is PydanticUndefined:
         return "**required**"
     if isinstance(default, BaseModel):
-        name = getattr(default, "rule", None)
+        name = getattr(default, "rule", None) or getattr(default, "name", None)
         return f"`{name}`" if name else "as below"
     if default is None:
         return "none"

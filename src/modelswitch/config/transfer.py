@@ -5,8 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from modelswitch.config.base import Share, Strict, numbers
+from modelswitch.config.losses import InnerLoss, KlLoss, MseLoss, OutputLoss
 from modelswitch.config.training import TrainingChange
 from modelswitch.config.weighting import FixedWeighting, WeightingSpec
+
+# Of these rules the loss is a part.
+_WITH_OWN_LOSS = ("dkd", "standardised")
 
 
 def _layer(value: Any) -> Any:
@@ -43,6 +47,7 @@ class Hint(Strict):
     student_layer: Layer = Field(
         default=0.5, description="guided layer: module path, or relative depth in (0, 1]"
     )
+    loss: InnerLoss = Field(default=MseLoss(), description="what is compared of the two layers")
     training: TrainingChange = Field(
         default=TrainingChange(), description="changes to `training` for the pre-training step"
     )
@@ -54,9 +59,10 @@ class Transfer(Strict):
     soft: Share = Field(
         default=0.9, description="weight of the soft loss; the hard loss has 1 - soft"
     )
-    temperature: Annotated[float, Field(gt=0)] = Field(
+    temperature: Annotated[float, Field(gt=0, le=1e6)] = Field(
         default=4.0, description="temperature of the soft loss, which is scaled by its square"
     )
+    loss: OutputLoss = Field(default=KlLoss(), description="the soft loss, compares outputs")
     weighting: WeightingSpec = Field(
         default=FixedWeighting(), description="how the balance is set per sample"
     )
@@ -87,6 +93,12 @@ class Transfer(Strict):
             raise ValueError(
                 f"weighting.delta: {delta} around soft={self.soft} leaves [0, 1] on every sample; "
                 f"at most {max(self.soft, 1 - self.soft):g}"
+            )
+        rule = self.weighting.rule
+        if rule in _WITH_OWN_LOSS and not isinstance(self.loss, KlLoss):
+            raise ValueError(
+                f"loss: found {self.loss.name!r}, but the rule {rule!r} brings a loss of its own; "
+                "leave one of them out"
             )
         if self.drop and self.guides == "parent":
             raise ValueError("drop: only with guides: ancestors")

@@ -6,18 +6,22 @@ from pathlib import Path
 
 import torch
 
-from modelswitch.jobs.session import Session, refuse_future
+from modelswitch.config.job import Teacher
+from modelswitch.jobs.session import Session, refuse_future, report
 from modelswitch.jobs.write import write_model
-from modelswitch.models.layers import cut
+from modelswitch.models.isolation import refuse_shared
 from modelswitch.storage import artifacts
-from modelswitch.transfer.distillation import Answers, Distillation, LiveTeacher, StoredResponses
+from modelswitch.transfer.distillation import Answers, Distillation
 from modelswitch.transfer.hints import JointTransfer, hint_parts
+from modelswitch.transfer.output_losses.registry import output_loss_for
+from modelswitch.transfer.teachers import LiveTeacher, StoredResponses
 from modelswitch.transfer.weighting import rule_for
 
 
 def _guides(session: Session, teachers: Sequence[str], responses: Sequence[str]) -> list[Answers]:
     """What answers for each teacher: its stored responses, or the teacher itself."""
     job = session.job
+    assert job.transfer is not None
     if responses:
         for path in responses:
             refuse_future(path)
@@ -32,11 +36,19 @@ def _guides(session: Session, teachers: Sequence[str], responses: Sequence[str])
             for teacher, path in zip(job.teachers, responses, strict=True)
         ]
         session.inputs += [each.checksum for each in stored]
-        return [StoredResponses(each, session.device) for each in stored]
+        return [
+            StoredResponses(
+                each, session.device, job.transfer.temperature, f"teacher {teacher.lineage}"
+            )
+            for teacher, each in zip(job.teachers, stored, strict=True)
+        ]
     return [
-        LiveTeacher(session.teacher(teacher, path))
-        for teacher, path in zip(job.teachers, teachers, strict=True)
+        _live(session, teacher, path) for teacher, path in zip(job.teachers, teachers, strict=True)
     ]
+
+
+def _live(session: Session, teacher: Teacher, path: str) -> LiveTeacher:
+    return LiveTeacher(session.teacher(teacher, path), f"teacher {teacher.lineage}")
 
 
 def _mean_weights(history: str | None) -> dict[str, float]:
@@ -71,31 +83,39 @@ def distil(
         matched: history of the training whose mean weights are taken.
     """
     job, transfer = session.job, session.job.transfer
-    student = session.new_model()
+    assert transfer is not None
+    student, owner = session.new_model(), f"student {job.lineage}"
     if hint is not None:
         session.load_weights(student, hint, kind="hint", job_digest=job.hint)
     weights = _mean_weights(matched)
     session.inputs += map(str, weights.values())
-    distillation = objective = Distillation(
+    guides = _guides(session, teachers, responses)
+    live = [guide for guide in guides if isinstance(guide, LiveTeacher)]
+    distillation = Distillation(
         student,
-        _guides(session, teachers, responses),
+        guides,
         rule_for(transfer.weighting, **weights),
         soft=transfer.soft,
         temperature=transfer.temperature,
+        loss=output_loss_for(transfer.loss),
         label_smoothing=job.training.label_smoothing,
         drop=transfer.drop,
+        owner=owner,
     )
+    objective: Distillation | JointTransfer = distillation
     if transfer.hint is not None and transfer.hint.mode == "joint":
         parent = job.teachers[0]
-        teacher = session.teacher(parent, teachers[0])
-        names = (job.lineage, parent.lineage)
+        if not live:
+            live = [_live(session, parent, teachers[0])]
         torch.manual_seed(session.seed("regressor"))
-        parts = hint_parts(transfer.hint, student, teacher, session.example(), names)
-        tapped = cut(student, parts.student_layer.path, f"student {job.lineage}", with_logits=True)
-        objective = JointTransfer(
-            distillation, tapped, parts.teacher_front, parts.regressor, transfer.hint.weight
-        )
+        names = owner, f"teacher {parent.lineage}"
+        parts = hint_parts(transfer.hint, student, live[0].model, session.example(), names)
+        report(f"hint: {parts}")
+        objective = JointTransfer(distillation, live[0], parts, transfer.hint.weight)
+    refuse_shared({owner: student} | {teacher.owner: teacher.model for teacher in live})
     rows = session.fit(objective, student, "train", job.training)
+    for teacher in live:
+        teacher.check_unchanged()
     write_model(
         session, student, rows, model, history, outputs,
         {"weight_counts": distillation.weight_counts},

@@ -2,25 +2,31 @@
 
 import torch
 
-from modelswitch.jobs.session import Session
+from modelswitch.jobs.session import Session, report
 from modelswitch.jobs.write import write_history
-from modelswitch.models.layers import cut
+from modelswitch.models.isolation import refuse_shared
 from modelswitch.storage import artifacts
 from modelswitch.transfer.hints import HintPretraining, hint_parts
+from modelswitch.transfer.teachers import LiveTeacher
 
 
 def pretrain(session: Session, teacher: str, hint: str, history: str) -> None:
     """Train the front of the job's model; ``teacher`` is read, ``hint`` and ``history`` written."""
     job = session.job
+    assert job.transfer is not None
+    assert job.transfer.hint is not None
     [parent] = job.teachers
+    names = f"student {job.lineage}", f"teacher {parent.lineage}"
     guide = session.teacher(parent, teacher)
     student = session.new_model()
-    names = (job.lineage, parent.lineage)
+    refuse_shared(dict(zip(names, (student, guide), strict=True)))
     torch.manual_seed(session.seed("regressor"))
     parts = hint_parts(job.transfer.hint, student, guide, session.example(), names)
-    front = cut(student, parts.student_layer.path, f"student {job.lineage}")
-    objective = HintPretraining(student, front, parts.teacher_front, parts.regressor)
+    report(f"hint: {parts}")
+    live = LiveTeacher(guide, names[1])
+    objective = HintPretraining(student, live, parts, names[0])
     rows = session.fit(objective, student, "hint", job.training, validates=False)
+    live.check_unchanged()
     write_history(history, rows, "hint")
     layers = {
         "teacher_layer": parts.teacher_layer.path,

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 
 from modelswitch.data.splits import fold_of
-from modelswitch.errors import UserError
 from modelswitch.jobs.session import Session, report
 from modelswitch.storage import artifacts
 from modelswitch.training import precision
+from modelswitch.transfer.stored import in_half_precision
 
 _BATCH = 500
 
@@ -42,13 +42,7 @@ def respond(session: Session, teachers: Sequence[str], responses: str) -> None:
                 picked = images if len(models) == 1 else images[chosen.to(session.device)]
                 with torch.inference_mode(), precision.autocast(session.device, dtype):
                     answered = model(picked)
-                kept = answered.cpu().half()
-                if not torch.isfinite(kept).all():
-                    raise UserError(
-                        f"{teachers[fold]}: answers with logits that are no numbers or "
-                        "too large for float16; use views: live for its students"
-                    )
-                logits[view, chosen + done] = kept
+                logits[view, chosen + done] = in_half_precision(answered.cpu(), teachers[fold])
             done += len(images)
         report(f"view {view + 1}/{job.stored_views}")
     wrong = (logits.argmax(2) != labels).double().mean().item()

@@ -1,152 +1,227 @@
-"""Inner layers by module path, models cut after them, and the regressor between two of them.
+"""Inner layers of a model, found by module path or relative depth in one recorded pass."""
 
-Cutting and tapping is torchvision's feature extraction, so models stay untouched.
-"""
-
+import difflib
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.errors import UserError
+from modelswitch.models.dataflow import Dataflow
+from modelswitch.models.isolation import left_as_it_was
+
+# Nothing inside a block is taken for a layer; what holds more of the model than this is no block.
+_LARGEST_BLOCK = 0.25
+# How far from the wanted depth the end of a block may be before another tensor is taken.
+_NEAR = 0.25
+_SHOWN = 30
+_DROPOUT = nn.modules.dropout._DropoutNd
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A module that a hint can be taken from: its path, relative depth and output's shape."""
+    """A module that a hint can be taken from.
+
+    Attributes:
+        path: of the module.
+        depth: share of the convolution and linear layers that have run when it finishes.
+        shape: of its output for one image, batch dimension included.
+        channels_last: whether that is a map [B, H, W, C], as Swin's, and not [B, C, H, W].
+        beside: tensors beside its output through which the image still reaches the answer; None
+            where its output takes no part in the answer. Where it is 0, all that follows knows the
+            image through this output alone.
+        in_block: whether it lies inside a block, so that the block's own output is the better hint.
+    """
 
     path: str
     depth: float
     shape: tuple[int, ...]
+    channels_last: bool = False
+    beside: int | None = None
+    in_block: bool = False
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape after `features`."""
+        return tuple(self.features(torch.empty(self.shape, device="meta")).shape)
+
+    def features(self, output: torch.Tensor) -> torch.Tensor:
+        """The layer's output with a map's channels in front: [B, C, H, W]."""
+        return output.permute(0, 3, 1, 2) if self.channels_last else output
+
+
+def _has_channels_last(shape: tuple[int, ...], image: tuple[int, ...]) -> bool:
+    """Whether an output [B, …] is a map [B, H, W, C] of an image [B, C, H, W].
+
+    It is where its first two sides have the image's proportions and its last two have not.
+    """
+    if len(shape) != 4:
+        return False
+
+    def proportional(height: int, width: int) -> bool:
+        # Strides and borders round, to a map of one pixel in the end.
+        return 2 / 3 <= (height / width) / (image[2] / image[3]) <= 3 / 2
+
+    return proportional(*shape[1:3]) and not proportional(*shape[2:])
+
+
+@dataclass
+class _Call:
+    path: str
+    started: int
+    finished: int
+    shape: tuple[int, ...] | None
+    step: int | None
+
+
+class _Recorder:
+    """Hooks on all modules that note each call: layers before it and after it, what it gave."""
+
+    def __init__(self, model: nn.Module, flow: Dataflow) -> None:
+        self.calls: list[_Call] = []
+        self.done = 0
+        self._flow = flow
+        self._open: list[int] = []
+        weighted = set(weighted_layers(model))
+        self._handles = []
+        for path, module in model.named_modules():
+            if path:
+                self._handles += [
+                    module.register_forward_pre_hook(self._begin),
+                    module.register_forward_hook(self._end(path, path in weighted)),
+                ]
+
+    def _begin(self, module: nn.Module, inputs: Any) -> None:
+        self._open.append(self.done)
+
+    def _end(self, path: str, weighted: bool):
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            started = self._open.pop()
+            self.done += weighted
+            whole = isinstance(output, torch.Tensor) and output.ndim >= 2
+            shape = tuple(output.shape) if whole else None
+            step = self._flow.step(output)
+            self.calls.append(_Call(path, started, self.done, shape, step))
+
+        return hook
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+def _recorded(model: nn.Module, example: torch.Tensor) -> tuple[list[_Call], dict[int, int], int]:
+    """All calls of modules in one pass in eval mode, the widths between image and answer, and the
+    number of convolution and linear layers that ran. The model is left as it was."""
+    with left_as_it_was(model), torch.no_grad():
+        model.eval()
+        image = example.clone()
+        flow = Dataflow(image)
+        recorder = _Recorder(model, flow)
+        try:
+            with flow:
+                answer = model(image)
+        finally:
+            recorder.remove()
+    return recorder.calls, flow.widths(answer), recorder.done
 
 
 def inner_layers(model: nn.Module, example: torch.Tensor) -> list[LayerInfo]:
     """All modules that run once and return one tensor, in the order in which they finish.
 
-    The relative depth of a module is the share of convolution and linear layers that have run
-    when it finishes.
+    Modules are seen where they are called: one whose weights are used without calling it, or whose
+    ``forward`` is called directly, is not there.
     """
-    weighted = set(weighted_layers(model))
-    finished: list[tuple[str, int, tuple[int, ...]]] = []
-    runs: dict[str, int] = {}
-    done = 0
-
-    def record(path: str):
-        def hook(module: nn.Module, inputs: object, output: object) -> None:
-            nonlocal done
-            done += path in weighted
-            runs[path] = runs.get(path, 0) + 1
-            if isinstance(output, torch.Tensor) and output.ndim >= 2:
-                finished.append((path, done, tuple(output.shape)))
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(record(path)) for path, module in model.named_modules() if path
-    ]
-    training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(example)
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
+    calls, widths, total = _recorded(model, example)
+    runs = Counter(call.path for call in calls)
+    once = [call for call in calls if runs[call.path] == 1 and call.shape is not None]
+    blocks = [call for call in once if _is_block(model, call, widths, total)]
     return [
-        LayerInfo(path, count / max(done, 1), shape)
-        for path, count, shape in finished
-        if runs[path] == 1
+        LayerInfo(
+            call.path,
+            call.finished / max(total, 1),
+            call.shape or (),
+            _has_channels_last(call.shape or (), tuple(example.shape)),
+            None if call.step is None else widths.get(call.step),
+            any(call.path.startswith(f"{block.path}.") for block in blocks),
+        )
+        for call in once
     ]
+
+
+def _is_block(model: nn.Module, call: _Call, widths: dict[int, int], total: int) -> bool:
+    """Whether a call is of a module with a forward of its own and several layers, yet a small part
+    of the model, and all that follows depends on its output alone."""
+    layers = call.finished - call.started
+    own = not isinstance(model.get_submodule(call.path), nn.Sequential | nn.ModuleList)
+    return own and 1 < layers <= _LARGEST_BLOCK * total and widths.get(call.step or -1) == 0
 
 
 def find_layer(
     model: nn.Module, layer: str | float, example: torch.Tensor, owner: str
 ) -> LayerInfo:
-    """The inner layer at a module path, or the one nearest to a relative depth.
+    """The inner layer at a module path, or the end of a block nearest to a relative depth.
 
-    Of several at the same depth the last to finish is taken: the block rather than the
-    convolution in it, so that a hint is taken after normalisation and activation. The output of
-    the whole model is no inner layer.
+    By depth, the layer is one whose output all that follows depends on, alone: a block with its
+    shortcut and activation, never a squeeze-excite vector or a tensor inside attention. In networks
+    of several branches, where there is none near the depth, as few tensors as possible run beside
+    it. The output of the whole model is no inner layer.
+
+    Raises:
+        UserError: no module has the path, or not one that a hint can be taken from.
     """
     candidates = inner_layers(model, example)
     if isinstance(layer, str):
-        for candidate in candidates:
-            if candidate.path == layer:
-                return candidate
-        paths = ", ".join(candidate.path for candidate in candidates)
-        raise UserError(f"{owner}: has no inner layer {layer!r}; it has {paths}")
-    inner = [c for c in candidates if c.depth < 1] or candidates
-    nearest = min(abs(c.depth - layer) for c in inner)
-    return [c for c in inner if abs(c.depth - layer) == nearest][-1]
+        return _at_path(model, layer, candidates, example, owner)
+    inner = [c for c in candidates if c.depth < 1]
+    known = [c for c in inner if c.beside is not None and not c.in_block] or inner or candidates
+    # In training a dropout gives something else than the layer before it.
+    known = [c for c in known if not isinstance(model.get_submodule(c.path), _DROPOUT)] or known
+    if not known:
+        raise UserError(f"{owner}: has no inner layer, for none of its modules gives one tensor")
+    near = [c for c in known if abs(c.depth - layer) <= _NEAR] or known
+    fewest = min(c.beside or 0 for c in near)
+    narrow = [c for c in near if (c.beside or 0) == fewest]
+    # Rounded, for depths that are equally far away are not always so in binary.
+    distance = min(round(abs(c.depth - layer), 9) for c in narrow)
+    nearest = [c for c in narrow if round(abs(c.depth - layer), 9) == distance]
+    deepest = [c for c in nearest if c.depth == nearest[-1].depth]
+    # After normalisation and activation, which keep the shape, but before pooling, which does not.
+    return [c for c in deepest if c.shape == deepest[0].shape][-1]
 
 
-def cut(model: nn.Module, layer: str, owner: str, with_logits: bool = False) -> nn.Module:
-    """A module that returns ``{"hint": …}``, and ``"logits"`` too if asked for.
-
-    Without logits, everything behind the layer is cut off and never runs. Parameters are shared
-    with ``model``.
-    """
-    # 1.5 s to import: only jobs that transfer inner layers pay for it.
-    from torchvision.models.feature_extraction import (
-        create_feature_extractor,
-        get_graph_node_names,
-    )
-
-    try:
-        nodes = {layer: "hint"}
-        if with_logits:
-            nodes[get_graph_node_names(model)[0][-1]] = "logits"
-        return create_feature_extractor(model, nodes)
-    except Exception as error:
-        # Symbolic tracing runs the model's own code, so anything can come out of it.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise UserError(
-            f"{owner}: cannot be cut after {layer!r} by torchvision's feature extraction ({reason})"
-        ) from error
-
-
-def _pooled(features: torch.Tensor) -> torch.Tensor:
-    """[B, C, H, W] averaged over the image, [B, T, D] over the tokens, to [B, C]."""
-    if features.ndim == 4:
-        return features.mean((2, 3))
-    return features.mean(1) if features.ndim == 3 else features
-
-
-class Regressor(nn.Module):
-    """From a student's guided layer to the width of the teacher's hint layer.
-
-    Feature maps go through a 1x1 convolution (FitNets use a convolution as well); where their
-    resolutions differ both are averaged down to the smaller one. Everything else is averaged to
-    a vector and goes through a linear layer.
-
-    Args:
-        student, teacher: shapes of the two layers' outputs, batch dimension included.
-    """
-
-    def __init__(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-        super().__init__()
-        self.maps = len(student) == len(teacher) == 4
-        if self.maps:
-            self.size = tuple(min(a, b) for a, b in zip(student[2:], teacher[2:], strict=True))
-            self.project: nn.Module = nn.Conv2d(student[1], teacher[1], 1)
-        else:
-            widths = [
-                shape[1] if len(shape) in (2, 4) else shape[-1] for shape in (student, teacher)
-            ]
-            self.project = nn.Linear(*widths)
-
-    def forward(
-        self, student: torch.Tensor, teacher: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The student's features as the teacher's, and the teacher's, of one shape."""
-        if not self.maps:
-            return self.project(_pooled(student)), _pooled(teacher)
-        if tuple(student.shape[2:]) != self.size:
-            student = F.adaptive_avg_pool2d(student, self.size)
-        if tuple(teacher.shape[2:]) != self.size:
-            teacher = F.adaptive_avg_pool2d(teacher, self.size)
-        return self.project(student), teacher
+def _at_path(
+    model: nn.Module, path: str, candidates: list[LayerInfo], example: torch.Tensor, owner: str
+) -> LayerInfo:
+    for candidate in candidates:
+        if candidate.path == path:
+            return candidate
+    modules = dict(model.named_modules(remove_duplicate=False))
+    module = modules.pop(path, None)
+    if module is None or module is model:
+        names = [c.path for c in candidates if not c.in_block] or list(modules)
+        near = difflib.get_close_matches(path, modules, n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        more = ", …" if len(names) > _SHOWN else ""
+        shown = ", ".join(names[:_SHOWN])
+        raise UserError(f"{owner}: has no inner layer {path!r}{meant}; it has {shown}{more}")
+    first = next(name for name, other in model.named_modules() if other is module)
+    if first != path:
+        # One module under two names: it is listed under the first.
+        return _at_path(model, first, candidates, example, owner)
+    calls, _, _ = _recorded(model, example)
+    own = [call for call in calls if call.path == path]
+    if not own:
+        reason = (
+            "is never called in a pass (its weights may be used, or its forward called, without it)"
+        )
+    elif len(own) > 1:
+        reason = f"is called {len(own)} times in a pass, so which output is meant is not said"
+    else:
+        reason = "gives no tensor [B, …] of its own, but several or another kind of value"
+    raise UserError(f"{owner}: no hint can be taken from the layer {path!r}: it {reason}")
 
 
 def weighted_layers(model: nn.Module) -> list[str]:

@@ -3,6 +3,7 @@
 import torch
 
 from modelswitch.config.experiment import Experiment
+from modelswitch.config.losses import ImportedLoss
 from modelswitch.config.transfer import Transfer
 from modelswitch.config.weighting import ImportedWeighting
 from modelswitch.data.shapes import shapes_of
@@ -10,8 +11,8 @@ from modelswitch.errors import UserError, in_one_line, naming
 from modelswitch.lineage import Lineage
 from modelswitch.models.build import build
 from modelswitch.models.cost import check_logits
-from modelswitch.models.layers import cut
 from modelswitch.transfer.hints import hint_parts
+from modelswitch.transfer.output_losses.registry import output_loss_for
 from modelswitch.transfer.weighting import Balance, Samples, rule_for
 
 
@@ -23,6 +24,9 @@ def check_models(experiment: Experiment) -> None:
         if isinstance(transfer.weighting, ImportedWeighting):
             with naming(f"transfers.{name}.weighting"):
                 _try_rule(transfer)
+        if isinstance(transfer.loss, ImportedLoss):
+            with naming(f"transfers.{name}.loss"):
+                output_loss_for(transfer.loss)
     for known in shapes_of(experiment.data).values():
         if known is None:
             # Whether models suit images that nobody has seen is told by the trainings.
@@ -78,8 +82,8 @@ def _check_hints(experiment: Experiment, shape: tuple[int, int, int], classes: i
                 build(experiment.models[name], shape[2], classes) for name in (student, teacher)
             ]
             with naming(f"transfers.{transfer}.hint"):
-                parts = hint_parts(hint, *models, example, (student, teacher))
-                cut(models[0], parts.student_layer.path, f"student {student}", with_logits=True)
+                names = f"student {student}", f"teacher {teacher}"
+                hint_parts(hint, models[0], models[1], example, names)
 
 
 def _hinted_pair(experiment: Experiment, lineage: Lineage) -> tuple[str, str, str] | None:

@@ -7,40 +7,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.data.views import Batch
-from modelswitch.storage.artifacts import MappedTensor
+from modelswitch.models.isolation import answered
+from modelswitch.transfer.output_losses.kl import soft_loss
+from modelswitch.transfer.output_losses.registry import SoftLoss
 from modelswitch.transfer.weighting import Rule, Samples
 
 WEIGHT_BINS = 50
 Answers = Callable[[Batch], torch.Tensor]
-
-
-class LiveTeacher:
-    """A teacher that answers while its student trains: logits [B, C] of a batch, float32."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model.eval()
-
-    def __call__(self, batch: Batch) -> torch.Tensor:
-        with torch.inference_mode():
-            logits = self._model(batch.images)
-        # An inference tensor cannot take part in autograd; a copy of [B, C] costs nothing.
-        return logits.float().clone()
-
-
-class StoredResponses:
-    """A teacher's answers to the fixed views, from a mapped file [K, N, C]."""
-
-    def __init__(self, stored: MappedTensor, device: torch.device | str = "cpu") -> None:
-        self._stored, self._device = stored, device
-        self._view: int | None = None
-        self._logits = torch.empty(0)
-
-    def __call__(self, batch: Batch) -> torch.Tensor:
-        assert batch.view is not None, "stored responses belong to fixed views"
-        if batch.view != self._view:
-            self._logits = self._stored[batch.view].to(self._device)
-            self._view = batch.view
-        return self._logits[batch.positions].float()
 
 
 class Distillation(nn.Module):
@@ -52,7 +25,9 @@ class Distillation(nn.Module):
             mean over them (densely guided, Son et al. 2021).
         rule: sets the balance, see `modelswitch.transfer.weighting`.
         soft, temperature: of the transfer.
+        loss: the output loss, for rules that bring none of their own.
         drop: chance that a guide is left out of a step; at least one always stays.
+        owner: of the student, for messages.
     """
 
     def __init__(
@@ -63,15 +38,18 @@ class Distillation(nn.Module):
         *,
         soft: float,
         temperature: float,
+        loss: SoftLoss = soft_loss,
         label_smoothing: float = 0.0,
         drop: float = 0.0,
+        owner: str = "student",
     ) -> None:
         super().__init__()
-        self.student = student
-        self._guides, self._rule = guides, rule
+        self.student, self.owner = student, owner
+        self._guides, self._rule, self._loss = guides, rule, loss
         self._soft, self._temperature, self._drop = soft, temperature, drop
         self._label_smoothing = label_smoothing
         self._epoch = 0
+        self.weight_counts: torch.Tensor
         # Soft weights in this epoch, first row where the teacher is right, second where wrong. A
         # buffer, so that an interrupted epoch goes on counting.
         self.register_buffer("weight_counts", torch.zeros(2, WEIGHT_BINS))
@@ -89,6 +67,10 @@ class Distillation(nn.Module):
             kept[torch.randint(len(self._guides), ())] = True
         return [guide for guide, keep in zip(self._guides, kept.tolist(), strict=True) if keep]
 
+    def answer(self, batch: Batch) -> torch.Tensor:
+        """The student's logits [B, C], float32."""
+        return answered(self.student, batch.images, self.owner).float()
+
     def output_loss(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """The named terms for student logits [B, C] that are already there."""
         hard = F.cross_entropy(
@@ -100,7 +82,13 @@ class Distillation(nn.Module):
         for guide in guides:
             teacher = guide(batch)
             samples = Samples(
-                logits, teacher, batch.labels, self._soft, self._temperature, self._epoch
+                logits,
+                teacher,
+                batch.labels,
+                self._soft,
+                self._temperature,
+                self._epoch,
+                self._loss,
             )
             balance = self._rule(samples)
             loss = (
@@ -126,4 +114,4 @@ class Distillation(nn.Module):
         self.weight_counts += counts.view(2, WEIGHT_BINS)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        return self.output_loss(self.student(batch.images).float(), batch)
+        return self.output_loss(self.answer(batch), batch)

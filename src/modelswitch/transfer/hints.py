@@ -1,23 +1,33 @@
-"""The parts of a hint transfer for two given models: layers, cut teacher, regressor."""
+"""Transfer of an inner layer: the parts for two given models, and what a training minimises."""
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.config.transfer import Hint
 from modelswitch.data.views import Batch
-from modelswitch.models.layers import LayerInfo, Regressor, cut, find_layer
+from modelswitch.models.isolation import settings_kept
+from modelswitch.models.layers import LayerInfo, find_layer
+from modelswitch.models.taps import run_until, tap
 from modelswitch.transfer.distillation import Distillation
+from modelswitch.transfer.inner_losses.registry import inner_loss_for
+from modelswitch.transfer.teachers import LiveTeacher
 
 
 @dataclass(frozen=True)
 class HintParts:
+    """Both layers, and the loss between them with its own parameters, such as a regressor's."""
+
     teacher_layer: LayerInfo
     student_layer: LayerInfo
-    teacher_front: nn.Module
-    regressor: Regressor
+    loss: nn.Module
+
+    def __str__(self) -> str:
+        return " to ".join(
+            f"{side} layer {layer.path}, {list(layer.feature_shape[1:])}"
+            for side, layer in (("teacher", self.teacher_layer), ("student", self.student_layer))
+        )
 
 
 def hint_parts(
@@ -27,64 +37,44 @@ def hint_parts(
     example: torch.Tensor,
     names: tuple[str, str],
 ) -> HintParts:
-    """Find both layers, cut the teacher, and build the regressor from the measured shapes.
+    """Find both layers and make the loss from their measured shapes; the models stay as they are.
 
     Args:
         example: one image [1, C, H, W].
         names: of the student and the teacher, for messages.
     """
-    student_name, teacher_name = names
-    guided = find_layer(student, hint.student_layer, example, f"student {student_name}")
-    hinted = find_layer(teacher, hint.teacher_layer, example, f"teacher {teacher_name}")
-    front = cut(teacher, hinted.path, f"teacher {teacher_name}")
-    return HintParts(hinted, guided, front, Regressor(guided.shape, hinted.shape))
-
-
-def hint_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """Mean squared error between features of one shape, averaged over all their elements."""
-    return F.mse_loss(student.float(), teacher.float())
-
-
-class _Hinted(nn.Module):
-    """A teacher's front that gives the target, and the regressor that gets a student there."""
-
-    def __init__(self, teacher_front: nn.Module, regressor: Regressor) -> None:
-        super().__init__()
-        self.regressor = regressor
-        # In a list, a module is none of the trained ones.
-        self._teacher = [teacher_front.eval()]
-
-    def forward(self, images: torch.Tensor, guided: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            target = self._teacher[0](images)["hint"]
-        return hint_loss(*self.regressor(guided, target))
+    guided = find_layer(student, hint.student_layer, example, names[0])
+    hinted = find_layer(teacher, hint.teacher_layer, example, names[1])
+    loss = inner_loss_for(hint.loss, guided.feature_shape, hinted.feature_shape)
+    return HintParts(hinted, guided, loss)
 
 
 class HintPretraining(nn.Module):
     """Trains a student up to its guided layer to match the teacher's hint layer.
 
-    FitNets' first stage (Romero et al. 2015). Everything behind either layer is cut off.
+    FitNets' first stage (Romero et al. 2015). What is behind either layer does not run: behind the
+    student's, parameters get no gradient, and buffers stay what they are.
 
     Args:
-        student: the whole student, whose parameters ``student_front`` shares.
-        student_front, teacher_front: models cut after their layer (`models.layers.cut`).
-        regressor: from the student's features to the teacher's.
+        student: the whole student.
+        teacher: the model beside it; from here on it watches the hint layer.
+        parts: from `hint_parts`.
+        owner: of the student, for messages.
     """
 
     def __init__(
-        self,
-        student: nn.Module,
-        student_front: nn.Module,
-        teacher_front: nn.Module,
-        regressor: Regressor,
+        self, student: nn.Module, teacher: LiveTeacher, parts: HintParts, owner: str = "student"
     ) -> None:
         super().__init__()
-        self.student = student
-        self.front = student_front
-        self.hinted = _Hinted(teacher_front, regressor)
+        self.student, self.inner_loss = student, parts.loss
+        self._teacher, self._parts, self._owner = teacher, parts, owner
+        teacher.watch(parts.teacher_layer.path)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        loss = self.hinted(batch.images, self.front(batch.images)["hint"])
+        path = self._parts.student_layer.path
+        with settings_kept(self._owner):
+            guided = run_until(self.student, path, batch.images.clone(), self._owner)
+        loss = _hint_loss(self.inner_loss, self._parts, guided, self._teacher.features(batch))
         return {"loss": loss, "loss_hint": loss.detach()}
 
 
@@ -93,24 +83,19 @@ class JointTransfer(nn.Module):
 
     Args:
         distillation: the objective for the outputs, holding the student.
-        tapped: the student with its guided layer as a second output (`models.layers.cut`).
-        teacher_front, regressor: as in `HintPretraining`.
+        teacher: as in `HintPretraining`; where it is one of the distillation's guides as well, one
+            pass of it serves both.
+        parts: from `hint_parts`.
         weight: of the hint loss.
     """
 
     def __init__(
-        self,
-        distillation: Distillation,
-        tapped: nn.Module,
-        teacher_front: nn.Module,
-        regressor: Regressor,
-        weight: float,
+        self, distillation: Distillation, teacher: LiveTeacher, parts: HintParts, weight: float
     ) -> None:
         super().__init__()
-        self.distillation = distillation
-        self.tapped = tapped
-        self.hinted = _Hinted(teacher_front, regressor)
-        self._weight = weight
+        self.distillation, self.inner_loss = distillation, parts.loss
+        self._teacher, self._parts, self._weight = teacher, parts, weight
+        teacher.watch(parts.teacher_layer.path)
 
     @property
     def student(self) -> nn.Module:
@@ -124,7 +109,16 @@ class JointTransfer(nn.Module):
         self.distillation.start_epoch(epoch, resumed)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        outputs = self.tapped(batch.images)
-        terms = self.distillation.output_loss(outputs["logits"].float(), batch)
-        hint = self.hinted(batch.images, outputs["hint"])
+        path, owner = self._parts.student_layer.path, self.distillation.owner
+        with tap(self.student, path, owner) as tapped:
+            logits = self.distillation.answer(batch)
+        terms = self.distillation.output_loss(logits, batch)
+        features = self._teacher.features(batch)
+        hint = _hint_loss(self.inner_loss, self._parts, tapped.output, features)
         return terms | {"loss": terms["loss"] + self._weight * hint, "loss_hint": hint.detach()}
+
+
+def _hint_loss(
+    loss: nn.Module, parts: HintParts, guided: torch.Tensor, hinted: torch.Tensor
+) -> torch.Tensor:
+    return loss(parts.student_layer.features(guided), parts.teacher_layer.features(hinted))

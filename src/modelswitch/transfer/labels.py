@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.data.views import Batch
+from modelswitch.models.isolation import settings_kept
 
 
 class CrossEntropy(nn.Module):
@@ -16,6 +17,7 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        logits = self.student(batch.images).float()
+        with settings_kept("model"):
+            logits = self.student(batch.images).float()
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         return {"loss": loss, "loss_hard": loss.detach()}

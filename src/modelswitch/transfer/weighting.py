@@ -1,13 +1,14 @@
 """Rules that set the balance of soft and hard loss for each sample.
 
-A rule is a pure function of a `Sample` batch and its own parameters. It returns one weight for the
-soft and one for the hard loss of every sample, and the soft loss itself, which most rules leave as
-it is. Gradients flow through the soft loss alone, never through a weight.
+A rule is a pure function of `Samples` and its own parameters. It returns one weight for the soft
+and one for the hard loss of every sample, and the soft loss itself: the transfer's, or one that
+belongs to the rule. Gradients flow through the soft loss alone, never through a weight.
 
 ``soft`` is the weight lambda of the soft loss and ``1 - soft`` that of the hard loss, unless a rule
 says otherwise.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +18,17 @@ import torch
 import torch.nn.functional as F
 
 from modelswitch.config.weighting import ImportedWeighting, WeightingSpec
+from modelswitch.transfer.output_losses.dkd import dkd_loss
 from modelswitch.transfer.output_losses.kl import soft_loss
+from modelswitch.transfer.output_losses.registry import SoftLoss
+from modelswitch.transfer.output_losses.standardised import standardised_loss
 from modelswitch.user_code import import_object
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Student and teacher logits [B, C] (float32), labels [B], the transfer's ``soft`` and
-    ``temperature``, and the epoch, counted from 0."""
+    """Student and teacher logits [B, C] (float32), labels [B], the transfer's ``soft``,
+    ``temperature`` and output loss, and the epoch, counted from 0."""
 
     student: torch.Tensor
     teacher: torch.Tensor
@@ -32,6 +36,12 @@ class Samples:
     soft: float
     temperature: float
     epoch: int
+    loss: SoftLoss = soft_loss
+
+    def soft_loss(self, teacher: torch.Tensor | None = None) -> torch.Tensor:
+        """The transfer's output loss [B], for other logits of a ``teacher`` if they are given."""
+        target = self.teacher if teacher is None else teacher
+        return self.loss(self.student, target, self.temperature, self.labels)
 
     @property
     def teacher_right(self) -> torch.Tensor:
@@ -62,15 +72,25 @@ def register(name: str) -> Callable[[Rule], Rule]:
 def rule_for(spec: WeightingSpec, **arguments: float) -> Rule:
     """The rule that a specification names, its parameters bound."""
     if isinstance(spec, ImportedWeighting):
-        return functools.partial(import_object(spec.path), **spec.arguments)
+        return _on_copies(functools.partial(import_object(spec.path), **spec.arguments))
     given = spec.model_dump(exclude={"rule", "to"}) | arguments
     return functools.partial(RULES[spec.rule], **given)
 
 
+def _on_copies(rule: Rule) -> Rule:
+    """A user's own rule, whose work in place nobody else sees."""
+
+    def on_copies(samples: Samples) -> Balance:
+        names = ("student", "teacher", "labels")
+        copies = {name: getattr(samples, name).clone() for name in names}
+        return rule(dataclasses.replace(samples, **copies))
+
+    return on_copies
+
+
 def _balance(samples: Samples, soft: torch.Tensor) -> Balance:
     soft = soft.detach().clamp(0, 1)
-    loss = soft_loss(samples.student, samples.teacher, samples.temperature)
-    return Balance(soft, 1 - soft, loss)
+    return Balance(soft, 1 - soft, samples.soft_loss())
 
 
 def _all(samples: Samples, value: float) -> torch.Tensor:
@@ -116,8 +136,7 @@ def wsl(samples: Samples) -> Balance:
     student = F.cross_entropy(samples.student.detach(), samples.labels, reduction="none")
     teacher = F.cross_entropy(samples.teacher, samples.labels, reduction="none")
     factor = 1 - torch.exp(-student / teacher.clamp_min(1e-7))
-    loss = soft_loss(samples.student, samples.teacher, samples.temperature)
-    return Balance(samples.soft * factor, _all(samples, 1 - samples.soft), loss)
+    return Balance(samples.soft * factor, _all(samples, 1 - samples.soft), samples.soft_loss())
 
 
 @register("adjusted")
@@ -132,50 +151,38 @@ def adjusted(samples: Samples) -> Balance:
     swapped = samples.teacher.scatter(1, truth, samples.teacher.gather(1, top))
     swapped = swapped.scatter(1, top, samples.teacher.gather(1, truth))
     # Where top and truth coincide both scatters write the same value to the same place.
-    loss = soft_loss(samples.student, swapped, samples.temperature)
+    loss = samples.soft_loss(swapped)
     return Balance(_all(samples, samples.soft), _all(samples, 1 - samples.soft), loss)
 
 
 @register("dkd")
 def dkd(samples: Samples, alpha: float, beta: float, warmup: int) -> Balance:
-    """Decoupled distillation (Zhao et al. 2022): T^2 (alpha TCKD + beta NCKD).
+    """Decoupled distillation (Zhao et al. 2022), see `output_losses.dkd`.
 
     The hard loss has weight 1, the soft loss grows to 1 over ``warmup`` epochs; ``soft`` is not
     used.
     """
-    t = samples.temperature
-    log_student = F.log_softmax(samples.student / t, dim=1)
-    log_teacher = F.log_softmax(samples.teacher / t, dim=1)
-    truth = F.one_hot(samples.labels, samples.student.shape[1]).bool()
-
-    def target_and_rest(log_p: torch.Tensor) -> torch.Tensor:
-        rest = log_p.masked_fill(truth, -torch.inf).logsumexp(1)
-        return torch.stack([log_p[truth], rest], dim=1)
-
-    def kl(log_q: torch.Tensor, log_p: torch.Tensor) -> torch.Tensor:
-        return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
-
-    others = samples.student.shape[1] - 1
-    non_target_student = (samples.student / t)[~truth].view(-1, others).log_softmax(1)
-    non_target_teacher = (samples.teacher / t)[~truth].view(-1, others).log_softmax(1)
-    target = kl(target_and_rest(log_student), target_and_rest(log_teacher))
-    non_target = kl(non_target_student, non_target_teacher)
     growth = min((samples.epoch + 1) / warmup, 1.0) if warmup else 1.0
-    loss = t**2 * (alpha * target + beta * non_target)
+    loss = dkd_loss(
+        samples.student,
+        samples.teacher,
+        samples.temperature,
+        samples.labels,
+        alpha=alpha,
+        beta=beta,
+    )
     return Balance(_all(samples, growth), _all(samples, 1.0), loss)
 
 
 @register("standardised")
 def standardised(samples: Samples, base_temperature: float, soft_weight: float) -> Balance:
-    """Logit standardisation (Sun et al. 2024): z-scored logits at a base temperature.
+    """Logit standardisation (Sun et al. 2024), see `output_losses.standardised`.
 
     The hard loss has weight ``1 - soft``.
     """
-
-    def z_score(logits: torch.Tensor) -> torch.Tensor:
-        return (logits - logits.mean(1, keepdim=True)) / (logits.std(1, keepdim=True) + 1e-7)
-
-    loss = soft_loss(z_score(samples.student), z_score(samples.teacher), base_temperature)
+    loss = standardised_loss(
+        samples.student, samples.teacher, samples.temperature, base_temperature=base_temperature
+    )
     return Balance(_all(samples, soft_weight), _all(samples, 1 - samples.soft), loss)
 
 
@@ -192,5 +199,4 @@ def shuffled(samples: Samples, delta: float) -> Balance:
 @register("matched")
 def matched(samples: Samples, soft_weight: float, hard_weight: float) -> Balance:
     """Control: the mean weights that another transfer used, the same for every sample."""
-    loss = soft_loss(samples.student, samples.teacher, samples.temperature)
-    return Balance(_all(samples, soft_weight), _all(samples, hard_weight), loss)
+    return Balance(_all(samples, soft_weight), _all(samples, hard_weight), samples.soft_loss())

@@ -1,0 +1,44 @@
+"""Decoupled distillation (Zhao et al. 2022): the target class and the others, weighted apart."""
+
+import torch
+import torch.nn.functional as F
+
+from modelswitch.transfer.output_losses.kl import in_safe_precision, kl
+
+
+def dkd_loss(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    temperature: float,
+    labels: torch.Tensor,
+    *,
+    alpha: float,
+    beta: float,
+) -> torch.Tensor:
+    """T^2 (alpha TCKD + beta NCKD), one value a sample [B].
+
+    TCKD is the divergence of the true class against all others together, NCKD that among the
+    others alone (equation 7 of the paper).
+
+    Args:
+        student, teacher: logits [B, C].
+        labels: true classes [B].
+    """
+    given, t = student.dtype, temperature
+    student, teacher = in_safe_precision(t, student, teacher)
+    log_student = F.log_softmax(student / t, dim=1)
+    log_teacher = F.log_softmax(teacher / t, dim=1)
+    truth = F.one_hot(labels, student.shape[1]).bool()
+
+    def target_and_rest(log_p: torch.Tensor) -> torch.Tensor:
+        rest = log_p.masked_fill(truth, -torch.inf).logsumexp(1)
+        return torch.stack([log_p[truth], rest], dim=1)
+
+    others = student.shape[1] - 1
+    other_students = (student / t)[~truth].view(-1, others).log_softmax(1)
+    other_teachers = (teacher / t)[~truth].view(-1, others).log_softmax(1)
+    # A teacher that rules out all others has no opinion about them: nothing to be learned there.
+    other_teachers = torch.where(other_teachers.isnan(), other_students.detach(), other_teachers)
+    target = kl(target_and_rest(log_student), target_and_rest(log_teacher))
+    non_target = kl(other_students, other_teachers)
+    return (t**2 * (alpha * target + beta * non_target)).to(given)
