@@ -355,3 +355,32 @@ def test_a_change_in_the_users_own_code_reruns_what_runs_it(tmp_path):
     said = clone.snakemake("models", measured, "--dry-run").stdout
     assert set(re.findall(r"lineage=(\S+)", said)) == {"own", "own/student@kd"}
     assert "rule measure_models:" in said
+
+
+def test_a_configuration_file_is_looked_at_and_not_that_of_whoever_uses_the_module(tmp_path):
+    def said(snakefile: Path) -> tuple[int, str]:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all"),
+                *("--snakefile", snakefile, "--directory", tmp_path, "--configfile", "my.yaml"),
+            ],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(EXPERIMENT) + "seeds: [1]\n")
+    status, text = said(ROOT / "Snakefile")
+    assert status == 1
+    assert re.search(r"^error: .*my\.yaml: the key 'seeds' stands twice, in lines", text, re.M)
+    values = yaml.safe_load(yaml.safe_dump(EXPERIMENT))
+    (tmp_path / "Snakefile").write_text(
+        f"module small:\n    snakefile: {str(ROOT / 'Snakefile')!r}\n    config: {values!r}\n"
+        "use rule * from small as small_*\n"
+        "rule all:\n    default_target: True\n    input: rules.small_models.input\n"
+    )
+    status, text = said(tmp_path / "Snakefile")
+    assert status == 0, text
