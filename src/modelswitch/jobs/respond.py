@@ -6,6 +6,7 @@ import torch
 
 from modelswitch.data.splits import fold_of
 from modelswitch.jobs.session import Session, report
+from modelswitch.models.answers import images_at_once
 from modelswitch.storage import artifacts
 from modelswitch.training import precision
 from modelswitch.transfer.stored import in_half_precision
@@ -31,9 +32,11 @@ def respond(session: Session, teachers: Sequence[str], responses: str) -> None:
     logits = torch.empty(
         job.stored_views, len(labels), session.data.num_classes, dtype=torch.float16
     )
+    with precision.autocast(session.device, dtype):
+        batch = images_at_once(models[0], session.example(), _BATCH)
     for view in range(job.stored_views):
         done = 0
-        for images in views.bank_view(view, _BATCH):
+        for images in views.bank_view(view, batch):
             here = slice(done, done + len(images))
             for fold, model in enumerate(models):
                 chosen = torch.nonzero(part[here] == fold).squeeze(1)

@@ -1,12 +1,38 @@
 """What a model answers on a set."""
 
+import weakref
+
 import torch
 from torch import nn
 
 from modelswitch.data.views import Normaliser
+from modelswitch.models.memory import answering_bytes
 
 # More is no faster on a processor, and in float32 a wide layer takes half a megabyte an image.
 _BATCH = 250
+# Bytes that a pass may hold at once beside the weights; a training step of such a model holds more.
+BUDGET = 512 * 2**20
+# A pass on its own is a few percent of the smallest evaluation, so each model is tried once.
+_tried: weakref.WeakKeyDictionary[nn.Module, dict[object, tuple[int, int]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@torch.inference_mode()
+def images_at_once(model: nn.Module, image: torch.Tensor, most: int = _BATCH) -> int:
+    """Images in one pass of a model in eval mode: ``most``, or as many as `BUDGET` has room for.
+
+    Args:
+        image: normalised, [1, C, H, W], to measure with.
+    """
+    kind = image.device.type
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    asked = (tuple(image.shape), image.device, mixed)
+    tried = _tried.setdefault(model, {})
+    if asked not in tried:
+        tried[asked] = answering_bytes(model, image)
+    fixed, each = tried[asked]
+    return max(1, min(most, (BUDGET - fixed) // each))
 
 
 @torch.inference_mode()
@@ -17,9 +43,14 @@ def logits_on(
     device: torch.device | str = "cpu",
     batch: int = _BATCH,
 ) -> torch.Tensor:
-    """Logits float32 [N, C] of uint8 images [N, H, W, C], on the CPU, in their order."""
+    """Logits float32 [N, C] of uint8 images [N, H, W, C], on the CPU, in their order.
+
+    At most ``batch`` images are answered at once, see `images_at_once`.
+    """
     model.eval()
     result = torch.empty(0)
+    if len(images):
+        batch = images_at_once(model, normalise(images[:1].to(device)), batch)
     for start in range(0, len(images), batch):
         logits = model(normalise(images[start : start + batch].to(device)))
         if not start:

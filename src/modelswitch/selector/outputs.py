@@ -19,6 +19,7 @@ from modelswitch.randomness import derive_seed
 from modelswitch.storage import artifacts
 
 CLEAN = ("none", 0.0)
+_AT_ONCE = 500
 SPLITS = ("validation", "test")
 
 
@@ -41,7 +42,12 @@ def degraded_images(
     if (degradation, level) == CLEAN:
         return images
     seed = derive_seed(spec.seed, spec.dataset, split, "degradation", degradation)
-    return degrade(images, degradation, level, seed)
+    result = torch.empty_like(images)
+    # In parts, for what a degradation computes with takes many times the memory of the images.
+    for start in range(0, len(images), _AT_ONCE):
+        part = images[start : start + _AT_ONCE]
+        result[start : start + _AT_ONCE] = degrade(part, degradation, level, seed, start)
+    return result
 
 
 @dataclass(frozen=True)
