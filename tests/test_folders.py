@@ -10,7 +10,7 @@ from PIL import Image
 
 from modelswitch.config.data import FolderData
 from modelswitch.data.folders import looks_like_split, natural_order, normal, split_named
-from modelswitch.data.shapes import shapes_of, training_images
+from modelswitch.data.shapes import image_counts, shapes_of
 from modelswitch.data.sources import read
 from modelswitch.errors import UserError
 from modelswitch.jobs.prepare import prepare
@@ -420,7 +420,7 @@ def test_a_list_says_label_and_split_of_every_path(tmp_path):
     assert np.array_equal(shuffled.train_images, data.train_images)
     assert np.array_equal(shuffled.train_labels, data.train_labels)
     spec = FolderData(source="folder", path=str(tmp_path), csv=str(tmp_path / "list.csv"))
-    assert training_images(spec) == 6
+    assert image_counts(spec).train == 6
 
 
 def test_cells_are_text_whatever_they_look_like(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from modelswitch.config.data import NpzData, PairedData
-from modelswitch.data.shapes import shapes_of, training_images
+from modelswitch.data.shapes import image_counts, shapes_of
 from modelswitch.data.sources import read
 from modelswitch.errors import UserError
 
@@ -79,7 +79,8 @@ def test_a_folder_with_train_and_test(tmp_path):
     assert [len(d.train_labels) for d in data.values()] == [6, 6]
     assert [len(d.test_labels) for d in data.values()] == [6, 6]
     assert (
-        training_images(PairedData(source="paired", path=str(tmp_path), modalities=MODALITIES)) == 6
+        image_counts(PairedData(source="paired", path=str(tmp_path), modalities=MODALITIES)).train
+        == 6
     )
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from modelswitch.config.data import DigitsData, FolderData, NpzData, TorchvisionData
 from modelswitch.data.arrays import ImageArrays, normalisation, prepared_shape
-from modelswitch.data.shapes import shapes_of, training_images
+from modelswitch.data.shapes import image_counts, shapes_of
 from modelswitch.data.sources import read as read_all
 from modelswitch.data.sources import torchvision_dataset
 from modelswitch.errors import UserError
@@ -51,7 +51,7 @@ def test_a_npz_is_read_as_it_is(tmp_path):
     assert data.train_images.dtype == torch.uint8
     assert data.train_labels.tolist() == [0, 1, 2] * 4
     assert shapes_of(spec) == {"npz": ((5, 6, 3), 3)}
-    assert training_images(spec) == 12
+    assert image_counts(spec).train == 12
 
 
 def test_grey_images_and_floats_are_taken(tmp_path):

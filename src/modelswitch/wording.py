@@ -41,3 +41,13 @@ def duration(seconds: float) -> str:
     if seconds < 5940:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def part_of(whole: float, part: float) -> str:
+    """How many times smaller than ``whole`` something is, 1/7.5, or larger, 3.0 x; two figures at
+    least, and nothing where one of the two is none."""
+    if not whole or not part:
+        return ""
+    times = max(whole / part, part / whole)
+    shown = f"{times:.1f}" if times < 99.95 else amount(times)
+    return f"1/{shown}" if part <= whole else f"{shown} x"

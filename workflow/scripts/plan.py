@@ -2,14 +2,17 @@
 
 import argparse
 
+import torch
 from rich.console import Console
 
 from modelswitch.config import file
-from modelswitch.data.shapes import shapes_of, training_images
+from modelswitch.data.shapes import shapes_of, sizes_of
 from modelswitch.errors import run_script
+from modelswitch.graph import Graph
 from modelswitch.models.cost import model_costs
-from modelswitch.planning.plan import Size, show
-from modelswitch.planning.speed import seconds_per_step
+from modelswitch.planning.plan import show
+from modelswitch.planning.speed import MeasuredPace
+from modelswitch.planning.tasks import Tasks
 
 
 def main() -> None:
@@ -18,12 +21,15 @@ def main() -> None:
     parser.add_argument("--cores", type=int, required=True)
     args = parser.parse_args()
     experiment = file.read(args.experiment)
-    known = next(iter(shapes_of(experiment.data).values()))
-    costs = {} if known is None else model_costs(experiment, *known)
-    count = training_images(experiment.data)
-    size = None if count is None or known is None else Size(count, *known)
-    rates = {} if known is None else seconds_per_step(experiment, list(costs), *known)
-    show(experiment, costs, rates, size, args.cores, Console())
+    graph = Graph(experiment)
+    sizes = {k: size for k, size in sizes_of(experiment.data).items() if size is not None}
+    costs = {
+        name: {} if known is None else model_costs(experiment, *known)
+        for name, known in shapes_of(experiment.data).items()
+    }
+    pace = MeasuredPace(experiment, sizes)
+    gpus = torch.cuda.device_count() if pace.device.type == "cuda" else 0
+    show(experiment, costs, Tasks(graph, sizes, pace), sizes, args.cores, Console(), gpus)
 
 
 if __name__ == "__main__":

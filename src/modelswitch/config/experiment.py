@@ -123,7 +123,7 @@ class Experiment(Strict):
         check_wildcard("name", self.name)
         if not self.chains and not self.sweeps:
             raise ValueError("chains: none given; at least one chain or sweep is needed")
-        check_names(self._variants, self.transfers, self.chains)
+        check_names(self.variants, self.transfers, self.chains)
         for name in self.model_training:
             check_known("model_training", name, self.models, "model")
         for name, change in self.model_training.items():
@@ -244,7 +244,7 @@ class Experiment(Strict):
     @functools.cached_property
     def all_transfers(self) -> dict[str, Transfer]:
         """Those given and those that sweeps add."""
-        return self.transfers | {v.transfer_name: v.transfer for v in self._variants}
+        return self.transfers | {v.transfer_name: v.transfer for v in self.variants}
 
     @property
     def used_models(self) -> list[str]:
@@ -260,10 +260,11 @@ class Experiment(Strict):
                 given[label] = Lineage.parse(chain)
             except UserError as error:
                 raise ValueError(f"chains.{label}: {error}") from error
-        return given | {v.label: v.lineage for v in self._variants}
+        return given | {v.label: v.lineage for v in self.variants}
 
     @functools.cached_property
-    def _variants(self) -> list[Variant]:
+    def variants(self) -> list[Variant]:
+        """All that sweeps stand for."""
         return list(variants(self.sweeps, self.transfers))
 
     def training_of(self, step: Step) -> Training:

@@ -31,6 +31,7 @@ class Sweep(Strict):
 class Variant(NamedTuple):
     """A chain that a sweep adds, and the transfer at its end."""
 
+    sweep: str
     label: str
     transfer_name: str
     transfer: Transfer
@@ -63,7 +64,7 @@ def variants(sweeps: Mapping[str, Sweep], transfers: Mapping[str, Transfer]) -> 
                 raise ValueError(f"{where}, {suffix}: {describe(error, Transfer)}") from error
             name = f"{base}-{suffix}"
             changed = Lineage((*lineage.steps[:-1], Step(lineage.last.model, name)))
-            yield Variant(f"{sweep_name}-{suffix}", name, transfer, changed)
+            yield Variant(sweep_name, f"{sweep_name}-{suffix}", name, transfer, changed)
 
 
 def check_names(

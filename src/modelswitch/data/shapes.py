@@ -2,7 +2,9 @@
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -118,24 +120,67 @@ def _in_files(spec: FilesSpec) -> dict[str, Shape]:
     return shapes
 
 
-def training_images(spec: DataSpec) -> int | None:
-    """How many training images there are, without reading them; None for what cannot be known
-    before a download."""
-    if isinstance(spec, DigitsData):
-        return round(1797 * (1 - spec.test))
+@dataclass(frozen=True)
+class DataSize:
+    """What is known of a data set before it is read.
+
+    Attributes:
+        shape: of an image, (H, W, C).
+        train: images to train on, those among them that are held back for validation included.
+        validation: images that come with the data for that, where it has such.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    train: int
+    test: int
+    validation: int | None = None
+
+    def to_validate(self, share: float) -> int:
+        """Images that are held back when a share of the training images is to be, about."""
+        return round(self.train * share) if self.validation is None else self.validation
+
+    def to_train(self, share: float) -> int:
+        """Images that are left to train on, about."""
+        return self.train - (self.to_validate(share) if self.validation is None else 0)
+
+
+class Counts(NamedTuple):
+    """Images to train on, to test on, and those that come with the data for validation."""
+
+    train: int
+    test: int
+    validation: int | None = None
+
+
+def sizes_of(spec: DataSpec) -> dict[str, DataSize | None]:
+    """Size of every data set; None for what cannot be known before a download."""
+    counts = image_counts(spec)
+    return {
+        name: DataSize(*known, counts.train, counts.test, counts.validation)
+        if known is not None and counts is not None
+        else None
+        for name, known in shapes_of(spec).items()
+    }
+
+
+def image_counts(spec: DataSpec) -> Counts | None:
+    """Images by split, without reading them; a share for testing is taken off before it is known
+    which images it has. None for what cannot be known before a download."""
     if isinstance(spec, EyesData):
-        return spec.identities * spec.train
+        return Counts(spec.identities * spec.train, spec.identities * spec.test)
     if isinstance(spec, TorchvisionData):
         known = PUBLISHED.get(spec.dataset)
-        return known and known.train
-    if sources.is_archive(spec):
+        return known and Counts(known.train, known.test)
+    if isinstance(spec, DigitsData):
+        found = {WHOLE: 1797}
+    elif sources.is_archive(spec):
         with zipfile.ZipFile(spec.path) as archive:
             keys = _keys(spec, archive)["y"]
-            part = "train" if "train" in keys else WHOLE
-            count = _stored_in(archive, keys[part])[0]
+            found = {split: _stored_in(archive, key)[0] for split, key in keys.items()}
     else:
         assert not isinstance(spec, NpzData)
-        parts = find_samples(spec).parts
-        part = "train" if "train" in parts else WHOLE
-        count = len(parts[part])
-    return count if part == "train" else round(count * (1 - spec.test))
+        found = {split: len(part) for split, part in find_samples(spec).parts.items()}
+    train = found.get(WHOLE, found.get("train", 0))
+    test = found.get("test", round(train * spec.test))
+    return Counts(train if "test" in found else train - test, test, found.get("validation"))

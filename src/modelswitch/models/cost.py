@@ -18,6 +18,7 @@ from modelswitch.config.experiment import Experiment
 from modelswitch.config.models import ModelSpec
 from modelswitch.errors import UserError, in_one_line, naming
 from modelswitch.models.build import build
+from modelswitch.models.layers import find_layer
 
 _aten = torch.ops.aten
 # What multiplies by weights, and where its two factors stand among the arguments.
@@ -63,6 +64,11 @@ class LongestPath(TorchDispatchMode):
         self._counts: dict[int, tuple[int, torch.UntypedStorage]] = {}
         self._reach(image, 0)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Otherwise the first pass imports torch's compiler: a second and a half for nothing.
+        return False
+
     def to(self, tensor: torch.Tensor) -> int | None:
         """Layers on the longest path to ``tensor``; None for what does not come from the image."""
         found = self._counts.get(tensor.untyped_storage()._cdata)
@@ -89,15 +95,17 @@ def _counted_in_full() -> Iterator[None]:
     """Make torch run attention, transformer layers and recurrent networks as the products that
     they consist of, for nothing counts what is inside its own single operations for them."""
     fused = torch.backends.mha.get_fastpath_enabled()
-    onednn = torch.backends.mkldnn.enabled
+    # Its settings' types are those of the properties, not of their values.
+    onednn: Any = torch.backends.mkldnn
+    enabled = onednn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        torch.backends.mkldnn.enabled = False
+        onednn.enabled = False
         with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-        torch.backends.mkldnn.enabled = onednn
+        onednn.enabled = enabled
 
 
 def _tensors(values: Any) -> Iterator[torch.Tensor]:
@@ -138,6 +146,33 @@ def _cost(model: nn.Module, image_shape: tuple[int, int, int], num_classes: int)
         path.to(logits) or 0,
         operations.get_total_flops() // 2,
     )
+
+
+def share_until(
+    spec: ModelSpec, layer: str | float, image_shape: tuple[int, int, int], num_classes: int
+) -> float:
+    """Of a model's multiply-accumulates, the share that is done when an inner layer has its output.
+
+    Raises:
+        UserError: as `modelswitch.models.layers.find_layer`.
+    """
+    height, width, channels = image_shape
+    model = build(spec, channels, num_classes).eval()
+    image = torch.zeros(1, channels, height, width)
+    path = find_layer(model, layer, image, "model").path
+    operations, done = FlopCounterMode(display=False), 0
+
+    def reached(*_: object) -> None:
+        nonlocal done
+        done = operations.get_total_flops()
+
+    handle = model.get_submodule(path).register_forward_hook(reached)
+    try:
+        with torch.no_grad(), _counted_in_full(), operations:
+            model(image)
+    finally:
+        handle.remove()
+    return done / max(operations.get_total_flops(), 1)
 
 
 def check_logits(logits: object, images: int, num_classes: int) -> None:

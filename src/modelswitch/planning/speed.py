@@ -1,25 +1,156 @@
 """How fast this machine trains: a few steps of every model, measured once and remembered."""
 
 import json
+import platform
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
-from modelswitch.config.models import ModelSpec
 from modelswitch.config.training import Training
+from modelswitch.config.transfer import Layer
+from modelswitch.data.degradations import degrade
+from modelswitch.data.shapes import DataSize
 from modelswitch.data.views import Batch
+from modelswitch.execution.malloc import keep_freed_memory
 from modelswitch.models.build import build
+from modelswitch.models.cost import share_until
+from modelswitch.selector.network import Selector, features
+from modelswitch.selector.objective import PickTrusted, SelectionBatch
 from modelswitch.storage import cache_folder
 from modelswitch.training import precision
 from modelswitch.training.optimizer import make_optimizer
 from modelswitch.transfer.labels import CrossEntropy
 
 _SECONDS = 0.6
+_DEGRADED = 20
 
 
-def _seconds_per_call(call) -> float:
+class MeasuredPace:
+    """The `Pace` of this machine, measured when it is asked for and kept under ``.snakemake/``.
+
+    It is measured again when what it depends on changes: the model, the batch, the precision, the
+    image shape, the number of threads, the machine.
+    """
+
+    def __init__(self, experiment: Experiment, sizes: dict[str, DataSize]) -> None:
+        self._experiment, self._sizes = experiment, sizes
+        self._store = cache_folder.FOLDER / "pace.json"
+        self._known: dict[str, float] = {}
+        if self._store.exists():
+            self._known = json.loads(self._store.read_text(encoding="utf-8"))
+        self.device = pick_device(experiment.resources.gpu)
+        torch.set_num_threads(experiment.resources.threads)
+        # As in a training, which is a good part faster for it.
+        keep_freed_memory()
+
+    def _once(self, measure: Callable[[], float], what: str, *depends: Any) -> float:
+        machine = [platform.node(), str(self.device), torch.__version__]
+        machine.append(str(self._experiment.resources.threads))
+        key = digest(canonical([what, machine, *depends]))
+        if key not in self._known:
+            self._known[key] = measure()
+            cache_folder.write(self._store, json.dumps(self._known, indent=1))
+        return self._known[key]
+
+    def _of_model(
+        self, what: str, dataset: str, model: str, training: Training, images: int
+    ) -> float:
+        spec, size = self._experiment.models[model], self._sizes[dataset]
+        return self._once(
+            lambda: self._timed(what, dataset, model, training, images),
+            what,
+            spec.model_dump(mode="json"),
+            [images, training.precision, training.optimizer],
+            [*size.shape, size.classes],
+        )
+
+    def step(self, dataset: str, model: str, training: Training, images: int) -> float:
+        return self._of_model("step", dataset, model, training, images)
+
+    def answer(self, dataset: str, model: str, training: Training, images: int) -> float:
+        return self._of_model("answer", dataset, model, training, images)
+
+    def front(self, dataset: str, model: str, layer: Layer) -> float:
+        size = self._sizes[dataset]
+        return share_until(self._experiment.models[model], layer, size.shape, size.classes)
+
+    def degrade(self, dataset: str) -> float:
+        assert self._experiment.selector is not None
+        sets, shape = self._experiment.selector.degradations.sets, self._sizes[dataset].shape
+
+        def measure() -> float:
+            images = torch.randint(0, 256, (_DEGRADED, *shape), dtype=torch.uint8)
+            start = time.perf_counter()
+            for name, level in sets:
+                degrade(images, name, level, seed=0)
+            return (time.perf_counter() - start) / _DEGRADED
+
+        return self._once(measure, "degrade", sets, list(shape))
+
+    def selector_step(self, name: str, images: int) -> float:
+        comparison = self._experiment.selector
+        assert comparison is not None
+        settings, training = comparison.selectors[name], comparison.training
+        modalities = self._experiment.datasets
+        classes = self._sizes[modalities[0]].classes
+
+        def measure() -> float:
+            inputs = features(torch.randn(len(modalities), images, classes), settings)
+            selector = Selector(inputs.shape[1], len(modalities), settings.hidden)
+            objective = PickTrusted(selector)
+            trusted = torch.zeros(images, len(modalities), dtype=torch.bool)
+            trusted[:, 0] = True
+            batch = SelectionBatch(inputs, trusted)
+            return _seconds_per_step(objective, training, batch, torch.device("cpu"))
+
+        return self._once(
+            measure, "selector", settings.model_dump(mode="json"), training.optimizer,
+            [images, classes, len(modalities)],
+        )  # fmt: skip
+
+    def _timed(self, what: str, dataset: str, name: str, training: Training, count: int) -> float:
+        height, width, channels = self._sizes[dataset].shape
+        dtype = precision.dtype_for(training.precision, self.device)
+        model = build(self._experiment.models[name], channels, self._sizes[dataset].classes)
+        model = model.to(self.device).to(memory_format=torch.channels_last)
+        images = torch.rand(count, channels, height, width, device=self.device)
+        images = images.to(memory_format=torch.channels_last)
+        if what == "answer":
+            model.eval()
+
+            def answer() -> None:
+                with torch.inference_mode(), precision.autocast(self.device, dtype):
+                    model(images).sum().item()
+
+            return _seconds_per_call(answer)
+        labels = torch.zeros(count, dtype=torch.int64, device=self.device)
+        batch = Batch(images, labels, labels, None)
+        return _seconds_per_step(CrossEntropy(model), training, batch, self.device)
+
+
+def _seconds_per_step(
+    objective: torch.nn.Module, training: Training, batch: Any, device: torch.device
+) -> float:
+    """Of one training step, as `modelswitch.training.loop` takes it."""
+    optimizer = make_optimizer(objective, training)
+    dtype = precision.dtype_for(training.precision, device)
+
+    def step() -> None:
+        with precision.autocast(device, dtype):
+            terms = objective(batch)
+        terms["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        terms["loss"].item()
+
+    return _seconds_per_call(step)
+
+
+def _seconds_per_call(call: Callable[[], None]) -> float:
     """Mean time of a call, after two that warm up, over at least three and about 0.6 s."""
     for _ in range(2):
         call()
@@ -30,66 +161,6 @@ def _seconds_per_call(call) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def _measure(
-    spec: ModelSpec, training: Training, shape: tuple[int, int, int], classes: int
-) -> dict[str, float]:
-    height, width, channels = shape
-    device = pick_device()
-    dtype = precision.dtype_for(training.precision, device)
-    model = build(spec, channels, classes).to(device).to(memory_format=torch.channels_last)
-    images = torch.rand(training.batch, channels, height, width, device=device)
-    images = images.to(memory_format=torch.channels_last)
-    labels = torch.zeros(training.batch, dtype=torch.int64, device=device)
-    objective = CrossEntropy(model)
-    optimizer = make_optimizer(objective, training)
-
-    def step() -> None:
-        with precision.autocast(device, dtype):
-            terms = objective(Batch(images, labels, labels, None))
-        terms["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        terms["loss"].item()
-
-    def answer() -> None:
-        with torch.inference_mode(), precision.autocast(device, dtype):
-            model(images).sum().item()
-
-    result = {"step": _seconds_per_call(step)}
-    model.eval()
-    return result | {"answer": _seconds_per_call(answer)}
-
-
-def seconds_per_step(
-    experiment: Experiment, names: list[str], shape: tuple[int, int, int], classes: int
-) -> dict[str, dict[str, float]]:
-    """Seconds of a training step and of a batch's answers for every model, one thread count.
-
-    Measured figures are kept under ``.snakemake/`` and measured again when the model, the batch,
-    the image shape or the number of threads changes.
-    """
-    store = cache_folder.FOLDER / "calibration.json"
-    known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
-    torch.set_num_threads(experiment.resources.threads)
-    result = {}
-    for name in names:
-        spec, training = experiment.models[name], experiment.training
-        key = digest(
-            canonical(
-                [
-                    spec.model_dump(mode="json"),
-                    [training.batch, training.precision, training.optimizer],
-                    [*shape, classes, experiment.resources.threads],
-                ]
-            )
-        )
-        if key not in known:
-            known[key] = _measure(spec, training, shape, classes)
-        result[name] = known[key]
-    cache_folder.write(store, json.dumps(known, indent=1))
-    return result
-
-
-def pick_device() -> torch.device:
-    """The GPU that this process may see, else the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def pick_device(gpus: int) -> torch.device:
+    """The GPU that this process may see, if trainings ask for one, else the processor."""
+    return torch.device("cuda" if gpus and torch.cuda.is_available() else "cpu")
