@@ -1,5 +1,7 @@
 """What a training minimises: values against torch's own losses, and who gets a gradient."""
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -156,3 +158,30 @@ def test_a_users_own_inner_loss_is_a_function_or_a_module(batch):
     expected = F.l1_loss(objective.inner_loss.project(guided), target)
     torch.testing.assert_close(objective(batch)["loss_hint"], expected)
     assert any(p is objective.inner_loss.project.weight for p in objective.parameters())
+
+
+def test_the_label_of_a_mixed_view_is_mixed_as_its_image_is(batch):
+    """Cross-entropy with the mixed distribution of labels, by its definition."""
+    shares, others = torch.linspace(0, 1, len(batch.labels)), batch.labels.roll(1)
+    mixed = dataclasses.replace(batch, others=others, shares=shares)
+    student, teacher = models()
+    student.eval()
+    target = shares[:, None] * F.one_hot(batch.labels, 5)
+    target = target + (1 - shares[:, None]) * F.one_hot(others, 5)
+    expected = -(target * student(batch.images).log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(CrossEntropy(student)(mixed)["loss"], expected)
+    terms = distillation(student, [LiveTeacher(teacher)])(mixed)
+    torch.testing.assert_close(terms["loss_hard"], expected)
+
+
+def test_a_teacher_is_right_on_a_mixed_view_where_it_names_what_shows_most(batch):
+    others = (batch.labels + 1) % 5
+    student, _ = models()
+
+    def teacher(batch):
+        return 10.0 * F.one_hot(others, 5).float()
+
+    for share, wrong in ((0.3, 0), (0.7, 1)):
+        shares = torch.full((len(batch.labels),), share)
+        mixed = dataclasses.replace(batch, others=others, shares=shares)
+        assert distillation(student, [teacher])(mixed)["teacher_wrong"] == wrong

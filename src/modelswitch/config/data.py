@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
+from modelswitch.config.augment import Augmentation
 from modelswitch.config.base import Name, Strict
 
 EyeSide = Annotated[int, Field(ge=8, le=512)]
@@ -28,15 +29,6 @@ _LAYOUT = "where an array has its channels; needed where its shape allows both"
 _COLOUR = "`stored`: grey where every image is grey"
 _BACKGROUND = "what transparent pixels are laid on; needed if there are any"
 _EACH = "; one for all, or by modality"
-
-
-class Augmentation(Strict):
-    """Random views of a training image."""
-
-    crop: Annotated[int, Field(ge=0, le=1024)] = Field(
-        default=4, description="pixels of padding for random crops, 0 for none"
-    )
-    flip: bool = Field(default=True, description="mirror left and right")
 
 
 class PixelOptions(NamedTuple):

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
+from modelswitch.config.augment import Augmentation
 from modelswitch.config.base import Share, Strict, canonical, digest
-from modelswitch.config.data import Augmentation
 from modelswitch.config.degradations import DegradationName, Degradations, Level
 from modelswitch.config.models import ModelSpec
 from modelswitch.config.selector import SelectorSettings

@@ -1,8 +1,9 @@
-"""Views of training images: random crops and flips of a whole batch in one gather.
+"""Views of training images: random crops and flips of a whole batch in one gather, and more.
 
-The padded data set stays one uint8 [N, H + 2p, W + 2p, C] tensor on the device. A view is three
-numbers a sample (row, column, flip), drawn either afresh every epoch or once for a bank of K
-fixed views that are used in turn.
+The padded data set stays one uint8 [N, H + 2p, W + 2p, C] tensor on the device. A view is the
+numbers that were drawn for it: row, column and flip, those of further steps
+(`data.augment.steps`), a partner to be mixed with. They are drawn either afresh every epoch or once
+for a bank of K fixed views that are used in turn.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from modelswitch.config.augment import Augmentation
+from modelswitch.data.augment.mixing import Mixing, mix
+from modelswitch.data.augment.mixing import draw as draw_mixing
+from modelswitch.data.augment.steps import steps_of
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.randomness import derive_seed
 
@@ -18,21 +23,37 @@ from modelswitch.randomness import derive_seed
 @dataclass(frozen=True)
 class Batch:
     """Views [B, C, H, W] (channels_last), labels [B], positions [B] in the training subset, and
-    the number of the fixed view, or None for fresh views."""
+    the number of the fixed view, or None for fresh views.
+
+    Of mixed views also the partners' labels [B] and the share [B] of each view that is its own; its
+    label is then ``labels`` with that share and ``others`` with the rest.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
     view: int | None
+    others: torch.Tensor | None = None
+    shares: torch.Tensor | None = None
+
+    @property
+    def leading(self) -> torch.Tensor:
+        """The labels [B] that views show most of: what is right to answer of a mixed one."""
+        if self.others is None or self.shares is None:
+            return self.labels
+        return torch.where(self.shares >= 0.5, self.labels, self.others)
 
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """Upper left corner of the crop and flip, for each sample: int64 [N], int64 [N], bool [N]."""
+    """For each of N samples: upper left corner of the crop and flip, int64 [N], int64 [N], bool
+    [N]; the numbers of each further step [N, …]; and who it is mixed with, if anybody."""
 
     rows: torch.Tensor
     columns: torch.Tensor
     flips: torch.Tensor
+    steps: tuple[torch.Tensor, ...] = ()
+    mixing: Mixing | None = None
 
 
 class Normaliser:
@@ -50,6 +71,10 @@ class Normaliser:
         return torch.addcmul(self._shift, images.permute(0, 3, 1, 2).float(), self._scale)
 
 
+def _generator(seed: int, purpose: str) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(seed, purpose))
+
+
 class Views:
     """Batches of augmented views of a training subset, in an order drawn per epoch.
 
@@ -58,7 +83,7 @@ class Views:
         labels: int64 [N].
         normalise: from pixels to what a model takes.
         batch: samples a step at most, see `modelswitch.data.batches.epoch_cuts`.
-        padding, flip: the augmentation.
+        augmentation: what views may look like.
         order_seed: gives the seed for the order (and fresh views) of an epoch.
         bank_seed, bank: with ``bank`` > 0, the seed and the number of the fixed views.
         device: where the images are kept.
@@ -71,15 +96,15 @@ class Views:
         normalise: Normaliser,
         *,
         batch: int,
-        padding: int,
-        flip: bool,
+        augmentation: Augmentation,
         order_seed: Callable[[int], int],
         bank_seed: int = 0,
         bank: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
         self.count, self.height, self.width, _ = images.shape
-        self._padding, self._flip = padding, flip
+        padding = self._padding = augmentation.crop
+        self._augmentation, self._steps = augmentation, steps_of(augmentation)
         # F.pad pads the last dimensions first: channels, width, height.
         padded = F.pad(images, (0, 0, padding, padding, padding, padding))
         # One row a pixel: a single gather of rows takes a quarter of the time of an indexing by
@@ -105,12 +130,13 @@ class Views:
         return self._drawn(self._order_seed(epoch), epoch, "live"), None
 
     def _drawn(self, seed: int, turn: int, kind: str) -> ViewParameters:
+        view_seed = seed
         generator = torch.Generator().manual_seed(seed)
         choices = 2 * self._padding + 1
         rows = torch.randint(choices, (self.count,), generator=generator)
         columns = torch.randint(choices, (self.count,), generator=generator)
         flips = torch.zeros(self.count, dtype=torch.bool)
-        if self._flip:
+        if self._augmentation.flip:
             # A sample's flip alternates from turn to turn, so that both sides are seen equally
             # often (as in airbench); which comes first is drawn once.
             seed = self._bank_seed if kind == "bank" else self._order_seed(0)
@@ -118,14 +144,25 @@ class Views:
             flips = torch.rand(self.count, generator=first) < 0.5
             if turn % 2:
                 flips = ~flips
-        return ViewParameters(*(t.to(self._device) for t in (rows, columns, flips)))
+        size = (self.height, self.width)
+        steps = tuple(
+            step.draw(self.count, size, _generator(view_seed, step.name)).to(self._device)
+            for step in self._steps
+        )
+        mixing = None
+        if self._augmentation.mixes:
+            alphas = (self._augmentation.mixup, self._augmentation.cutmix)
+            mixing = draw_mixing(self.count, size, *alphas, derive_seed(view_seed, "mixing"))
+            mixing = mixing.to(self._device)
+        rows, columns, flips = (t.to(self._device) for t in (rows, columns, flips))
+        return ViewParameters(rows, columns, flips, steps, mixing)
 
     def order(self, epoch: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(derive_seed(self._order_seed(epoch), "order"))
         return torch.randperm(self.count, generator=generator).to(self._device)
 
-    def gather(self, positions: torch.Tensor, parameters: ViewParameters) -> torch.Tensor:
-        """The views of ``positions``, normalised, [B, C, H, W] in channels_last."""
+    def _whole(self, positions: torch.Tensor, parameters: ViewParameters) -> torch.Tensor:
+        """The views of ``positions`` before they are mixed, normalised, [B, C, H, W]."""
         rows = parameters.rows[positions, None] + torch.arange(self.height, device=self._device)
         columns = torch.arange(self.width, device=self._device).expand(len(positions), -1)
         flipped = parameters.flips[positions, None]
@@ -133,8 +170,21 @@ class Views:
         columns = columns + parameters.columns[positions, None]
         rows = positions[:, None] * self._padded_height + rows
         index = rows[:, :, None] * self._padded_width + columns[:, None, :]
-        pixels = self._pixels.index_select(0, index.view(-1))
-        return self._normalise(pixels.view(*index.shape, -1))
+        pixels = self._pixels.index_select(0, index.view(-1)).view(*index.shape, -1)
+        if not self._steps:
+            return self._normalise(pixels)
+        images = pixels.permute(0, 3, 1, 2).float()
+        for step, drawn in zip(self._steps, parameters.steps, strict=True):
+            images = step.apply(images, drawn[positions])
+        return self._normalise(images.clamp(0, 255).permute(0, 2, 3, 1))
+
+    def gather(self, positions: torch.Tensor, parameters: ViewParameters) -> torch.Tensor:
+        """The views of ``positions``, normalised, [B, C, H, W] in channels_last."""
+        images = self._whole(positions, parameters)
+        if parameters.mixing is None:
+            return images
+        mixing = parameters.mixing.of(positions)
+        return mix(images, self._whole(mixing.partners, parameters), mixing)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from step ``skip`` on."""
@@ -143,7 +193,12 @@ class Views:
         for step in range(skip, self.steps):
             positions = order[self._cuts[step] : self._cuts[step + 1]]
             images = self.gather(positions, parameters)
-            yield Batch(images, self._labels[positions], positions, view)
+            labels, mixing = self._labels[positions], parameters.mixing
+            if mixing is None:
+                yield Batch(images, labels, positions, view)
+            else:
+                others = self._labels[mixing.partners[positions]]
+                yield Batch(images, labels, positions, view, others, mixing.shares[positions])
 
     def bank_view(self, view: int, size: int) -> Iterator[torch.Tensor]:
         """The fixed view ``view`` of all samples in their order, ``size`` at a time."""

@@ -192,14 +192,12 @@ class Session:
             raise UserError(f"{path}: does not fit its model ({reason})") from error
 
     def views(self, stage: str, training: Training) -> Views:
-        augmentation = self.job.augmentation
         return Views(
             self.data.train_images[self.train_index],
             self.data.train_labels[self.train_index],
             self.normalise,
             batch=training.batch,
-            padding=augmentation.crop,
-            flip=augmentation.flip,
+            augmentation=self.job.augmentation,
             order_seed=lambda epoch: self.seed(stage, "epoch", epoch),
             bank_seed=derive_seed(self.branch.seed, "views"),
             bank=self.job.stored_views,

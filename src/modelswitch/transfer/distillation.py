@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.data.views import Batch
 from modelswitch.models.isolation import answered
+from modelswitch.transfer.labels import hard_losses
 from modelswitch.transfer.output_losses.kl import soft_loss
 from modelswitch.transfer.output_losses.registry import SoftLoss
 from modelswitch.transfer.weighting import Rule, Samples
@@ -18,6 +18,9 @@ Answers = Callable[[Batch], torch.Tensor]
 
 class Distillation(nn.Module):
     """E = mean of hard_weight CE(y, s) + soft_weight soft_loss, weights per sample by a rule.
+
+    Of mixed views the hard loss is weighted by what they show of either label. To rules and losses
+    that look at the right class, that is the one that a view shows most of.
 
     Args:
         student: the model that is trained, returning logits [B, C].
@@ -73,9 +76,7 @@ class Distillation(nn.Module):
 
     def output_loss(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """The named terms for student logits [B, C] that are already there."""
-        hard = F.cross_entropy(
-            logits, batch.labels, reduction="none", label_smoothing=self._label_smoothing
-        )
+        hard = hard_losses(logits, batch, self._label_smoothing)
         guides = self._present()
         loss = torch.zeros((), device=logits.device)
         sums = torch.zeros(4, device=logits.device)
@@ -84,7 +85,7 @@ class Distillation(nn.Module):
             samples = Samples(
                 logits,
                 teacher,
-                batch.labels,
+                batch.leading,
                 self._soft,
                 self._temperature,
                 self._epoch,

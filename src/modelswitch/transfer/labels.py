@@ -8,6 +8,21 @@ from modelswitch.data.views import Batch
 from modelswitch.models.isolation import settings_kept
 
 
+def hard_losses(logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Cross-entropy of logits [B, C] with the labels, one value a sample [B].
+
+    Of a mixed view that of its own label and that of its partner's, weighted by how much it shows
+    of either (Zhang et al. 2018).
+    """
+
+    def entropy(labels: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+
+    if batch.others is None or batch.shares is None:
+        return entropy(batch.labels)
+    return torch.lerp(entropy(batch.others), entropy(batch.labels), batch.shares)
+
+
 class CrossEntropy(nn.Module):
     """Cross-entropy between a model's logits and the labels, averaged over the batch."""
 
@@ -19,5 +34,9 @@ class CrossEntropy(nn.Module):
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         with settings_kept("model"):
             logits = self.student(batch.images).float()
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        if batch.others is None:
+            # Not the mean of single values, whose rounding is another.
+            loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        else:
+            loss = hard_losses(logits, batch, self.label_smoothing).mean()
         return {"loss": loss, "loss_hard": loss.detach()}
