@@ -97,6 +97,7 @@ TABLES = (
         "Ways to select a modality",
         applies=lambda facts: bool(facts.selectors),
     ),
+    Entry("data", RUN, "Data"),
     Entry("run_times", RUN, "Run times"),
 )
 

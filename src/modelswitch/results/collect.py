@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -16,7 +17,7 @@ from modelswitch.config.deploy import exported_file
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.metrics import of_models
 from modelswitch.graph import Graph
-from modelswitch.lineage import COSTS_FILE, LATENCY_FILE, Lineage, ModelFolder, Replicate
+from modelswitch.lineage import COSTS_FILE, DATA_FILE, LATENCY_FILE, Lineage, ModelFolder, Replicate
 from modelswitch.models.cost import Cost, model_costs
 from modelswitch.results import scores
 from modelswitch.results.schema import SCHEMAS
@@ -136,6 +137,43 @@ class StoredResults:
             teacher = self._outputs[parent][0][f"{split}.logits"]
         return {"images": len(labels)} | scores.scores(logits, labels, teacher)
 
+    def _prepared(self) -> Iterator[tuple[str, dict]]:
+        """The passports of the prepared data sets, of those that are there and still the same that
+        the models were trained on."""
+        for dataset in self.experiment.datasets:
+            name = DATA_FILE.format(experiment=self.experiment.name, dataset=dataset)
+            if (self.results / name).exists():
+                passport = artifacts.read_passport(self.results / name)
+                passports = (self._outputs[p][1] for p in self.places if p.dataset == dataset)
+                used = {stored["data"] for stored in passports if "data" in stored}
+                if used <= {passport["checksum"]}:
+                    yield dataset, passport
+
+    def reading(self) -> pd.DataFrame:
+        """One row for each fact about how a data set was read."""
+        return pd.DataFrame(
+            [
+                {"dataset": dataset, "fact": fact, "found": found}
+                for dataset, passport in self._prepared()
+                for fact, found in passport.get("reading", {}).items()
+            ]
+        )
+
+    def data_classes(self) -> pd.DataFrame:
+        """One row for each class of a data set: its number, its name, its images."""
+
+        def shown(images: dict[str, list[int]]) -> dict[str, list[int]]:
+            return {s: counts for s, counts in images.items() if s in ("train", *self.splits)}
+
+        return _joined(
+            pd.DataFrame({"label_name": passport["class_names"], **shown(passport["images"])})
+            .rename_axis("label")
+            .reset_index()
+            .assign(dataset=dataset)
+            for dataset, passport in self._prepared()
+            if "images" in passport
+        )
+
     def history(self) -> pd.DataFrame:
         paths = (
             (place, self._path(place, name))
@@ -153,11 +191,14 @@ class StoredResults:
             probabilities = logits.double().softmax(1)
             confidence, predicted = probabilities.max(1)
             true = probabilities.gather(1, labels[:, None])[:, 0]
+            named = np.array(names, dtype=object)
             return pd.DataFrame(
                 {
                     "index": range(len(labels)),
                     "label": labels.int().numpy(),
+                    "label_name": named[labels.numpy()],
                     "predicted": predicted.int().numpy(),
+                    "predicted_name": named[predicted.numpy()],
                     "confidence": confidence.float().numpy(),
                     "probability_true": true.float().numpy(),
                 }

@@ -104,10 +104,39 @@ SCHEMAS = {
             lineage | text | as in models.csv
             split | text | `validation` or `test`
             index | integer | the image's row in the split
-            label | integer | the right class
-            predicted | integer | class with the largest output
+            label | integer | number of the right class
+            label_name? | text | its name
+            predicted | integer | number of the class with the largest output
+            predicted_name? | text | its name
             confidence | number | probability given to the predicted class, 0 to 1
             probability_true? | number | probability given to the right class, 0 to 1
+            """
+        ),
+        collected=True,
+    ),
+    "reading": Schema(
+        "reading.csv",
+        "one fact about how a data set was read",
+        _columns(
+            """
+            dataset | text | the data set's name
+            fact | text | what it is about: `pixels`, `clipped`, `left out`, …
+            found | text | what was found
+            """
+        ),
+        collected=True,
+    ),
+    "data_classes": Schema(
+        "data_classes.csv",
+        "one class of a data set",
+        _columns(
+            """
+            dataset | text | the data set's name
+            label | integer | number of the class, from 0, as in all other tables and in the models' outputs
+            label_name | text | name of the class
+            train | integer | images for training; those for validation are among them unless the data have their own
+            validation? | integer | images that the data have for validation
+            test? | integer | images for testing; not in a search
             """
         ),
         collected=True,

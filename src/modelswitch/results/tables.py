@@ -36,6 +36,8 @@ class Tables:
         return table
 
     history = property(lambda self: self._get("history"))
+    reading = property(lambda self: self._get("reading"))
+    data_classes = property(lambda self: self._get("data_classes"))
     predictions = property(lambda self: self._get("predictions"))
     per_class = property(lambda self: self._get("per_class"))
     class_confusions = property(lambda self: self._get("class_confusions"))
@@ -79,7 +81,10 @@ def read_table(folder: Path, name: str):
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
         else:
-            table = pd.read_csv(path, dtype=text)
+            # By column, for a class may be called NA.
+            columns = pd.read_csv(path, nrows=0).columns
+            empty = {name: ["", "nan", "NaN"] for name in columns if name not in text}
+            table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
     except pd.errors.EmptyDataError:
         return None  # a table without a single row has not even a header
     except Exception as error:

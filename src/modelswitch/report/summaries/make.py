@@ -6,6 +6,7 @@ from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.report.summaries.claims import claims_sheet
 from modelswitch.report.summaries.classes import classes_sheet
+from modelswitch.report.summaries.data import data_sheet
 from modelswitch.report.summaries.devices import devices_sheet
 from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.summaries.run_times import run_times_sheet
@@ -21,6 +22,7 @@ def all_sheets(tables) -> list[Sheet]:
         devices_sheet,
         rules_sheet,
         selection_sheet,
+        data_sheet,
         run_times_sheet,
     )
     return [sheet for maker in makers if (sheet := maker(tables)) is not None]

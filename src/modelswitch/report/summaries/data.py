@@ -1,0 +1,50 @@
+"""The table of the data: what was read, how, and what was left out."""
+
+from __future__ import annotations
+
+from modelswitch.report.contents import RUN
+from modelswitch.report.sheet import Sheet, text
+from modelswitch.report.summaries.remarks import datasets
+
+MOST = 30  # classes that are listed; data_classes.csv has them all
+
+
+def data_sheet(tables) -> Sheet | None:
+    """What is known of every data set; None for results from before it was kept."""
+    rows = []
+    for dataset in datasets(tables):
+        part = tables.of(dataset)
+        if part.data_classes is not None:
+            rows += [{"dataset": dataset} | row for row in _counted(part.data_classes)]
+        if part.reading is not None:
+            rows += part.reading[["dataset", "fact", "found"]].to_dict("records")
+    if not rows:
+        return None
+    several = len(datasets(tables)) > 1
+    columns = [
+        *([text("data set", "dataset")] if several else []),
+        text("of it", "fact"),
+        text("found", "found"),
+    ]
+    return Sheet(
+        "data", "Data", RUN, rows, columns,
+        note="As the data were read, once for all models. Numbers of classes are those of all "
+        "tables and of the models' outputs; images of a class are counted for "
+        "training + validation (where the data have their own) + test.",
+        in_brief=lambda row: False,
+    )  # fmt: skip
+
+
+def _counted(classes) -> list[dict[str, str]]:
+    splits = [name for name in ("train", "validation", "test") if classes[name].notna().any()]
+    total = ", ".join(f"{classes[split].sum():.0f} {split}" for split in splits)
+    shown = [
+        f"{row.label} {row.label_name!r} "
+        + " + ".join(f"{getattr(row, split):.0f}" for split in splits)
+        for row in classes.head(MOST).itertuples()
+    ]
+    more = f" and {len(classes) - MOST} more" if len(classes) > MOST else ""
+    return [
+        {"fact": "images", "found": total},
+        {"fact": f"{len(classes)} classes", "found": ", ".join(shown) + more},
+    ]
