@@ -67,6 +67,6 @@ class Degradations(Strict):
         return self
 
     @property
-    def sets(self) -> list[tuple[str, float]]:
+    def sets(self) -> list[tuple[DegradationName, float]]:
         """Every degradation at every level."""
         return [(name, level) for name in (*self.seen, *self.unseen) for level in self.levels]

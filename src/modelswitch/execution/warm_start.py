@@ -39,7 +39,7 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _HELD = (*_PASSED_ON, signal.SIGTSTP)
 # Signals that can be ignored from birth, and what Python begins with where they are not.
 _AT_START = dict.fromkeys(_PASSED_ON, signal.SIG_DFL)
-_AT_START |= {signal.SIGINT: signal.default_int_handler}
+_AT_START |= {signal.SIGINT: signal.default_int_handler}  # type: ignore[dict-item]
 # Variables that every shell sets anew; nothing that is imported looks at them.
 _OF_SHELLS = ("_", "SHLVL")
 
@@ -141,7 +141,9 @@ def server(descriptor: int, snakemake: int, modules: str) -> None:
     watched = os.pidfd_open(snakemake)
     origin = (_without_shell(os.environ), os.getcwd(), _installed())  # noqa: PTH109
     _import(modules)
-    this, poll, clients, children = os.getpid(), select.poll(), {}, {}
+    this, poll = os.getpid(), select.poll()
+    clients: dict[int, int] = {}
+    children: dict[int, tuple[socket.socket, int]] = {}
     poll.register(listener, select.POLLIN)
     poll.register(watched, select.POLLIN)
     while listener.fileno() >= 0 or children:
@@ -158,8 +160,8 @@ def server(descriptor: int, snakemake: int, modules: str) -> None:
                 _end_with(this)
                 for other in (listener, *(pair[0] for pair in children.values())):
                     other.close()
-                for other in (watched, *children):
-                    os.close(other)
+                for descriptor in (watched, *children):
+                    os.close(descriptor)
                 return _become(connection, origin)
             child = os.pidfd_open(process)
             clients[connection.fileno()] = child
@@ -239,8 +241,8 @@ def _become(connection: socket.socket, origin: tuple) -> None:
         os._exit(1)
     connection.sendall(b".")
     size, streams, _, _ = socket.recv_fds(connection, 8, 3)
-    with connection.makefile("rb") as stream:
-        request = marshal.loads(stream.read(int.from_bytes(size, "big")))
+    with connection.makefile("rb") as sent:
+        request = marshal.loads(sent.read(int.from_bytes(size, "big")))
     command, environment, folder, umask, ignored = request
     if (_without_shell(environment), folder, _installed()) != origin:
         # The server sends a status without a process: the client helps itself.
@@ -249,7 +251,7 @@ def _become(connection: socket.socket, origin: tuple) -> None:
         os.dup2(stream, number)
         os.close(stream)
     if sys.stdout.isatty():
-        sys.stdout.reconfigure(line_buffering=True)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.umask(umask)
     for signum, handler in _AT_START.items():
         signal.signal(signum, signal.SIG_IGN if int(signum) in ignored else handler)

@@ -13,6 +13,7 @@ class SelectorGraph:
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.experiment = graph, graph.experiment
+        assert self.experiment.selector is not None, "asked for where there is one"
         self.settings = self.experiment.selector
 
     @property

@@ -33,6 +33,9 @@ def features(logits: torch.Tensor, spec: SelectorSettings) -> torch.Tensor:
 class Selector(nn.Module):
     """Standardised features [N, F] to one score a modality [N, M]."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, inputs: int, modalities: int, hidden: list[int]) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(inputs))

@@ -104,7 +104,7 @@ def _strokes(
         pen.line(points[: half + 1], fill=int(255 * opacity), width=max(1, round(width * finer)))
         # a hair is thinner towards its tip
         pen.line(points[half:], fill=int(215 * opacity), width=max(1, round(width * finer * 0.5)))
-    return np.asarray(sheet.reduce(finer), dtype=np.float32) / 255
+    return np.asarray(sheet.reduce(finer), dtype=np.float32) / np.float32(255)
 
 
 def _bezier(start: NDArray, middle: NDArray, end: NDArray, points: int = 7) -> NDArray:
@@ -160,7 +160,7 @@ def _lashes(
     return _strokes(shape, curves, widths, rng.uniform(0.6, 1.0, count))
 
 
-def _face(rng: np.random.Generator, skin: Array, hair: Array) -> Array:
+def _face(rng: np.random.Generator, skin: NDArray, hair: Array) -> Array:
     """Skin with its mottling, folds, freckles, moles and the brow: [3, rows, columns]."""
     shape = (
         round((FACE_V[1] - FACE_V[0]) * PIXELS_PER_UNIT),

@@ -371,8 +371,8 @@ def generate(settings: EyeSettings) -> PairedArrays:
     with torch.inference_mode():
         for identity in range(settings.identities):
             for _, *pair in render_captures(settings, identity, list(range(total))):
-                for name, images in zip(MODALITIES, pair, strict=True):
-                    parts[name].append(images)
+                for name, batch in zip(MODALITIES, pair, strict=True):
+                    parts[name].append(batch)
     # [identity, capture, rows, columns, channels]
     images = {
         name: torch.cat(batches).unflatten(0, (settings.identities, total)).clone()
