@@ -14,7 +14,7 @@ from modelswitch.config.claims import Claim
 from modelswitch.config.selector import SelectorComparison, SelectorSettings
 from modelswitch.results import intervals
 from modelswitch.results.tables import Tables
-from modelswitch.results.verdicts import assess, verdict
+from modelswitch.results.verdicts import Findings, _selected, assess, verdict
 
 
 def models(values: dict[str, list[float]], metric: str = "accuracy") -> pd.DataFrame:
@@ -123,6 +123,103 @@ def test_selector_claims(tmp_path):
     assert "Spearman" in improves["note"]
     assert flat["verdict"] == "contradicted"
     assert beats["verdict"] == "supported"
+
+
+@pytest.mark.parametrize(
+    ("values", "smallest", "expected"),
+    [
+        ({"a": [10, 10], "b": [30, 30]}, 0, "supported"),
+        ({"a": [10], "b": [30]}, 20, "supported"),
+        ({"a": [10, 10], "b": [30, 30]}, 21, "contradicted"),
+        ({"a": [30, 30], "b": [10, 10]}, 0, "contradicted"),
+        ({"a": [10, 10], "b": [10, 10]}, 0, "contradicted"),  # not fewer
+        ({"a": [10, 40], "b": [30, 30]}, 0, "not supported"),  # one seed so, one seed so
+        ({"a": [10, 10], "b": [30]}, 0, "supported"),
+    ],
+)
+@pytest.mark.parametrize("metric", ["parameters", "macs", "file_bytes"])
+def test_what_has_no_error_is_compared_exactly(tmp_path, metric, values, smallest, expected):
+    found = tables(tmp_path, values, metric)
+    claim = Claim(better="a", than="b", metric=metric, smallest=smallest)
+    [row] = assess({"c": claim}, found)
+    assert row["verdict"] == expected
+    assert row["note"].startswith(("exact", "compared where both"))
+    assert all(math.isnan(row[key]) for key in ("low", "high", "p", "p_holm"))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([0.55, 0.65], [0.5, 0.6]),  # equal but for rounding
+        ([0.3, 0.7, 0.1 + 0.2], [0.1, 0.5, 0.1]),
+        ([0.833333, 0.9], [0.766667, 0.833333]),  # 1/15 twice, written with six figures
+    ],
+)
+def test_equal_differences_are_no_certainty(tmp_path, a, b):
+    [row] = assess({"c": Claim(better="a", than="b")}, tables(tmp_path, {"a": a, "b": b}))
+    assert row["verdict"] == "not supported"
+    assert math.isnan(row["p"])
+    assert "the same difference in every seed" in row["note"]
+
+
+def test_equal_sides_differ_by_nothing(tmp_path):
+    values = {"a": [0.5, 0.6, 0.7], "b": [0.5, 0.6, 0.7]}
+    [row] = assess({"c": Claim(better="a", than="b")}, tables(tmp_path, values))
+    assert (row["verdict"], row["p"], row["low"], row["high"]) == ("not supported", 1, 0, 0)
+
+
+def test_sides_are_compared_where_both_have_results(tmp_path):
+    """`undegraded` has no rows with all sides degraded, where every method is worse."""
+    tidy_examples.write_selection(tmp_path)
+    frame = pd.read_csv(tmp_path / "selection.csv")
+    known = frame[(frame["method"] == "oracle") & (frame["side"] != "both")]
+    frame = pd.concat([frame, known.assign(method="undegraded")])
+    frame.to_csv(tmp_path / "selection.csv", index=False)
+    [row] = assess({"c": Claim(better="oracle", than="undegraded")}, Tables(tmp_path))
+    assert row["estimate"] == 0
+    assert "compared where both have results, 90 of 135" in row["note"]
+
+
+def test_a_claim_about_several_selectors_has_to_say_which(tmp_path):
+    tidy_examples.write_selection(tmp_path)
+    frame = pd.read_csv(tmp_path / "selection.csv")
+    frame = pd.concat([frame, frame.assign(selector="1e5", accuracy=0.1)])
+    frame.to_csv(tmp_path / "selection.csv", index=False)
+    claims = {
+        "both": Claim(better="selector", than="always_iris"),
+        "one": Claim(better="selector", than="always_iris", where={"selector": "mms"}),
+        "named": Claim(better="selector", than="always_iris", where={"selector": "1e5"}),
+        "number": Claim(better="selector", than="always_iris", where={"selector": 100000}),
+    }
+    both, one, named, number = assess(claims, Tables(tmp_path))
+    assert both["verdict"] == "not tested"
+    assert "several selectors (mms, 1e5)" in both["note"]
+    assert one["verdict"] == "supported"
+    assert (named["estimate"], number["verdict"]) == (0, "not tested")
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [({"seen": True}, 10), ({"seen": "true"}, 10), ({"seen": False}, 5), ({"level": 0.5}, 3),
+     ({"level": (0, "1")}, 6), ({"degradation": ("noise", "blur")}, 10)],
+)  # fmt: skip
+def test_rows_are_chosen_by_what_a_yaml_says(tmp_path, where, rows):
+    tidy_examples.write_selection(tmp_path, seeds=(0, 1))
+    claim = Claim(better="always_iris", than="oracle", where=where | {"side": "iris"})
+    seen = Findings()
+    table = _selected(claim, Tables(tmp_path), seen)
+    assert len(table[(table["method"] == "oracle") & (table["seed"] == 0)]) == rows
+
+
+def test_a_trend_over_words_is_not_tested(tmp_path):
+    tidy_examples.write_selection(tmp_path)
+    claims = {
+        "words": Claim(better="selector", rises_with="degradation"),
+        "truth": Claim(better="always_iris", rises_with="seen"),
+    }
+    words, truth = assess(claims, Tables(tmp_path))
+    assert (words["verdict"], words["note"]) == ("not tested", "'degradation' holds no numbers")
+    assert truth["seeds"] == 3
 
 
 def test_mcnemar_is_pooled_over_seeds(tmp_path):

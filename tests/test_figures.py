@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -220,6 +221,27 @@ def test_only_the_most_accurate_chains_have_a_matrix(tmp_path):
     models = tables.models[(tables.models["split"] == "test") & (tables.models["chains"] != "")]
     best = models.groupby("chains")["accuracy"].mean().nlargest(6)
     assert titles == set(best.index)
+
+
+@pytest.mark.parametrize("name", ["$a$", "Ba$$in", r"\frac{1}", "a_b^c%", "x$\\undefined$", "猫 é"])
+def test_names_are_drawn_as_they_are_written(tmp_path, name):
+    """Not as formulas, which would fail or show something else, whatever the user's settings."""
+    tidy_examples.write(tmp_path, images=60, epochs=2)
+    for table, column in (("models", "chains"), ("per_class", "label_name")):
+        frame = pd.read_csv(tmp_path / f"{table}.csv", keep_default_na=False)
+        first = frame[column] == ("chain" if table == "models" else "class 1")
+        frame.loc[first, column] = name
+        frame.to_csv(tmp_path / f"{table}.csv", index=False)
+    items = [item for item in contents.FIGURES if item.name in ("chains", "size", "confusions")]
+    with mpl.rc_context({"text.usetex": True, "axes.grid": False}):
+        [*paths] = draw_all(Tables(tmp_path), items, tmp_path / "figures", ["png"])
+        with style.look():
+            figure = chains.accuracy_by_size(Tables(tmp_path))
+            overlaps(figure)  # draws it
+            assert name in [text.get_text() for text in figure.findobj(Text)]
+            assert not mpl.rcParams["text.usetex"]
+        assert mpl.rcParams["text.usetex"]
+    assert len(paths) == 3
 
 
 def test_labels_keep_their_distance_and_their_order():

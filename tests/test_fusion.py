@@ -1,10 +1,22 @@
 """Baselines: what each picks or fuses, and that fitting finds what there is to be found."""
 
+import itertools
+
+import mpmath
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from modelswitch.selector.baselines import Baselines, fit_temperature, oracle, undegraded
+from modelswitch.selector.baselines import (
+    Baselines,
+    fit_temperature,
+    log_entropy,
+    log_margin,
+    log_odds,
+    oracle,
+    undegraded,
+)
 from modelswitch.selector.outputs import Mixture
 
 CLASSES = 5
@@ -126,7 +138,122 @@ def test_ceilings():
     second = torch.stack([right[0], wrong[1], right[2], wrong[3]])
     logits = torch.stack([first, second])
     clean = torch.tensor([False, True])
-    best = oracle(logits, labels, clean)
+    best = oracle(logits, labels, clean, ("face", "iris"))
     assert best.picked.tolist() == [1, 0, 1, 1]
     assert (best.predicted == labels).tolist() == [True, True, True, False]
-    assert undegraded(logits, clean).picked.tolist() == [1, 1, 1, 1]
+    assert undegraded(logits, clean, ("face", "iris")).picked.tolist() == [1, 1, 1, 1]
+
+
+def saturated(seed: int = 0):
+    """Logits [3, 200, C] whose probabilities are all rounded to 1, of recognisers 2/3 right."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(200) % CLASSES
+    logits = torch.rand(3, 200, CLASSES, generator=generator)
+    wrong = torch.rand(3, 200, generator=generator) < 1 / 3
+    answers = torch.where(wrong, (labels + 1) % CLASSES, labels)
+    height = 40 + 60 * torch.rand(3, 200, 1, generator=generator)
+    return logits + height * torch.nn.functional.one_hot(answers, CLASSES), labels
+
+
+NAMES = ("iris", "face", "ear")
+
+
+def fitted_in(order, logits, labels) -> tuple[Baselines, torch.Tensor]:
+    names, logits = tuple(NAMES[i] for i in order), logits[list(order)]
+    clean = torch.ones(len(labels), 3, dtype=torch.bool)
+    mixture = Mixture(logits, labels, clean, torch.arange(len(labels)))
+    return Baselines.fit(names, mixture, logits, labels, seed=0), logits
+
+
+@pytest.mark.parametrize("equal", [False, True], ids=["saturated", "equal"])
+def test_no_baseline_depends_on_the_order_of_the_modalities(equal):
+    logits, labels = saturated()
+    if equal:  # no formula can tell these apart: half of the pairs have two equally sure sides
+        logits[1, ::2] = logits[0, ::2].roll(1, dims=-1)
+    clean = torch.tensor([True, True, False])
+    found = []
+    for order in itertools.permutations(range(3)):
+        baselines, own = fitted_in(order, logits, labels)
+        answers = baselines.answers(own)
+        own_clean = clean[list(order)]
+        answers["oracle"] = oracle(own, labels, own_clean, baselines.modalities)
+        answers["undegraded"] = undegraded(own, own_clean, baselines.modalities)
+        found.append(
+            {
+                name: (
+                    answer.predicted.tolist(),
+                    answer.tied.tolist(),
+                    None
+                    if answer.picked is None
+                    else [baselines.modalities[at] for at in answer.picked.tolist()],
+                )
+                for name, answer in answers.items()
+            }
+        )
+    for other in found[1:]:
+        assert other == found[0]
+    ties = {name: sum(tied) for name, (_, tied, _) in found[0].items()}
+    assert ties["largest_probability"] == ties["margin"] == ties["entropy"]
+    assert (ties["margin"] > 20) == equal
+    # Two of three are undegraded, so which of them is picked is always a lot.
+    assert ties["undegraded"] == 200
+
+
+def test_a_lot_favours_nobody():
+    logits = torch.zeros(2, 2000, CLASSES)
+    logits[0, :, 0] = logits[1, :, 1] = 3.0
+    ones = torch.ones(2)
+    answers = Baselines(("b", "a"), ones, ones, ones).answers(logits)
+    for name in ("largest_probability", "calibrated_probability", "entropy", "margin"):
+        assert answers[name].tied.all()
+        assert 0.45 < answers[name].picked.double().mean() < 0.55
+        assert answers[name].predicted.tolist() == answers[name].picked.tolist()
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0, 40.0, 400.0])
+def test_confidences_match_their_definitions_with_all_digits(scale):
+    """p, margin and entropy from fifty digits: float64 itself rounds such probabilities to 1."""
+    logits = scale * torch.randn(40, CLASSES, generator=torch.Generator().manual_seed(1))
+    with mpmath.workdps(400):
+        for row, odds, margin, entropy in zip(
+            logits.double().tolist(),
+            log_odds(logits).tolist(),
+            log_margin(logits).tolist(),
+            log_entropy(logits).tolist(),
+            strict=True,
+        ):
+            exponentials = [mpmath.exp(x) for x in row]
+            p = sorted((e / mpmath.fsum(exponentials) for e in exponentials), reverse=True)
+            assert odds == pytest.approx(float(mpmath.log(p[0] / (1 - p[0]))))
+            assert margin == pytest.approx(float(-mpmath.log(1 - (p[0] - p[1]))), rel=1e-6)
+            nats = -mpmath.fsum(x * mpmath.log(x) for x in p)
+            assert entropy == pytest.approx(float(mpmath.log(nats)), rel=1e-6, abs=1e-9)
+
+
+def test_picks_follow_the_formulas_where_probabilities_are_not_saturated():
+    logits = 2 * torch.randn(3, 500, CLASSES, generator=torch.Generator().manual_seed(2))
+    ones = torch.ones(3)
+    answers = Baselines(("a", "b", "c"), ones, ones, ones).answers(logits)
+    p = logits.double().softmax(2).numpy()
+    ordered = np.sort(p, 2)
+    expected = {
+        "largest_probability": p.max(2).argmax(0),
+        "entropy": stats.entropy(p, axis=2).argmin(0),
+        "margin": (ordered[..., -1] - ordered[..., -2]).argmax(0),
+    }
+    for name, picked in expected.items():
+        assert answers[name].picked.tolist() == picked.tolist(), name
+        assert not answers[name].tied.any()
+    # They are three rules, not one under three names.
+    assert (expected["entropy"] != expected["margin"]).any()
+    assert (expected["entropy"] != expected["largest_probability"]).any()
+
+
+def test_a_tie_of_sums_goes_to_the_larger_product():
+    # Each is sure of another class; the second gives the first's class more than the other way.
+    logits = torch.tensor([[[90.0, 0.0, 0.0]], [[30.0, 100.0, 0.0]]])
+    ones = torch.ones(2)
+    for order in ((0, 1), (1, 0)):
+        answers = Baselines(("a", "b"), ones, ones, ones).answers(logits[list(order)])
+        assert answers["sum_rule"].predicted.tolist() == [0]
+        assert not answers["sum_rule"].tied.any()

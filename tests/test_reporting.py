@@ -193,6 +193,39 @@ def test_sizes_that_nothing_tells_are_unknown(tmp_path, monkeypatch):
     assert "nan" not in (report.folder / "summary.md").read_text()
 
 
+def test_seeds_that_were_trained_by_other_code_are_told_and_not_pooled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = load(EXPERIMENT)
+    store(experiment, tmp_path)
+    for path in tmp_path.rglob("outputs.safetensors"):
+        tensors, passport = artifacts.load(path)
+        del passport["checksum"]
+        seed1 = "seed1" in path.parts and path.parts[-2] == "student@kd"
+        passport |= {
+            "code": "b" if seed1 else "a",
+            "data": "same",
+            "threads": 1 + ("seed2" in path.parts),
+        }
+        artifacts.save(path, tensors, passport)
+    report = Report(experiment, ROOT / "workflow/report")
+    report.write_tables()
+    report.write_figures()
+    report.write_page()
+    models = pd.read_csv(report.tables / "models.csv", keep_default_na=False)
+    assert models["seed"].nunique() == 3, "the table has all that was stored"
+    own = models[models["lineage"] == tidy_examples.FEW["chain"]]
+    settings = json.loads(own["settings"].iloc[0])
+    assert settings["training"]["epochs"] == 30
+    assert settings["transfer"]["weighting"] == {"rule": "fixed"}
+    assert [t["lineage"] for t in settings["teachers"]] == ["teacher/middle@kd"]
+    [claim] = Tables(report.tables).claims.to_dict("records")
+    assert claim["seeds"] == 2
+    for path in (report.folder / "results.html", report.folder / "summary.md"):
+        said = path.read_text()
+        assert "seed 1 is left out, for it differs from seed 0, 2 in code of distil (a, b)" in said
+        assert "(threads: 1, 2)" in said
+
+
 def test_a_search_has_the_same_trainings_as_the_study_behind_it():
     study, search = Graph(load(EXPERIMENT)), Graph(searched())
     for place in study.all_places():

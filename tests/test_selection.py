@@ -144,6 +144,35 @@ def test_the_objective_is_cross_entropy_for_two_and_any_of_the_trusted_for_more(
         )
 
 
+def test_what_is_trained_on_does_not_depend_on_the_order_of_the_modalities():
+    assert side_name(("b", "a"), ("c", "b", "a")) == side_name(("a", "b"), ("a", "b", "c")) == "a+b"
+    stored = outputs(("a", "b", "c"), 12)
+    other = PairedOutputs(("c", "a", "b"), stored.sets, stored.logits[[2, 0, 1]], stored.labels)
+    mixtures = [mix(o, training_conditions(o.modalities, ["lid"], [1.0])) for o in (stored, other)]
+    assert torch.equal(mixtures[0].logits, mixtures[1].logits[[1, 2, 0]])
+    assert torch.equal(mixtures[0].clean, mixtures[1].clean[:, [1, 2, 0]])
+
+
+def test_a_comparison_is_the_same_whatever_the_order_and_counts_its_ties():
+    spec = SelectorSettings(recognisers="x", parts="sorted")
+    held_back, test = outputs(), outputs(seed=1)
+    test.logits[:, :, ::3] = test.logits[:1, :, ::3].flip(0)  # a third of the pairs are equal
+    selector = fitted(held_back, spec)
+    tables = []
+    for order in ([0, 1], [1, 0]):
+        names = tuple(test.modalities[i] for i in order)
+        held, own = (dataclasses.replace(o, modalities=names, logits=o.logits[order])
+                     for o in (held_back, test))  # fmt: skip
+        baselines = fit_baselines(held, SETTINGS, seed=0)
+        rows = pd.DataFrame(Contest(own, baselines, selector, spec, SETTINGS).rows())
+        tables.append(rows[rows["method"] != "selector"].sort_values(
+            ["degradation", "side", "level", "method"], ignore_index=True))  # fmt: skip
+    pd.testing.assert_frame_equal(*tables)
+    ties = tables[0][tables[0]["side"] == "both"].groupby("method")["ties"].mean()
+    assert ties["margin"] == ties["entropy"] == pytest.approx(1 / 3)
+    assert ties["always_face"] == 0
+
+
 def test_rows_that_teach_nothing_are_left_out():
     mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, "right"))
     mask, rows = trusted(mixture, "right")
@@ -279,6 +308,11 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
     loaded = load_outputs(recognisers, paths)["test"]
     assert torch.equal(loaded.logits, paired.logits)
     assert loaded.sets == paired.sets
+
+    # In whatever order a configuration has the modalities, it is the same outputs.
+    other = load_outputs(recognisers[::-1], paths[::-1])["validation"]
+    assert other.modalities == loaded.modalities
+    assert torch.equal(other.logits, loaded.logits)
 
     shuffled = dataclasses.replace(paired, labels=paired.labels.flip(0))
     write_outputs(paths[1], shuffled, 1)

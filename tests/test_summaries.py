@@ -80,7 +80,7 @@ def test_rules_are_compared_with_fixed_and_corrected(rules):
 
 
 def test_rules_with_one_rule_name_and_other_settings_are_told_apart(rules):
-    names = [row["name"] for row in differences.of_rules(rules)]
+    names = [row.name for row in differences.of_rules(rules)]
     assert len(set(names)) == len(names)
     assert "correctness ±0.1" in names
 

@@ -1,13 +1,22 @@
 """Tidy tables: what is read, what is refused, and documentation that is in step."""
 
+import math
+import re
+import tempfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tidy_examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modelswitch.errors import UserError
+from modelswitch.lineage import NAME
 from modelswitch.results import schema
-from modelswitch.results.tables import Tables
+from modelswitch.results.tables import Tables, read_table, write_table
+from modelswitch.results.tree import tree
+from modelswitch.results.verdicts import lineage_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,6 +53,60 @@ def test_a_missing_column_is_named(tmp_path):
 
 def test_a_folder_without_tables_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no models\.csv with results"):
+        _ = Tables(tmp_path).models
+
+
+# What a YAML accepts as a name, and what other readers take for nothing, a number or a truth value.
+NAMES = st.one_of(
+    st.from_regex(rf"\A{NAME}\Z"),
+    st.sampled_from(
+        ["NA", "N.A", "nan", "NaN", "None", "null", "NULL", "true", "False", "1e5", "007", "1_000",
+         "0x1", "inf", "2024-01-01", "1.0", "01.10", "no", "-0", "n", "a+b", "1.5e-3"]
+    ).filter(lambda name: re.fullmatch(NAME, name)),
+)  # fmt: skip
+# Names of classes come from people's folders, statements from their YAML: anything goes.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=64)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), names=st.lists(NAMES, min_size=2, max_size=6, unique=True))
+def test_a_table_reads_back_the_same_for_any_name(data, names):
+    first, other, *_ = names
+    models = [
+        {"experiment": first, "dataset": other, "seed": 3, "lineage": f"{first}/{other}@{first}",
+         "model": other, "transfer": first, "chains": ";".join(names), "split": "test",
+         "accuracy": data.draw(NUMBERS), "parameters": 2**53 - 1, "rule": other, "delta": None}
+    ]  # fmt: skip
+    label, answer, note = data.draw(TEXTS), data.draw(TEXTS), data.draw(TEXTS)
+    key = {"dataset": other, "seed": 3, "lineage": first, "split": "test"}
+    classes = [key | {"label": 0, "label_name": label, "recall": data.draw(NUMBERS)}]
+    pairs = [key | {"label": 0, "label_name": label, "predicted": 1, "predicted_name": answer,
+                    "images": 7}]  # fmt: skip
+    claims = [{"claim": first, "verdict": other, "better": other, "metric": "accuracy",
+               "smallest": 0.1, "note": note, "statement": label}]  # fmt: skip
+    predictions = [key | {"index": 0, "label": 0, "predicted": 1, "confidence": 0.5}]
+    written = {"models": models, "per_class": classes, "class_confusions": pairs, "claims": claims,
+               "predictions": predictions}  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        for name, rows in written.items():
+            write_table(folder, name, pd.DataFrame(rows))
+            [read] = read_table(folder, name).to_dict("records")
+            for column, value in rows[0].items():
+                assert read[column] == value or (value is None and math.isnan(read[column])), column
+            assert all(read[c.name] == "" for c in schema.SCHEMAS[name].columns
+                       if c.kind == "text" and c.name not in rows[0])  # fmt: skip
+        tables = Tables(folder)
+        [node] = tree(tables.models)
+        assert node.labels == names
+        assert lineage_of(tables.models, names[-1])[0] == models[0]["lineage"]
+
+
+def test_a_column_of_numbers_that_holds_words_is_named(tmp_path):
+    (tmp_path / "models.csv").write_text(
+        "dataset,seed,lineage,model,split,accuracy,parameters\nd,0,t,t,test,good,10\n"
+    )
+    with pytest.raises(UserError, match=r"models.csv: column 'accuracy' holds more than numbers"):
         _ = Tables(tmp_path).models
 
 

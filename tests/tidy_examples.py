@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from modelswitch.config.metrics import of_models
 
 SIZES = {"teacher": (559_000, 5), "large": (310_000, 8), "middle": (170_000, 12),
          "small": (110_000, 16), "student": (68_800, 20)}  # fmt: skip
@@ -56,6 +59,8 @@ def write(
             lineages.setdefault("/".join(steps[:end]), [])
         lineages[lineage].append(label)
     models, history, predictions, weights = [], [], [], []
+    # Whatever metrics there are: a new one needs no column of its own here.
+    others = {metric.name: 0.5 for metric in of_models()}
     for seed in seeds:
         shared = np.random.default_rng(seed)
         common = shared.normal(0, 0.003)
@@ -78,7 +83,8 @@ def write(
             parent_right = right.get(parent)
             for split in ("validation", "test"):
                 models.append(
-                    {
+                    others
+                    | {
                         "experiment": "example", "dataset": "pictures", "seed": seed,
                         "lineage": lineage, "model": model, "transfer": transfer,
                         "parent": parent, "chains": ";".join(labelled), "split": split,
@@ -178,10 +184,15 @@ def settings(transfer: str) -> dict:
     if not transfer:
         return {}
     rule, _, delta = transfer.partition("_0.")
+    rule = "fixed" if transfer.startswith("kd") else rule
     hint = "pretrain" if "pretrain" in transfer else "joint" if "joint" in transfer else ""
+    weighting = {"rule": rule} | ({"delta": float(f"0.{delta}")} if delta else {})
+    made = {"transfer": {"soft": 0.7, "hint": {"mode": hint} if hint else None}}
+    made["transfer"]["weighting"] = weighting
     return {
-        "rule": "fixed" if transfer.startswith("kd") else rule,
-        "delta": float(f"0.{delta}") if delta else None,
+        "settings": json.dumps(made | {"training": {"epochs": 30}}),
+        "rule": rule,
+        "delta": weighting.get("delta"),
         "soft": 0.7,
         "temperature": 4.0,
         "hint": hint,

@@ -1,4 +1,6 @@
-"""Numbers and names written for people."""
+"""Numbers, names and tables written for people."""
+
+from collections.abc import Collection, Iterable, Sequence
 
 
 def short_count(value: float) -> str:
@@ -51,3 +53,31 @@ def part_of(whole: float, part: float) -> str:
     times = max(whole / part, part / whole)
     shown = f"{times:.1f}" if times < 99.95 else amount(times)
     return f"1/{shown}" if part <= whole else f"{shown} x"
+
+
+def markdown_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numeric: Collection[int] = (),
+    padded: bool = True,
+) -> str:
+    """A table in GitHub's Markdown, whatever is in its cells.
+
+    Args:
+        numeric: positions of the columns that stand on the right.
+        padded: columns of one width, to be read as they are.
+    """
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    if not padded:
+        rule = ["--:" if at in numeric else "---" for at in range(len(headings))]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *cells))
+    from tabulate import tabulate
+
+    align = ["right" if at in numeric else "left" for at in range(len(headings))]
+    # Without a row there is nothing that tabulate could align.
+    aligned = {"colalign": align} if cells else {}
+    return tabulate(cells, list(headings), tablefmt="github", disable_numparse=True, **aligned)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -25,7 +25,7 @@ def side_name(degraded: Sequence[str], modalities: Sequence[str]) -> str:
     """`none`, a modality's name, `both` (of two), `all`, or names joined by `+`."""
     if len(degraded) == len(modalities):
         return "both" if len(modalities) == 2 else "all"
-    return "+".join(degraded) or "none"
+    return "+".join(sorted(degraded)) or "none"
 
 
 def sides(modalities: Sequence[str]) -> list[tuple[str, ...]]:

@@ -40,16 +40,25 @@ class Unit:
             return f"-{amount(-value)}" if value < 0 else amount(value)
         return f"{self.scale * value:.{self.digits + finer}f}"
 
-    def change(self, value: float) -> str:
+    def change(self, value: float, finer: int = 1) -> str:
         """A difference of two numbers, with its sign and a digit more; '' for NaN."""
-        text = self.text(value, finer=1)
+        text = self.text(value, finer)
         return f"+{text}" if text and not text.startswith("-") else text
 
-    def interval(self, low: float, high: float) -> str:
+    def estimate(
+        self, mean: float, low: float, high: float, signed: bool = False, finer: int = 0
+    ) -> str:
+        """A mean and half of its interval, if there is one: `84.3 ± 0.4`."""
+        text = self.change(mean, finer) if signed else self.text(mean, finer)
+        if not text or math.isnan(low) or math.isnan(high):
+            return text
+        return f"{text} ± {self.text((high - low) / 2, finer)}"
+
+    def interval(self, low: float, high: float, finer: int = 1) -> str:
         """`[+0.2, +1.4]`; '' without an interval."""
         if math.isnan(low) or math.isnan(high):
             return ""
-        return f"[{self.change(low)}, {self.change(high)}]"
+        return f"[{self.change(low, finer)}, {self.change(high, finer)}]"
 
 
 SHARE = Unit("0 to 1", "%", 100, 1)

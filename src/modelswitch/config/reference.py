@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.messages import is_tag
+from modelswitch.wording import markdown_table
 
 HEADER = """# Configuration
 
@@ -74,9 +75,9 @@ def _type(annotation: Any) -> str:
     if annotation is type(None):
         return "none"
     if origin is Literal:
-        return " \\| ".join(f"`{arg}`" for arg in args)
+        return " | ".join(f"`{arg}`" for arg in args)
     if origin in (Union, types.UnionType):
-        return " \\| ".join(dict.fromkeys(_type(arg) for arg in args))
+        return " | ".join(dict.fromkeys(_type(arg) for arg in args))
     if origin is list:
         return f"list of {_type(args[0])}"
     if origin is tuple:
@@ -85,7 +86,7 @@ def _type(annotation: Any) -> str:
         return f"name to {_type(args[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"[{_title(annotation)}](#{_title(annotation).lower().replace(' ', '-')})"
-    names = {str: "text", int: "whole number", float: "number", bool: "true \\| false"}
+    names = {str: "text", int: "whole number", float: "number", bool: "true | false"}
     if annotation is typing.Any:
         return "anything"
     return names.get(annotation, str(annotation))
@@ -131,12 +132,13 @@ def _title(model: type[BaseModel]) -> str:
 def section(model: type[BaseModel]) -> str:
     """One model as a heading, its docstring and a table of keys."""
     lines = [f"## {_title(model)}", "", " ".join((model.__doc__ or "").split()), ""]
-    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+    rows = []
     # First the key that says which of several sections this is.
     for name, field in sorted(model.model_fields.items(), key=lambda key: not is_tag(key[1])):
         bounds = _bounds(field)
         kind = _type(field.annotation) + (f", {bounds}" if bounds else "")
-        lines.append(f"| `{name}` | {kind} | {_default(field)} | {field.description or ''} |")
+        rows.append((f"`{name}`", kind, _default(field), field.description or ""))
+    lines.append(markdown_table(("key", "type", "default", "meaning"), rows, padded=False))
     return "\n".join(lines) + "\n"
 
 

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from modelswitch.config.base import digest
+from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
 from modelswitch.graph import Graph
 from modelswitch.lineage import TABLES_FOLDER, Replicate
 from modelswitch.randomness import derive_seed
 from modelswitch.report.summaries.selection import markdown
+from modelswitch.results import pooling
+from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.selection import summarise
+from modelswitch.results.tables import write_table
 from modelswitch.selector.contest import Contest, fit_baselines
 from modelswitch.selector.graph import SelectorGraph
 from modelswitch.selector.network import Selector
@@ -21,7 +24,8 @@ from modelswitch.storage import artifacts, atomic
 def _contest(graph: SelectorGraph, branch: str, name: str, results: Path) -> Contest:
     """One selector and its rivals, from files."""
     job = graph.job(branch, name)
-    outputs = load_outputs(job.recognisers, [results / file for file in graph.files(branch, name)])
+    files = [results / path for path in graph.files(branch, name)]
+    outputs = load_outputs(job.recognisers, files)
     seed = derive_seed(job.seed, "fusion") % 2**32
     baselines = fit_baselines(outputs["validation"], graph.degradations, seed)
     tensors, passport = artifacts.load(
@@ -30,6 +34,22 @@ def _contest(graph: SelectorGraph, branch: str, name: str, results: Path) -> Con
     selector = Selector(passport["inputs"], len(graph.modalities), job.spec.hidden)
     selector.load_state_dict(tensors)
     return Contest(outputs["test"], baselines, selector, job.spec, graph.degradations)
+
+
+def _made_from(graph: SelectorGraph, branch: str, name: str, results: Path) -> dict[str, str]:
+    """All that a comparison is made from but its seed: what decides which seeds are pooled."""
+    job = graph.job(branch, name)
+    settings = job.model_dump(mode="json", exclude={"name", "seed", "recognisers"})
+    listened = sorted(zip(job.recognisers, graph.files(branch, name), strict=True),
+                      key=lambda pair: pair[0].modality)  # fmt: skip
+    passports = [artifacts.read_passport(results / path) for _, path in listened]
+    selector = artifacts.read_passport(results / graph.model(branch, name))
+    return {
+        "recognisers": canonical({one.modality: one.lineage for one, _ in listened}),
+        "settings": digest(canonical(settings)),
+        "code": digest(canonical([selector["code"], *(p["code"] for p in passports)])),
+        "data": digest(canonical([passport["data"] for passport in passports])),
+    }
 
 
 def compare_selectors(experiment: Experiment, results: Path) -> None:
@@ -43,17 +63,17 @@ def compare_selectors(experiment: Experiment, results: Path) -> None:
             "selector": name,
         }
         one = _contest(graph, branch, name, results)
-        selection += [key | row for row in one.rows()]
+        made_from = _made_from(graph, branch, name, results)
+        selection += [key | row | made_from for row in one.rows()]
         confusion += [key | row for row in one.confusions()]
-    frame = pd.DataFrame(selection)
-    columns = ["experiment", "seed", "selector", "method", "degradation", "side", "level", "seen"]
-    frame = frame[[*columns, "images", "selection_accuracy", "accuracy"]]
-    counts = pd.DataFrame(confusion)
-    rows = summarise(frame)
-    tables = {"selection": frame, "confusion": counts, "selection_summary": pd.DataFrame(rows)}
+    columns = [column.name for column in SCHEMAS["selection"].columns]
+    frame, counts = pd.DataFrame(selection)[columns], pd.DataFrame(confusion)
     folder = results / TABLES_FOLDER.format(experiment=experiment.name)
-    for table, content in tables.items():
+    write_table(folder, "selection", frame)
+    apart = pooling.selectors_apart(frame, [])
+    rows = summarise(pooling.without(frame, apart, "selector"))
+    for table, content in (("confusion", counts), ("selection_summary", pd.DataFrame(rows))):
         with atomic.replacing(folder / f"{table}.csv") as part:
-            content.to_csv(part, index=False, float_format="%.6g")
-    with atomic.replacing(folder / "selection_summary.md") as part:
-        part.write_text(markdown(rows, counts), encoding="utf-8")
+            content.to_csv(part, index=False)
+    text = markdown(rows, pooling.without(counts, apart, "selector"), [a.line for a in apart])
+    atomic.write_text(folder / "selection_summary.md", text)

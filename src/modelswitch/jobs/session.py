@@ -278,6 +278,8 @@ class Session:
             "branch": self.job.branch,
             "data": self.data.checksum,
             "code": self.code,
+            # By itself as well: of two models only one may run code of the user's own.
+            "package_code": code_digest(Path(sys.argv[0]).resolve()),
             "classes": self.data.class_names,
             "image_shape": list(self.data.image_shape),
             "versions": artifacts.package_versions(),

@@ -11,6 +11,7 @@ from modelswitch.results import intervals
 from modelswitch.results.devices import Exported, exported
 from modelswitch.results.seeds import over_seeds, percent
 from modelswitch.results.tree import TreeNode, tree
+from modelswitch.wording import markdown_table
 
 _TO_FILL_IN = "*to be filled in by whoever passes the model on*"
 
@@ -67,10 +68,7 @@ def model_card(tables, lineage: str, seed: int, about: dict[str, Any]) -> str:
 
 
 def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
-    from tabulate import tabulate
-
-    text = tabulate(rows, headings, "github", disable_numparse=True)
-    return text.splitlines()
+    return markdown_table(headings, rows).splitlines()
 
 
 def _chain(node: TreeNode, nodes: dict[str, TreeNode], tables) -> list[str]:

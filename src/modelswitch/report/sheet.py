@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelswitch.config.metrics import SHARE, Metric
 from modelswitch.storage import atomic
+from modelswitch.wording import markdown_table
 
 DASH = "–"  # what a cell with nothing to say shows
 
@@ -57,15 +58,9 @@ class Sheet:
             pd.DataFrame(self.rows).to_csv(part, index=False, float_format="%.10g")
 
     def markdown(self) -> str:
-        from tabulate import tabulate
-
-        return tabulate(
-            [[cell.replace("|", "\\|") for cell in row] for row in self.cells()],
-            [column.heading for column in self.visible()],
-            tablefmt="github",
-            disable_numparse=True,
-            colalign=["right" if column.numeric else "left" for column in self.visible()],
-        )
+        columns = self.visible()
+        numeric = {at for at, column in enumerate(columns) if column.numeric}
+        return markdown_table([column.heading for column in columns], self.cells(), numeric)
 
     def terminal(self, width: int = 80):
         """A `rich` table that fits `width` columns."""
@@ -106,14 +101,8 @@ def share(heading: str, key: str, digits: int = 1, signed: bool = False, **optio
     """
 
     def write(row: dict) -> str:
-        mean = row[key]
-        if _nan(mean):
-            return ""
-        written = f"{100 * mean:{'+' if signed else ''}.{digits}f}"
-        low, high = row.get(f"{key}_low", math.nan), row.get(f"{key}_high", math.nan)
-        if _nan(low) or _nan(high):
-            return written
-        return f"{written} ± {50 * (high - low):.{digits}f}"
+        low, high = (_number(row.get(f"{key}_{end}")) for end in ("low", "high"))
+        return SHARE.estimate(_number(row[key]), low, high, signed, finer=digits - 1)
 
     return Shown(heading, write, lambda row: _number(row[key]), **options)
 

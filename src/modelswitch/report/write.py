@@ -181,8 +181,7 @@ def write_claims(stated: dict[str, claims.Claim], folder: Path) -> None:
     import pandas as pd
 
     rows = verdicts.assess(stated, tables.Tables(folder))
-    with atomic.replacing(folder / "claims.csv") as part:
-        pd.DataFrame(rows).to_csv(part, index=False, float_format="%.8g")
+    tables.write_table(folder, "claims", pd.DataFrame(rows))
 
 
 def write_sheets(sheets: Sequence[Sheet], folder: Path) -> None:

@@ -8,11 +8,13 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from modelswitch.config.base import canonical, digest
 from modelswitch.config.deploy import exported_file
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.metrics import of_models
@@ -21,8 +23,14 @@ from modelswitch.lineage import COSTS_FILE, DATA_FILE, LATENCY_FILE, Lineage, Mo
 from modelswitch.models.cost import Cost, model_costs
 from modelswitch.results import scores
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.storage import artifacts, atomic
+from modelswitch.results.tables import read_csv, write_table
+from modelswitch.storage import artifacts
 from modelswitch.transfer.distillation import WEIGHT_BINS
+
+# Of a job, what says which one it is, not what it does.
+ITS_OWN = frozenset({"dataset", "branch", "lineage", "hint", "matched", "code"})
+# Of a passport, what can change the bits of equal trainings and no more.
+SURROUNDINGS = ("device", "threads", "precision", "versions")
 
 
 class StoredResults:
@@ -111,6 +119,7 @@ class StoredResults:
             "parent": str(parent or ""),
             "chains": ";".join(self._labels.get(place.lineage, [])),
         }
+        result |= self._made_from(place)
         if transfer is not None:
             weighting = transfer.weighting
             result |= {
@@ -122,6 +131,45 @@ class StoredResults:
                 "views": transfer.views,
             }
         return result
+
+    def _made_from(self, place: ModelFolder) -> dict[str, str]:
+        """All that a model is made from but its seed: what decides which models are pooled."""
+        _, passport = self._outputs[place]
+        own = passport.get("job", {}).get("code", {})
+        code = {}
+        # Results from before it was stored by itself know it only where there is no other code.
+        package = passport.get("package_code") or ("" if own else passport.get("code"))
+        if package:
+            code["distil" if place.lineage.parent else "train"] = package
+        weights = self._path(place, "model.safetensors")
+        surroundings = {key: passport[key] for key in SURROUNDINGS if key in passport}
+        surroundings |= passport.get("arithmetic", {})
+        return {
+            "settings": canonical(self._settings(place)),
+            "code": canonical(code | own),
+            "data": passport.get("data", ""),
+            "shapes": digest(canonical(artifacts.shapes_of(weights))) if weights.exists() else "",
+            "surroundings": canonical(surroundings),
+        }
+
+    def _settings(self, place: ModelFolder) -> dict[str, Any]:
+        """All of the configuration that a training depends on but names and the seed."""
+        job = self.graph.train_job(place)
+        settings = job.model_dump(mode="json", exclude={*ITS_OWN, "teachers", "transfer"})
+        settings["teachers"] = [
+            teacher.model_dump(mode="json", include={"lineage", "model"})
+            for teacher in job.teachers
+        ]
+        if job.transfer is not None:
+            # Changes to `training` are in it; of those for a hint nothing else tells.
+            settings["transfer"] = job.transfer.model_dump(mode="json", exclude={"training"})
+            if job.transfer.hint is not None:
+                hint = settings["transfer"]["hint"]
+                del hint["training"]
+                if job.transfer.hint.mode == "pretrain":
+                    training = self.experiment.hint_training_of(place.lineage.last)
+                    hint["training"] = training.model_dump(mode="json")
+        return settings
 
     def _size(self, place: ModelFolder) -> dict[str, object]:
         model = self._path(place, "model.safetensors")
@@ -181,7 +229,9 @@ class StoredResults:
             for name in ("hint_history.csv", "history.csv")
         )
         return _joined(
-            pd.read_csv(path).pipe(self._with_key, place) for place, path in paths if path.exists()
+            read_csv(path, SCHEMAS["history"]).pipe(self._with_key, place)
+            for place, path in paths
+            if path.exists()
         )
 
     def predictions(self) -> pd.DataFrame:
@@ -288,7 +338,7 @@ class StoredResults:
                 experiment=self.experiment.name, dataset=dataset
             )
             if path.exists():
-                rows.append(pd.read_csv(path, dtype={"lineage": str, "format": str, "branch": str}))
+                rows.append(read_csv(path, SCHEMAS["latency"], ["branch"]))
         if not rows:
             return pd.DataFrame()
         found = pd.concat(rows, ignore_index=True)
@@ -307,14 +357,5 @@ def _joined(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
 
 def write(stored: StoredResults, folder: str | Path) -> None:
     """Write every table that is collected into ``folder``: CSV, or Parquet for the predictions."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, schema in SCHEMAS.items():
-        if not schema.collected:
-            continue
-        frame = getattr(stored, name)()
-        with atomic.replacing(folder / schema.file) as part:
-            if schema.file.endswith(".parquet"):
-                frame.to_parquet(part, index=False, compression="zstd")
-            else:
-                frame.to_csv(part, index=False)
+    for name in (name for name, schema in SCHEMAS.items() if schema.collected):
+        write_table(folder, name, getattr(stored, name)())

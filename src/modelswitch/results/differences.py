@@ -2,24 +2,70 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from modelswitch.results import intervals, seeds, tree
+from modelswitch.results import intervals, pooling, seeds, tree
 from modelswitch.results.intervals import PairedDifference
+from modelswitch.results.tree import TreeNode
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from modelswitch.results.tables import Tables
 
 # Below this share of wrong answers by the teacher, rules that look at correctness all do the same.
 TOO_FEW_WRONG = 0.02
 SCRATCH, DIRECT = "over scratch", "over a direct switch"
+FIXED = "fixed"
 
 
-def of_chains(models, metric: str = "accuracy") -> list[dict]:
-    """Paired differences of chain ends: to the same model from scratch, and to a direct switch.
+@dataclass(frozen=True)
+class Pair:
+    """One lineage beside another: better - than.
 
-    Rows with keys group, better, than (names), lineage, rival (lineages) and difference.
+    Attributes:
+        group: why they are compared.
+        refused: why they cannot be: then there is no difference.
     """
+
+    group: str
+    better: TreeNode
+    than: TreeNode
+    difference: PairedDifference
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A weighting rule beside the fixed weight that switched the same pair of models.
+
+    Attributes:
+        baseline: lineage of the fixed weight whose transfer is the same but for the weighting;
+            '' without one.
+        difference: `None` for a baseline, and without one.
+        refused: in what it differs from the fixed weights that there are, or why there is no
+            difference to its own.
+    """
+
+    node: TreeNode
+    name: str
+    rule: str
+    delta: float
+    baseline: str
+    difference: PairedDifference | None
+    refused: str
+    p_holm: float = math.nan  # corrected within one pair of models
+
+
+def of_chains(models: pd.DataFrame, metric: str = "accuracy") -> list[Pair]:
+    """Chain ends beside the same model from scratch, and beside a direct switch."""
     split = seeds.split_of(models)
     nodes = {node.lineage: node for node in tree.tree(models)}
-    rows = []
+    pairs = []
     for node in tree.ends(models):
         if not node.parent:
             continue
@@ -29,19 +75,14 @@ def of_chains(models, metric: str = "accuracy") -> list[dict]:
             rivals[DIRECT] = f"{root}/{node.step}"
         for group, rival in rivals.items():
             if rival in nodes:
-                difference = _difference(models, node.lineage, rival, metric, split)
-                rows.append(
-                    {"group": group, "better": node.name, "than": nodes[rival].name,
-                     "lineage": node.lineage, "rival": rival, "difference": difference}
-                )  # fmt: skip
-    return sorted(rows, key=lambda row: row["group"] != SCRATCH)
+                pairs.append(_pair(models, group, node, nodes[rival], metric, split))
+    return sorted(pairs, key=lambda pair: pair.group != SCRATCH)
 
 
-def of_teachers(models, metric: str = "accuracy") -> list[dict]:
+def of_teachers(models: pd.DataFrame, metric: str = "accuracy") -> list[Pair]:
     """Every first model beside each student of its chains trained from scratch.
 
-    Rows with keys teacher, student (lineages) and difference, teacher minus student. A teacher that
-    is not the better of the two has little to teach.
+    A teacher that is not the better of the two has little to teach.
     """
     split = seeds.split_of(models)
     nodes = {node.lineage: node for node in tree.tree(models)}
@@ -51,89 +92,91 @@ def of_teachers(models, metric: str = "accuracy") -> list[dict]:
         if end.parent and end.model in nodes
     )
     return [
-        {
-            "teacher": teacher,
-            "student": student,
-            "difference": _difference(models, teacher, student, metric, split),
-        }
+        _pair(models, "teacher", nodes[teacher], nodes[student], metric, split)
         for teacher, student in pairs
         if teacher in nodes and teacher != student
     ]
 
 
-def of_rules(tables, metric: str = "accuracy") -> list[dict]:
+def _pair(
+    models: pd.DataFrame, group: str, better: TreeNode, than: TreeNode, metric: str, split: str
+) -> Pair:
+    difference, refused = seeds.compare(models, better.lineage, than.lineage, metric, split)
+    return Pair(group, better, than, difference, refused)
+
+
+def of_rules(tables: Tables, metric: str = "accuracy") -> list[Rule]:
     """Weighting rules: every transfer beside the fixed one that switched the same pair of models.
 
-    Rows with keys node, name, rule, delta, baseline (lineage of the fixed one, '' if there is
-    none), difference (`None` for the baseline itself), and p_holm within one pair of models.
+    All else in the two transfers, and in how both were trained, is the same.
     """
     models = tables.models
     split = seeds.split_of(models)
-    settings = {row.lineage: row for row in models.itertuples() if row.rule}
-    pairs: dict[tuple[str, str], list[tree.TreeNode]] = {}
+    switched = models[models["rule"] != ""].drop_duplicates("lineage")
+    settings: dict[str, dict[str, Any]] = {r["lineage"]: r for r in switched.to_dict("records")}
+    pairs: dict[tuple[str, str], list[TreeNode]] = {}
     for node in tree.tree(models):
         if node.lineage in settings:
             pairs.setdefault((node.parent, node.model), []).append(node)
-    rows = []
+    rows: list[Rule] = []
     for group in pairs.values():
-        if len({settings[node.lineage].rule for node in group}) < 2:
+        if len({settings[node.lineage]["rule"] for node in group}) < 2:
             continue
-        found = []
-        for node in group:
-            own = settings[node.lineage]
-            baseline = next(
-                (
-                    other.lineage
-                    for other in group
-                    if settings[other.lineage].rule == "fixed"
-                    and _same_but_rule(settings[other.lineage], own)
-                ),
-                "",
-            )
-            difference = None
-            if baseline and baseline != node.lineage:
-                difference = _difference(models, node.lineage, baseline, metric, split)
-            found.append(
-                {"node": node, "rule": own.rule, "delta": own.delta, "baseline": baseline,
-                 "difference": difference}
-            )  # fmt: skip
-        corrected = intervals.holm(
-            [row["difference"].p if row["difference"] else math.nan for row in found]
+        found = [_beside_fixed(node, group, settings, models, metric, split) for node in group]
+        corrected = intervals.holm([r.difference.p if r.difference else math.nan for r in found])
+        rows += [
+            dataclasses.replace(row, p_holm=p) for row, p in zip(found, corrected, strict=True)
+        ]
+    short = [row.name for row in rows]
+    # The rule says it best, unless transfers with one rule differ in something else.
+    return [
+        row if short.count(row.name) == 1 else dataclasses.replace(row, name=row.node.name)
+        for row in rows
+    ]
+
+
+def _beside_fixed(
+    node: TreeNode,
+    group: list[TreeNode],
+    settings: dict[str, dict[str, Any]],
+    models: pd.DataFrame,
+    metric: str,
+    split: str,
+) -> Rule:
+    own = settings[node.lineage]
+    others = {
+        other.lineage: pooling.differing(
+            _but_rule(settings[other.lineage]), _but_rule(own), everything=True
         )
-        for row, p in zip(found, corrected, strict=True):
-            row["p_holm"] = p
-        rows += found
-    short = [_rule_name(row) for row in rows]
-    for row, name in zip(rows, short, strict=True):
-        # The rule says it best, unless transfers with one rule differ in something else.
-        row["name"] = name if short.count(name) == 1 else row["node"].name
-    return rows
+        for other in group
+        if settings[other.lineage]["rule"] == FIXED
+    }
+    baseline = next((lineage for lineage, differ in others.items() if not differ), "")
+    difference, refused = None, ""
+    if baseline and baseline != node.lineage:
+        difference, refused = seeds.compare(models, node.lineage, baseline, metric, split)
+    elif not baseline and others:
+        nearest = min(others, key=lambda lineage: len(others[lineage]))
+        refused = f"not the same as {nearest} but for the rule: {pooling.named(others[nearest])}"
+    name = own["rule"].replace("_", " ")
+    if not math.isnan(own["delta"]):
+        name = f"{name} ±{own['delta']:g}"
+    return Rule(node, name, own["rule"], own["delta"], baseline, difference, refused)
 
 
-def _rule_name(row: dict) -> str:
-    name = row["rule"].replace("_", " ")
-    return name if math.isnan(row["delta"]) else f"{name} ±{row['delta']:g}"
+def _but_rule(row: dict[str, Any]) -> dict[str, Any]:
+    """All that is known of how a switch was made but its weighting: by path, leaves of JSON."""
+    if row["settings"]:
+        settings = json.loads(row["settings"])
+        settings["transfer"].pop("weighting", None)
+        return pooling.flat(settings)
+    # A table from before settings were recorded says less.
+    known = {key: row[key] for key in ("hint", "views", "soft", "temperature", "epochs")}
+    return {key: value for key, value in known.items() if value == value}
 
 
-def teacher_wrong_share(history) -> float:
+def teacher_wrong_share(history: pd.DataFrame | None) -> float:
     """Share of training views on which the teacher is wrong, over all trainings that say so."""
     if history is None or history["teacher_wrong"].notna().sum() == 0:
         return math.nan
     return float(history["teacher_wrong"].mean())
-
-
-def _difference(models, better: str, than: str, metric: str, split: str) -> PairedDifference:
-    return intervals.paired_by_seed(
-        seeds.per_seed(models, better, metric, split),
-        seeds.per_seed(models, than, metric, split),
-    )
-
-
-def _same_but_rule(first, second) -> bool:
-    """Whether two transfers agree in everything but the rule, as far as the table knows."""
-
-    def key(row):
-        numbers = (row.soft, row.temperature)
-        return (row.hint, row.views, *(None if math.isnan(n) else n for n in numbers))
-
-    return key(first) == key(second)

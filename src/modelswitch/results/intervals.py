@@ -13,12 +13,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 MOST_SEEDS = 1_000_000  # nobody trains more; a difference that needs them is none
+ROUNDING = 2e-6  # of differences of numbers that were written with six figures
 NAN = math.nan
 
 
@@ -51,6 +57,13 @@ class PairedDifference:
     spread: float  # standard deviation of the differences
     count: int
 
+    @classmethod
+    def without_interval(
+        cls, estimate: float = NAN, count: int = 0, spread: float = NAN
+    ) -> PairedDifference:
+        """Where nothing is known of what other seeds would bring, or nothing at all."""
+        return cls(estimate, NAN, NAN, NAN, NAN, NAN, NAN, spread, count)
+
 
 @dataclass(frozen=True)
 class McNemar:
@@ -65,26 +78,26 @@ class McNemar:
     p: float
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+def mean_interval(values: Iterable[float], confidence: float = CONFIDENCE) -> Estimate:
     """Mean of `values` with its two-sided t interval; NaN entries are left out."""
     import numpy as np
     from scipy import stats
 
-    values = _clean(values)
-    if values.size == 0:
+    known = _clean(values)
+    if known.size == 0:
         return Estimate(NAN, NAN, NAN, NAN, 0)
-    mean = float(values.mean())
-    if values.size == 1:
+    mean = float(known.mean())
+    if known.size == 1:
         return Estimate(mean, NAN, NAN, NAN, 1)
-    spread = float(values.std(ddof=1))
-    if _constant(values):
+    spread = float(known.std(ddof=1))
+    if _constant(known):
         # Seeds that agree exactly (an accuracy of 1.0, say) have a mean to show; as a description
         # of these runs the interval is that point.
-        return Estimate(mean, mean, mean, 0.0, int(values.size))
+        return Estimate(mean, mean, mean, 0.0, int(known.size))
     low, high = stats.t.interval(
-        confidence, values.size - 1, loc=mean, scale=spread / np.sqrt(values.size)
+        confidence, known.size - 1, loc=mean, scale=spread / np.sqrt(known.size)
     )
-    return Estimate(mean, float(low), float(high), spread, int(values.size))
+    return Estimate(mean, float(low), float(high), spread, int(known.size))
 
 
 def paired_difference(
@@ -104,7 +117,7 @@ def paired_difference(
     if len(better) != len(than):
         raise ValueError(f"paired sides need the same seeds: {len(better)} and {len(than)} values")
     differences = np.asarray(better, dtype=float) - np.asarray(than, dtype=float)
-    return difference_from_zero(differences, confidence, resamples, seed)
+    return difference_from_zero(differences.tolist(), confidence, resamples, seed)
 
 
 def difference_from_zero(
@@ -128,14 +141,14 @@ def _from_zero(
     values = _clean(differences)
     count = int(values.size)
     if count == 0:
-        return PairedDifference(*([NAN] * 8), 0)
+        return PairedDifference.without_interval()
     mean = float(values.mean())
     if count == 1:
-        return PairedDifference(mean, *([NAN] * 7), 1)
+        return PairedDifference.without_interval(mean, 1)
     if not values.any():
         return PairedDifference(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, count)
     if _constant(values):
-        return PairedDifference(mean, *([NAN] * 6), 0.0, count)
+        return PairedDifference.without_interval(mean, count, spread=0.0)
     test = stats.ttest_1samp(values, 0.0)
     interval = test.confidence_interval(confidence)
     bootstrap = stats.bootstrap(
@@ -168,7 +181,7 @@ def _from_zero(
 
 
 def paired_by_seed(
-    better: Mapping[int, float], than: Mapping[int, float], **options
+    better: Mapping[int, float], than: Mapping[int, float], **options: Any
 ) -> PairedDifference:
     """`paired_difference` on the seeds that both sides have."""
     seeds = sorted(set(better) & set(than))
@@ -181,10 +194,10 @@ def welch_interval(
     """Interval of the difference of two means, first - second, of unpaired values (Welch)."""
     from scipy import stats
 
-    first, second = _clean(first), _clean(second)
-    if min(first.size, second.size) < 2 or (_constant(first) and _constant(second)):
+    one, other = _clean(first), _clean(second)
+    if min(one.size, other.size) < 2 or (_constant(one) and _constant(other)):
         return NAN, NAN
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(confidence)
+    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(confidence)
     return float(interval.low), float(interval.high)
 
 
@@ -193,11 +206,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     import numpy as np
     from statsmodels.stats.multitest import multipletests
 
-    p_values = np.asarray(p_values, dtype=float)
-    corrected = np.full(p_values.shape, NAN)
-    known = ~np.isnan(p_values)
+    raw = np.asarray(p_values, dtype=float)
+    corrected = np.full(raw.shape, NAN)
+    known = ~np.isnan(raw)
     if known.any():
-        corrected[known] = multipletests(p_values[known], method="holm")[1]
+        corrected[known] = multipletests(raw[known], method="holm")[1]
     return corrected.tolist()
 
 
@@ -259,15 +272,18 @@ def seeds_needed(
     return float(high)
 
 
-def _clean(values: Sequence[float]):
+def _clean(values: Iterable[float]) -> NDArray[np.float64]:
     import numpy as np
 
-    values = np.asarray(values, dtype=float).ravel()
-    return values[~np.isnan(values)]
+    known = np.array(list(values), dtype=float)
+    return known[~np.isnan(known)]
 
 
-def _constant(values) -> bool:
-    """Whether all values are one value, up to the rounding of a subtraction."""
+def _constant(values: NDArray[np.float64]) -> bool:
+    """Whether all values are one value, up to what is lost by subtracting or in a table's text.
+
+    Differences that are equal but for rounding would give a p-value of as good as 0.
+    """
     import numpy as np
 
-    return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
+    return bool(np.ptp(values) <= ROUNDING * max(1.0, float(np.abs(values).max())))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelswitch.config.metrics import METRICS, OF_SELECTION, Metric, of_models
+from modelswitch.wording import markdown_table
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Schema:
     file: str
     row: str  # what one row stands for
     columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()  # columns that tell rows apart: no two rows agree in all of them
     collected: bool = False  # from what trainings left, for every experiment
 
 
@@ -66,8 +68,14 @@ SCHEMAS = {
             temperature? | number | T of the soft loss
             hint? | text | `pretrain`, `joint`, or empty without hints
             views? | text | `live` or `stored`
+            settings? | text | all that the configuration says about its training, as JSON; what a mean over seeds has in common, and what two weighting rules have in common but the weighting
+            code? | text | digests of the code that trained it, the package's (`train` or `distil`) and the user's own by path, as JSON
+            data? | text | checksum of the prepared data set
+            shapes? | text | digest of names and shapes of its weights
+            surroundings? | text | what can change the bits of equal trainings (device, threads, versions, …), as JSON
             """
         ),
+        key=("dataset", "seed", "lineage", "split"),
         collected=True,
     ),
     "history": Schema(
@@ -92,6 +100,7 @@ SCHEMAS = {
             weight_hard? | number | mean weight of the hard loss over the epoch
             """
         ),
+        key=("dataset", "seed", "lineage", "stage", "epoch"),
         collected=True,
     ),
     "predictions": Schema(
@@ -112,6 +121,7 @@ SCHEMAS = {
             probability_true? | number | probability given to the right class, 0 to 1
             """
         ),
+        key=("dataset", "seed", "lineage", "split", "index"),
         collected=True,
     ),
     "reading": Schema(
@@ -124,6 +134,7 @@ SCHEMAS = {
             found | text | what was found
             """
         ),
+        key=("dataset", "fact"),
         collected=True,
     ),
     "data_classes": Schema(
@@ -139,6 +150,7 @@ SCHEMAS = {
             test? | integer | images for testing; not in a search
             """
         ),
+        key=("dataset", "label"),
         collected=True,
     ),
     "per_class": Schema(
@@ -158,6 +170,7 @@ SCHEMAS = {
             f1? | number | harmonic mean of the two, 0 to 1; empty where both are
             """
         ),
+        key=("dataset", "seed", "lineage", "split", "label"),
         collected=True,
     ),
     "class_confusions": Schema(
@@ -176,6 +189,7 @@ SCHEMAS = {
             images | integer | how many
             """
         ),
+        key=("dataset", "seed", "lineage", "split", "label", "predicted"),
         collected=True,
     ),
     "weights": Schema(
@@ -192,6 +206,7 @@ SCHEMAS = {
             count_wrong | integer | training views in the bin on which the teacher is wrong
             """
         ),
+        key=("dataset", "seed", "lineage", "bin_left"),
         collected=True,
     ),
     "responses": Schema(
@@ -208,6 +223,7 @@ SCHEMAS = {
             teacher_wrong? | number | share of the stored views on which the teacher is wrong, 0 to 1
             """
         ),
+        key=("dataset", "seed", "lineage"),
         collected=True,
     ),
     "exports": Schema(
@@ -228,6 +244,7 @@ SCHEMAS = {
             largest_difference | number | largest difference of a probability
             """
         ),
+        key=("dataset", "seed", "lineage", "format"),
         collected=True,
     ),
     "latency": Schema(
@@ -249,6 +266,7 @@ SCHEMAS = {
             peak_memory_mb? | number | largest resident memory of a process with the runtime alone, MiB
             """
         ),
+        key=("dataset", "seed", "lineage", "format", "machine", "threads", "batch"),
         collected=True,
     ),
     "selection": Schema(
@@ -267,7 +285,17 @@ SCHEMAS = {
             images? | integer | pairs of images
             """
         )
-        + tuple(_metric(METRICS[name]) for name in OF_SELECTION),
+        + tuple(_metric(METRICS[name]) for name in OF_SELECTION)
+        + _columns(
+            """
+            ties? | number | share of pairs that a lot decides, as several modalities are equally sure, 0 to 1
+            recognisers? | text | modality to lineage of the recognisers, as JSON
+            settings? | text | digest of all that the configuration says about the selector but names and seed
+            code? | text | digest of the code of its steps
+            data? | text | digest of the prepared data sets
+            """
+        ),
+        key=("selector", "seed", "method", "degradation", "side", "level"),
     ),
     "claims": Schema(
         "claims.csv",
@@ -297,6 +325,7 @@ SCHEMAS = {
             statement? | text | the claim in words
             """
         ),
+        key=("claim",),
     ),
 }
 
@@ -329,10 +358,11 @@ def documentation() -> str:
         lines += ["", f"## {schema.file}", "", f"One row: {schema.row}.", ""]
         if name == "history":
             lines += ["Terms of the loss follow as further columns `loss_<term>`.", ""]
-        lines += ["| column | kind | meaning |", "|---|---|---|"]
-        for column in schema.columns:
-            kind = column.kind if column.required else f"{column.kind}, may be missing"
-            lines.append(f"| `{column.name}` | {kind} | {column.meaning} |")
+        rows = [
+            (f"`{c.name}`", c.kind if c.required else f"{c.kind}, may be missing", c.meaning)
+            for c in schema.columns
+        ]
+        lines.append(markdown_table(("column", "kind", "meaning"), rows, padded=False))
     return "\n".join(lines) + "\n"
 
 

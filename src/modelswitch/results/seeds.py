@@ -1,38 +1,65 @@
-"""A lineage's figures over seeds."""
+"""A lineage's figures over seeds, and two lineages' side by side.
+
+Rows are found by lineage and on one data set; a label can be given to a chain that is called like
+another model.
+"""
 
 from __future__ import annotations
 
-import math
+from typing import TYPE_CHECKING
 
-from modelswitch.results.intervals import Estimate, mean_interval
+from modelswitch.config.metrics import SHARE
+from modelswitch.results import intervals, pooling
+from modelswitch.results.intervals import Estimate, PairedDifference
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def over_seeds(models, metric: str, split: str = "test") -> dict[str, Estimate]:
-    """Mean and interval of a metric for each lineage."""
-    rows = models[models["split"] == split]
+def over_seeds(models: pd.DataFrame, metric: str, split: str = "test") -> dict[str, Estimate]:
+    """Mean and interval of a metric for each lineage; raises ValueError for several data sets."""
+    rows = _of_one_dataset(models)
+    rows = rows[rows["split"] == split]
     return {
-        lineage: mean_interval(group[metric])
+        str(lineage): intervals.mean_interval(group[metric])
         for lineage, group in rows.groupby("lineage", sort=False)
     }
 
 
-def per_seed(models, lineage: str, metric: str = "accuracy", split: str = "test") -> dict:
-    """{seed: value} of one lineage."""
-    rows = models[(models["lineage"] == lineage) & (models["split"] == split)]
-    values = rows.groupby("seed")[metric].mean().dropna()
-    return {int(seed): float(value) for seed, value in values.items()}
+def per_seed(
+    models: pd.DataFrame, lineage: str, metric: str = "accuracy", split: str = "test"
+) -> dict[int, float]:
+    """{seed: value} of one lineage; raises ValueError for several data sets."""
+    rows = _of_one_dataset(models[models["lineage"] == lineage])
+    rows = rows[(rows["split"] == split) & rows[metric].notna()]
+    return {int(seed): float(value) for seed, value in zip(rows["seed"], rows[metric], strict=True)}
 
 
-def split_of(models) -> str:
+def compare(
+    models: pd.DataFrame, better: str, than: str, metric: str, split: str
+) -> tuple[PairedDifference, str]:
+    """`better - than`, seed by seed, and '', if both were made by one code from one data set.
+
+    Otherwise a difference that knows nothing, and what differs.
+    """
+    refused = pooling.unlike(models, better, than)
+    if refused:
+        return intervals.paired_difference([], []), refused
+    values = [per_seed(models, lineage, metric, split) for lineage in (better, than)]
+    return intervals.paired_by_seed(*values), ""
+
+
+def _of_one_dataset(models: pd.DataFrame) -> pd.DataFrame:
+    if models["dataset"].nunique() > 1:
+        raise ValueError("one data set at a time: what is measured on several is not pooled")
+    return models
+
+
+def split_of(models: pd.DataFrame) -> str:
     """`test`, or `validation` for a run that never touched the test set (a search)."""
     return "test" if (models["split"] == "test").any() else "validation"
 
 
-def percent(estimate: Estimate, digits: int = 1) -> str:
+def percent(estimate: Estimate) -> str:
     """`84.3 ± 0.4`, in percent; without an interval just `84.3`."""
-    if math.isnan(estimate.mean):
-        return ""
-    mean = f"{100 * estimate.mean:.{digits}f}"
-    if math.isnan(estimate.low):
-        return mean
-    return f"{mean} ± {100 * estimate.half_width:.{digits}f}"
+    return SHARE.estimate(estimate.mean, estimate.low, estimate.high)

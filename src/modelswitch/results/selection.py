@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from modelswitch.config.methods import CEILINGS, SELECTOR
 from modelswitch.config.metrics import OF_SELECTION
 from modelswitch.results import intervals
@@ -57,7 +59,8 @@ def summarise(table) -> list[dict]:
                 for method, values in found.items()
                 if method not in NOT_BASELINES
             }
-            best = max(means, key=means.get)
+            # Of equal ones the first by name, whatever the order of the table.
+            best = max(sorted(means), key=means.__getitem__)
             for method, values in found.items():
                 row = {
                     "selector": selector,
@@ -66,6 +69,8 @@ def summarise(table) -> list[dict]:
                     "best_baseline": method == best,
                     "seeds": len(values["accuracy"]),
                 }
+                ties = part.loc[part["method"] == method, "ties"].mean()
+                row["ties"] = 0.0 if math.isnan(ties) else float(ties)
                 for metric in OF_SELECTION:
                     e = intervals.mean_interval(list(values[metric].values()))
                     row |= {metric: e.mean, f"{metric}_low": e.low, f"{metric}_high": e.high}

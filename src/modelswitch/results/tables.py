@@ -1,32 +1,48 @@
-"""Reading the tidy tables of a folder."""
+"""Writing tidy tables, and reading them as they were written, only what may be pooled."""
 
 from __future__ import annotations
 
+import csv
+import functools
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from modelswitch.errors import UserError
-from modelswitch.results.schema import SCHEMAS
+from modelswitch.results import pooling
+from modelswitch.results.pooling import Apart
+from modelswitch.results.schema import SCHEMAS, Schema
+from modelswitch.storage import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What stands for nothing in a column of numbers; in one of text only nothing does.
+NOTHING = ("", "nan", "NaN", "NA", "N/A", "None", "null")
 
 
 class Tables:
     """The tidy tables of one folder, each read when first asked for; `None` where it is missing.
 
+    Seeds that differ in more than the seed are left out of all of them; `remarks` says which.
     With `dataset`, only that data set's rows.
     """
 
-    def __init__(self, folder: Path, dataset: str | None = None) -> None:
+    def __init__(self, folder: str | Path, dataset: str | None = None) -> None:
         self.folder = Path(folder)
         self.dataset = dataset
-        self._read: dict = {}
+        self._read: dict[str, pd.DataFrame | None] = {}  # as they are in the files
+        self._kept: dict[str, pd.DataFrame | None] = {}  # what of it may be pooled
 
     def of(self, dataset: str) -> Tables:
         """The rows of one data set; what was read already is not read again."""
         part = Tables(self.folder, dataset)
-        part._read = {name: self._one_dataset(table, dataset) for name, table in self._read.items()}
+        for name, table in self._read.items():
+            part._read[name] = _of_dataset(table, dataset)
         return part
 
     @property
-    def models(self):
+    def models(self) -> pd.DataFrame:
         table = self._get("models")
         if table is None:
             raise UserError(
@@ -35,36 +51,116 @@ class Tables:
             )
         return table
 
-    history = property(lambda self: self._get("history"))
-    reading = property(lambda self: self._get("reading"))
-    data_classes = property(lambda self: self._get("data_classes"))
-    predictions = property(lambda self: self._get("predictions"))
-    per_class = property(lambda self: self._get("per_class"))
-    class_confusions = property(lambda self: self._get("class_confusions"))
-    weights = property(lambda self: self._get("weights"))
-    responses = property(lambda self: self._get("responses"))
-    exports = property(lambda self: self._get("exports"))
-    latency = property(lambda self: self._get("latency"))
-    selection = property(lambda self: self._get("selection"))
-    claims = property(lambda self: self._get("claims"))
+    @property
+    def history(self) -> pd.DataFrame | None:
+        return self._get("history")
 
-    def _get(self, name: str):
+    @property
+    def reading(self) -> pd.DataFrame | None:
+        return self._get("reading")
+
+    @property
+    def data_classes(self) -> pd.DataFrame | None:
+        return self._get("data_classes")
+
+    @property
+    def exports(self) -> pd.DataFrame | None:
+        return self._get("exports")
+
+    @property
+    def latency(self) -> pd.DataFrame | None:
+        return self._get("latency")
+
+    @property
+    def predictions(self) -> pd.DataFrame | None:
+        return self._get("predictions")
+
+    @property
+    def per_class(self) -> pd.DataFrame | None:
+        return self._get("per_class")
+
+    @property
+    def class_confusions(self) -> pd.DataFrame | None:
+        return self._get("class_confusions")
+
+    @property
+    def weights(self) -> pd.DataFrame | None:
+        return self._get("weights")
+
+    @property
+    def responses(self) -> pd.DataFrame | None:
+        return self._get("responses")
+
+    @property
+    def selection(self) -> pd.DataFrame | None:
+        return self._get("selection")
+
+    @property
+    def claims(self) -> pd.DataFrame | None:
+        return self._get("claims")
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader has to know about how these tables may be pooled."""
+        lines = [apart.line for apart in (*self._models_apart, *self._selectors_apart)]
+        models = self._get("models")
+        differ = "" if models is None else pooling.surroundings(models)
+        if differ:
+            lines.append(
+                f"Trained under different circumstances ({differ}): the bits of equal trainings "
+                "can differ."
+            )
+        return lines
+
+    def left_out(self, name: str) -> list[str]:
+        """Of a lineage or a selector, the seeds that are not pooled with the others, and why."""
+        every = (*self._models_apart, *self._selectors_apart)
+        return [apart.line for apart in every if apart.name == name]
+
+    def _get(self, name: str) -> pd.DataFrame | None:
+        if name not in self._kept:
+            table = self._stored(name)
+            if table is not None and name == "selection":
+                table = pooling.without(table, self._selectors_apart, "selector")
+            elif table is not None and "lineage" in table.columns:
+                table = pooling.without(table, self._models_apart, "lineage")
+            self._kept[name] = table
+        return self._kept[name]
+
+    def _stored(self, name: str) -> pd.DataFrame | None:
         if name not in self._read:
-            self._read[name] = self._one_dataset(read_table(self.folder, name), self.dataset)
+            self._read[name] = _of_dataset(read_table(self.folder, name), self.dataset)
         return self._read[name]
 
-    @staticmethod
-    def _one_dataset(table, dataset: str | None):
-        if table is None or dataset is None or "dataset" not in table.columns:
-            return table
-        return table[table["dataset"] == dataset]
+    @functools.cached_property
+    def _models_apart(self) -> list[Apart]:
+        models = self._stored("models")
+        return [] if models is None else pooling.models_apart(models)
+
+    @functools.cached_property
+    def _selectors_apart(self) -> list[Apart]:
+        selection = self._stored("selection")
+        if selection is None:
+            return []
+        # All modalities, whichever data set is asked for: a selector listens to each of them.
+        whole = Tables(self.folder) if self.dataset else self
+        return pooling.selectors_apart(selection, whole._models_apart)
 
 
-def read_table(folder: Path, name: str):
+def _of_dataset(table: pd.DataFrame | None, dataset: str | None) -> pd.DataFrame | None:
+    if table is None or dataset is None or "dataset" not in table.columns:
+        return table
+    return table[table["dataset"] == dataset]
+
+
+def read_table(folder: str | Path, name: str) -> pd.DataFrame | None:
     """Table `name` of `folder` as a data frame with all columns of its schema, or `None`.
 
-    Text columns hold '' for nothing, the others NaN. Raises `UserError` for a file that cannot be
-    read or lacks a required column.
+    Text columns hold '' for nothing, the others NaN. Names are what they were when written: one
+    called `NA`, `None` or `1e5` is no missing value and no number.
+
+    Raises:
+        UserError: a file that cannot be read, lacks a required column, or says one thing twice.
     """
     import pandas as pd
 
@@ -76,31 +172,79 @@ def read_table(folder: Path, name: str):
         path = path.with_name(f"{path.name}.gz")  # as long tables are committed
     if not path.exists():
         return None
-    text = {column.name: str for column in schema.columns if column.kind == "text"}
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            # By column, for a class may be called NA.
-            columns = pd.read_csv(path, nrows=0).columns
-            empty = {name: ["", "nan", "NaN"] for name in columns if name not in text}
-            table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path, schema)
     except pd.errors.EmptyDataError:
         return None  # a table without a single row has not even a header
     except Exception as error:
         raise UserError(f"{path}: not a readable table ({error})") from error
     if table.empty:
         return None
-    missing = [c.name for c in schema.columns if c.required and c.name not in table.columns]
-    if missing:
-        raise UserError(
-            f"{path}: column {missing[0]!r} is missing; found {', '.join(map(str, table.columns))}"
-        )
+    _check(path, table, schema)
     for column in schema.columns:
         if column.name not in table.columns:
             table[column.name] = "" if column.kind == "text" else float("nan")
         elif column.kind == "text":
             table[column.name] = table[column.name].astype(object).fillna("").astype(str)
         else:
-            table[column.name] = pd.to_numeric(table[column.name])
+            try:
+                table[column.name] = pd.to_numeric(table[column.name])
+            except (ValueError, TypeError) as error:
+                raise UserError(
+                    f"{path}: column {column.name!r} holds more than numbers ({error})"
+                ) from error
+    _check_key(path, table, schema)
     return table
+
+
+def write_table(folder: str | Path, name: str, rows: pd.DataFrame) -> None:
+    """Write table `name` into `folder`, so that `read_table` gives the same names and numbers."""
+    path = Path(folder) / SCHEMAS[name].file
+    with atomic.replacing(path) as part:
+        if path.suffix == ".parquet":
+            rows.to_parquet(part, index=False, compression="zstd")
+        else:
+            # Numbers with all their digits: two differences that are equal have to stay equal.
+            rows.to_csv(part, index=False, encoding="utf-8", quoting=_quoting(rows))
+
+
+def _quoting(rows: pd.DataFrame) -> Literal[0, 2]:
+    """Quotes where they are needed; a carriage return needs them, which the writer does not see."""
+    texts = rows.select_dtypes(["object", "string"])
+    returns = texts.map(lambda cell: isinstance(cell, str) and "\r" in cell)
+    return csv.QUOTE_NONNUMERIC if returns.to_numpy().any() else csv.QUOTE_MINIMAL
+
+
+def read_csv(path: str | Path, schema: Schema, text: Iterable[str] = ()) -> pd.DataFrame:
+    """A CSV file in which text is what was written: `NA` is a name, and so is `1e5`.
+
+    The text columns are those of the schema and `text`; all others hold numbers or nothing.
+    """
+    import pandas as pd
+
+    header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+    text = {*text, *(column.name for column in schema.columns if column.kind == "text")}
+    return pd.read_csv(
+        path,
+        encoding="utf-8",
+        dtype=dict.fromkeys(text, str),
+        keep_default_na=False,
+        na_values={column: list(NOTHING) for column in header if column not in text},
+    )
+
+
+def _check(path: Path, table: pd.DataFrame, schema: Schema) -> None:
+    missing = [c.name for c in schema.columns if c.required and c.name not in table.columns]
+    if missing:
+        raise UserError(
+            f"{path}: column {missing[0]!r} is missing; found {', '.join(map(str, table.columns))}"
+        )
+
+
+def _check_key(path: Path, table: pd.DataFrame, schema: Schema) -> None:
+    """Raise `UserError` for two rows about one thing: a mean would count it twice."""
+    twice = table.duplicated(list(schema.key), keep="first")
+    if twice.any():
+        row = table.loc[twice.idxmax()]
+        what = ", ".join(f"{column} {row[column]}" for column in schema.key)
+        raise UserError(f"{path}: two rows for {what}; leave one")

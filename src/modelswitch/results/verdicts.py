@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from modelswitch.config.claims import Claim
+from modelswitch.results import intervals, pooling, seeds
+from modelswitch.results.intervals import PairedDifference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from modelswitch.results.tables import Tables
 
 SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
 CONTRADICTED, NOT_TESTED = "contradicted", "not tested"
+# What tells rows of one method apart: sides are compared where both have one.
+SITUATION = ("degradation", "side", "level")
+# Where a value is found: a data set of models, a situation of ways to select; and its seed.
+Values = dict[tuple[str, int], float]
+
+
+@dataclass
+class Findings:
+    """What was found about a claim."""
+
+    verdict: str = NOT_TESTED
+    result: PairedDifference | None = None
+    than: str = ""
+    mcnemar_p: float = math.nan
+    notes: list[str] = field(default_factory=list)
+
+    def untested(self, note: str) -> Findings:
+        self.notes.append(note)
+        return self
 
 
 def verdict(estimate: float, low: float, high: float, smallest: float) -> str:
@@ -26,99 +55,217 @@ def verdict(estimate: float, low: float, high: float, smallest: float) -> str:
     return NOT_SUPPORTED
 
 
-def assess(claims: dict[str, Claim], tables) -> list[dict]:
-    """Test every claim on `tables` (a `tidy.Tables`): rows of claims.csv, in the given order."""
-    from modelswitch.results import intervals
+def exact_verdict(improvements: list[float], smallest: float) -> str:
+    """The same of quantities without error: every seed says yes, or every seed says no."""
+    reached = {value > 0 and value >= smallest for value in improvements}
+    return {True: SUPPORTED, False: CONTRADICTED}[reached.pop()] if len(reached) == 1 else (
+        NOT_SUPPORTED
+    )  # fmt: skip
 
-    rows = [_assess_one(name, claim, tables) for name, claim in claims.items()]
+
+def assess(claims: dict[str, Claim], tables: Tables) -> list[dict[str, Any]]:
+    """Test every claim on `tables`: rows of claims.csv, in the given order."""
+    rows = [_row(name, claim, tables) for name, claim in claims.items()]
     for row, corrected in zip(rows, intervals.holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = corrected
     return rows
 
 
-def _assess_one(name: str, claim: Claim, tables) -> dict:
-    from modelswitch.results import intervals, seeds
-
-    if claim.split is None:
-        # Selectors are trained on the validation images, so there is only one split to test them.
-        split = "test" if _uses_selection(claim, tables) else seeds.split_of(tables.models)
-        claim = claim.model_copy(update={"split": split})
-    row = {
+def _row(name: str, claim: Claim, tables: Tables) -> dict[str, Any]:
+    selects = _uses_selection(claim, tables)
+    # Selectors are trained on the validation images, so there is only one split to test them.
+    split = claim.split or ("test" if selects else seeds.split_of(tables.models))
+    if claim.rises_with:
+        found = _trend(claim, tables, split, selects)
+    elif selects:
+        found = _ways_to_select(claim, tables)
+    else:
+        found = _models(claim, tables, split)
+    result = found.result or PairedDifference.without_interval()
+    return {
         "claim": name,
-        "verdict": NOT_TESTED,
+        "verdict": found.verdict,
         "better": claim.better,
-        "than": ";".join(claim.others),
+        "than": found.than or ";".join(claim.others),
         "rises_with": claim.rises_with or "",
         "metric": claim.metric,
-        "split": claim.split,
+        "split": split,
         "smallest": claim.smallest,
-        **dict.fromkeys(("estimate", "low", "high", "bootstrap_low", "bootstrap_high"), math.nan),
-        "seeds": 0,
-        **dict.fromkeys(("p", "p_holm", "permutation_p", "mcnemar_p", "seeds_needed"), math.nan),
-        "note": "",
+        "estimate": result.estimate,
+        "low": result.low,
+        "high": result.high,
+        "bootstrap_low": result.bootstrap_low,
+        "bootstrap_high": result.bootstrap_high,
+        "seeds": result.count,
+        "p": result.p,
+        "p_holm": math.nan,
+        "permutation_p": result.permutation_p,
+        "mcnemar_p": found.mcnemar_p,
+        "seeds_needed": intervals.seeds_needed(claim.smallest or result.estimate, result.spread),
+        "note": "; ".join(found.notes),
         "statement": claim.statement,
     }
-    notes: list[str] = []
-    if claim.rises_with:
-        result = _trend(claim, tables, notes)
-    else:
-        result = _comparison(claim, tables, row, notes)
-    if result is not None:
-        row |= {
-            "verdict": verdict(result.estimate, result.low, result.high, claim.smallest),
-            "estimate": result.estimate,
-            "low": result.low,
-            "high": result.high,
-            "bootstrap_low": result.bootstrap_low,
-            "bootstrap_high": result.bootstrap_high,
-            "seeds": result.count,
-            "p": result.p,
-            "permutation_p": result.permutation_p,
-            "seeds_needed": intervals.seeds_needed(
-                claim.smallest or result.estimate, result.spread
-            ),
-        }
-        if result.count == 1:
-            notes.append("one seed: no interval")
-        elif math.isnan(result.low):
-            notes.append("the same difference in every seed: no interval")
-    row["note"] = "; ".join(notes)
-    return row
 
 
-def _comparison(claim: Claim, tables, row: dict, notes: list[str]):
-    from modelswitch.results import intervals
+def _judge(found: Findings, claim: Claim, differences: list[float]) -> Findings:
+    """The verdict on one improvement for each seed."""
+    if not differences:
+        return found.untested("the sides have no seed in common")
+    found.result = intervals.difference_from_zero(differences)
+    result = found.result
+    if claim.measured.exact:
+        # There is no error that an interval could speak of, and no chance for a test to rule out.
+        found.result = PairedDifference.without_interval(result.estimate, result.count)
+        found.verdict = exact_verdict(differences, claim.smallest)
+        found.notes.append("exact: the same for every seed" if len(set(differences)) == 1 else
+                           "exact, but not the same for every seed")  # fmt: skip
+        return found
+    found.verdict = verdict(result.estimate, result.low, result.high, claim.smallest)
+    if result.count == 1:
+        found.notes.append("one seed: no interval")
+    elif math.isnan(result.low):
+        found.notes.append("the same difference in every seed: no interval")
+    return found
 
-    sides = {}
-    for side in claim.sides:
-        values = side_values(claim, side, tables)
+
+def _compare(found: Findings, claim: Claim, sides: dict[str, Values]) -> Findings:
+    """Compare the claimed side with the best of the others, where both have a value."""
+    for side, values in sides.items():
         if not values:
-            notes.append(f"no results for {side!r}")
-        sides[side] = values
+            found.notes.append(f"no results for {side!r}")
     if any(not values for values in sides.values()):
-        return None
+        return found
     sign = -1.0 if claim.measured.lower_is_better else 1.0
     # Of several rivals the strongest is the one to beat: choosing it on the same results can only
     # make the claim harder to support.
-    than = max(claim.others, key=lambda side: sign * sum(sides[side].values()) / len(sides[side]))
-    row["than"] = than
+    found.than = max(claim.others, key=lambda side: (sign * _mean(sides[side]), side))
     if len(claim.others) > 1:
-        notes.append(f"{than!r} is the best of {', '.join(claim.others)}")
-    result = intervals.paired_by_seed(
-        {seed: sign * value for seed, value in sides[claim.better].items()},
-        {seed: sign * value for seed, value in sides[than].items()},
-    )
-    if result.count == 0:
-        notes.append("the sides have no seed in common")
+        found.notes.append(f"{found.than!r} is the best of {', '.join(claim.others)}")
+    better, than = sides[claim.better], sides[found.than]
+    both = better.keys() & than.keys()
+    if len(both) < max(len(better), len(than)):
+        found.notes.append(f"compared where both have results, {len(both)} of "
+                           f"{max(len(better), len(than))}")  # fmt: skip
+    # Seeds are what chance acts on: all places of one seed make one difference.
+    places = {place for place, _ in both}
+    by_seed: dict[int, list[float]] = {}
+    for place, seed in sorted(both):
+        by_seed.setdefault(seed, []).append(sign * (better[place, seed] - than[place, seed]))
+    whole = [sum(d) / len(d) for d in by_seed.values() if len(d) == len(places)]
+    return _judge(found, claim, whole)
+
+
+def _mean(values: Values) -> float:
+    return sum(values.values()) / len(values)
+
+
+def _models(claim: Claim, tables: Tables, split: str) -> Findings:
+    found = Findings()
+    models = tables.models
+    lineages: dict[str, str] = {}
+    for side in claim.sides:
+        lineages[side], note = lineage_of(models, side)
+        found.notes += [note] if note else []
+        found.notes += tables.left_out(lineages[side])
+    datasets = list(dict.fromkeys(models["dataset"]))
+    sides: dict[str, Values] = {side: {} for side in claim.sides}
+    for dataset in datasets:
+        rows = models[models["dataset"] == dataset]
+        for side, lineage in lineages.items():
+            values = seeds.per_seed(rows, lineage, claim.metric, split)
+            sides[side] |= {(dataset, seed): value for seed, value in values.items()}
+        for side in claim.others:
+            refused = pooling.unlike(rows, lineages[claim.better], lineages[side])
+            if refused:
+                return found.untested(
+                    f"{claim.better!r} and {side!r} are not alike but for their settings: {refused}"
+                )
+    found = _compare(found, claim, sides)
+    if len(datasets) > 1 and found.result is not None:
+        found.notes.append(f"mean over {', '.join(datasets)}")
+    if claim.metric == "accuracy" and found.result is not None:
+        test = pooled_mcnemar(tables, lineages[claim.better], lineages[found.than], split)
+        found.mcnemar_p = test.p if test else math.nan
+    return found
+
+
+def lineage_of(models: pd.DataFrame, side: str) -> tuple[str, str]:
+    """The one lineage that a claim's side means, and a note where it could mean another.
+
+    What the configuration calls a chain comes first; a model from scratch can have the same name.
+    """
+    chains = models.drop_duplicates("lineage")
+    labelled = [
+        lineage
+        for lineage, labels in zip(chains["lineage"], chains["chains"], strict=True)
+        if side in labels.split(";")
+    ]
+    if not labelled:
+        return side, ""
+    note = ""
+    others = [lineage for lineage in (*labelled[1:], side) if lineage != labelled[0]]
+    if len(labelled) > 1 or (side != labelled[0] and (models["lineage"] == side).any()):
+        note = f"{side!r} is taken for the chain {labelled[0]}, not for {others[0]}"
+    return labelled[0], note
+
+
+def _ways_to_select(claim: Claim, tables: Tables) -> Findings:
+    found = Findings()
+    table = _selected(claim, tables, found)
+    if table is None:
+        return found
+    sides = {side: _situations(table[table["method"] == side], claim) for side in claim.sides}
+    return _compare(found, claim, sides)
+
+
+def _situations(rows: pd.DataFrame, claim: Claim) -> Values:
+    known = rows[rows[claim.metric].notna()]
+    return {
+        (json.dumps([row[column] for column in SITUATION]), int(row["seed"])): row[claim.metric]
+        for row in known.to_dict("records")
+    }
+
+
+def _selected(claim: Claim, tables: Tables, found: Findings) -> pd.DataFrame | None:
+    """The rows of selection.csv that a claim is about; `None` with a note if there are none."""
+    table = tables.selection
+    if table is None:
+        found.notes.append("no ways to select in the results")
         return None
-    if claim.metric == "accuracy" and not _uses_selection(claim, tables):
-        test = pooled_mcnemar(tables, claim.better, than, claim.split)
-        if test is not None:
-            row["mcnemar_p"] = test.p
-    return result
+    for column, allowed in claim.where.items():
+        values = allowed if isinstance(allowed, tuple) else (allowed,)
+        table = table[table[column].map(lambda cell, v=values: any(_equals(cell, x) for x in v))]
+    if table.empty:
+        where = ", ".join(f"{column}: {allowed}" for column, allowed in claim.where.items())
+        found.notes.append(f"no rows where {where}")
+        return None
+    selectors = list(dict.fromkeys(table["selector"]))
+    if len(selectors) > 1:
+        found.notes.append(
+            f"several selectors ({', '.join(selectors)}): say which, `where: {{selector: …}}`"
+        )
+        return None
+    return table
 
 
-def _trend(claim: Claim, tables, notes: list[str]):
+def _equals(cell: Any, value: str | float | bool) -> bool:
+    """Whether a table's cell is what a claim says: `true` is True, and 1 is 1.0.
+
+    A name stays a name: '1e5' is not 100000.
+    """
+    if isinstance(value, bool):
+        return str(cell).strip().lower() in (("true", "1") if value else ("false", "0"))
+    if isinstance(cell, str):
+        if isinstance(value, str):
+            return cell == value or (cell.lower() == value.lower() in ("true", "false"))
+        return cell in (f"{value:g}", str(value))
+    try:
+        return float(cell) == float(value)
+    except ValueError:
+        return False
+
+
+def _trend(claim: Claim, tables: Tables, split: str, selects: bool) -> Findings:
     """Rise of the metric from the lowest to the highest value of a column, seed by seed.
 
     The rise is that of the least-squares line, so it has the metric's unit; Spearman's rank
@@ -127,32 +274,49 @@ def _trend(claim: Claim, tables, notes: list[str]):
     import numpy as np
     from scipy import stats
 
-    from modelswitch.results import intervals
-
-    table = _side_rows(claim, claim.better, tables)
-    if table is None or claim.rises_with not in table.columns:
-        notes.append(f"no column {claim.rises_with!r} in the results")
-        return None
+    found, column = Findings(), claim.rises_with or ""
+    if selects:
+        table = _selected(claim, tables, found)
+        if table is None:
+            return found
+        table = table[table["method"] == claim.better]
+    else:
+        lineage, note = lineage_of(tables.models, claim.better)
+        found.notes += [note] if note else []
+        table = tables.models
+        table = table[(table["lineage"] == lineage) & (table["split"] == split)]
+    if column not in table.columns:
+        return found.untested(f"no column {column!r} in the results")
     if table.empty:
-        notes.append(f"no results for {claim.better!r}")
-        return None
+        return found.untested(f"no results for {claim.better!r}")
+    values = table[column].map(_number)
+    if values.isna().all():
+        return found.untested(f"{column!r} holds no numbers")
     sign = -1.0 if claim.measured.lower_is_better else 1.0
     rises, ranks = [], []
-    for _, rows in table.groupby("seed"):
-        means = rows.groupby(claim.rises_with)[claim.metric].mean().dropna()
+    for _, rows in table.assign(**{column: values}).groupby("seed"):
+        means = rows.groupby(column)[claim.metric].mean().dropna()
         if len(means) < 2:
             continue
         x, y = means.index.to_numpy(dtype=float), sign * means.to_numpy(dtype=float)
-        rises.append(stats.linregress(x, y).slope * np.ptp(x))
+        rises.append(float(stats.linregress(x, y).slope * np.ptp(x)))
         ranks.append(stats.spearmanr(x, y).statistic if np.ptp(y) > 0 else 0.0)
     if not rises:
-        notes.append(f"{claim.rises_with!r} has fewer than two values: no trend to test")
-        return None
-    notes.append(f"Spearman's rank correlation {np.mean(ranks):.2f}")
-    return intervals.difference_from_zero(rises)
+        return found.untested(f"{column!r} has fewer than two values: no trend to test")
+    found.notes.append(f"Spearman's rank correlation {np.mean(ranks):.2f}")
+    return _judge(found, claim, rises)
 
 
-def _uses_selection(claim: Claim, tables) -> bool:
+def _number(cell: Any) -> float:
+    """A cell as a number, truth values as 1 and 0; NaN for anything else."""
+    text = str(cell).strip().lower()
+    try:
+        return float({"true": "1", "false": "0"}.get(text, text))
+    except ValueError:
+        return math.nan
+
+
+def _uses_selection(claim: Claim, tables: Tables) -> bool:
     """Whether the claim is about ways to select a modality rather than about single models."""
     if claim.measured.source == "selection" or claim.where:
         return True
@@ -160,59 +324,20 @@ def _uses_selection(claim: Claim, tables) -> bool:
     return selection is not None and claim.better in set(selection["method"])
 
 
-def _side_rows(claim: Claim, side: str, tables):
-    if not _uses_selection(claim, tables):
-        return model_rows(tables.models, side, claim.split)
-    table = tables.selection
-    if table is None:
-        return None
-    table = table[table["method"] == side]
-    for column, allowed in claim.where.items():
-        allowed = allowed if isinstance(allowed, tuple) else (allowed,)
-        table = table[table[column].map(_plain).isin([_plain(value) for value in allowed])]
-    return table
-
-
-def _plain(value) -> str:
-    """`True`, 'true' and 1.0, '1' compare equal: a CSV file knows no types."""
-    text = str(value).strip().lower()
-    try:
-        return repr(float(text))
-    except ValueError:
-        return text
-
-
-def model_rows(models, side: str, split: str):
-    """Rows of models.csv for a chain's label or a lineage, on one split."""
-    on_split = models[models["split"] == split]
-    labelled = on_split["chains"].map(lambda chains: side in str(chains).split(";"))
-    return on_split[labelled | (on_split["lineage"] == side)]
-
-
-def side_values(claim: Claim, side: str, tables) -> dict[int, float]:
-    """The metric of one side per seed, averaged over the rows that count."""
-    rows = _side_rows(claim, side, tables)
-    if rows is None or rows.empty:
-        return {}
-    means = rows.groupby("seed")[claim.metric].mean().dropna()
-    return {int(seed): float(value) for seed, value in means.items()}
-
-
-def pooled_mcnemar(tables, first: str, second: str, split: str = "test"):
-    """Exact McNemar test of two models' answers, pooled over the seeds that both have."""
-    from modelswitch.results import intervals
-
+def pooled_mcnemar(
+    tables: Tables, first: str, second: str, split: str = "test"
+) -> intervals.McNemar | None:
+    """Exact McNemar test of two lineages' answers, pooled over the seeds that both have."""
     predictions = tables.predictions
     if predictions is None:
         return None
     keys = ["dataset", "seed", "index"]
     answers = []
-    for side in (first, second):
-        lineages = set(model_rows(tables.models, side, split)["lineage"])
-        rows = predictions[predictions["lineage"].isin(lineages) & (predictions["split"] == split)]
+    for lineage in (first, second):
+        rows = predictions[(predictions["lineage"] == lineage) & (predictions["split"] == split)]
         right = (rows["predicted"] == rows["label"]).to_numpy()
         answers.append(rows[keys].assign(right=right))
     both = answers[0].merge(answers[1], on=keys, suffixes=("_first", "_second"))
     if both.empty:
         return None
-    return intervals.mcnemar(both["right_first"], both["right_second"])
+    return intervals.mcnemar(both["right_first"].to_numpy(), both["right_second"].to_numpy())

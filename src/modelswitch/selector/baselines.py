@@ -2,8 +2,13 @@
 
 All take logits [M, N, C] of M recognisers on N samples of C classes. What has to be fitted
 (temperatures, fusion weights) is fitted on held-back samples only.
+
+Nothing depends on the order in which the modalities are named: confidences tell recognisers apart
+whose probabilities are all rounded to 1, sums are taken in the order of their terms, and what is
+equal all the same is decided by lot, and said to be.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +23,85 @@ LARGEST_FUSION_SET = 4000  # samples for the logistic regression: it has M + 1 n
 
 @dataclass(frozen=True)
 class Decision:
-    """What a method says: classes int64 [N] and, if it picks a modality, its index int64 [N]."""
+    """What a method says: classes int64 [N] and, if it picks a modality, its index int64 [N].
+
+    `tied` is bool [N]: where nothing but the lot decided.
+    """
 
     predicted: torch.Tensor
+    tied: torch.Tensor
     picked: torch.Tensor | None = None
 
 
-def pick(logits: torch.Tensor, picked: torch.Tensor) -> Decision:
+def pick(logits: torch.Tensor, picked: torch.Tensor, tied: torch.Tensor | None = None) -> Decision:
     """The answers of the picked recognisers."""
     classes = logits.argmax(2)
-    return Decision(classes.gather(0, picked[None])[0], picked)
+    none = torch.zeros(len(picked), dtype=torch.bool)
+    return Decision(classes.gather(0, picked[None])[0], none if tied is None else tied, picked)
+
+
+def pick_largest(logits: torch.Tensor, scores: torch.Tensor, modalities: Sequence[str]) -> Decision:
+    """The answers of the recognisers with the largest of `scores` [M, N].
+
+    Of equal ones a lot decides, drawn among their names: in every order of theirs the same.
+    """
+    order = torch.tensor(sorted(range(len(modalities)), key=modalities.__getitem__))
+    largest = (scores == scores.amax(0))[order]
+    count = largest.sum(0)
+    drawn = torch.rand(scores.shape[1], generator=torch.Generator().manual_seed(0))
+    rank = (drawn * count).long()
+    chosen = largest & (largest.cumsum(0) - 1 == rank)
+    return pick(logits, order[chosen.int().argmax(0)], count > 1)
+
+
+def fuse(scores: torch.Tensor, deciding: torch.Tensor) -> Decision:
+    """The class with the largest of `scores` [N, C]; of equal ones that with more of `deciding`."""
+    largest = scores == scores.amax(1, keepdim=True)
+    among = deciding.masked_fill(~largest, -torch.inf)
+    tied = (largest & (among == among.amax(1, keepdim=True))).sum(1) > 1
+    return Decision(among.argmax(1), tied)
+
+
+def log_odds(logits: torch.Tensor) -> torch.Tensor:
+    """log(p / (1 - p)) of the largest probability p of logits [..., C], in float64.
+
+    It rises with p, and still tells recognisers apart where p itself is rounded to 1.
+    """
+    ordered = logits.double().sort(-1, descending=True).values
+    return ordered[..., 0] - ordered[..., 1:].logsumexp(-1)
+
+
+def log_margin(logits: torch.Tensor) -> torch.Tensor:
+    """-log(1 - m) of the margin m, the largest probability minus the second, of logits [..., C].
+
+    With odds o = exp(l - l_max) of the classes, s their sum over all but the largest and o2 the
+    second, m = (1 - o2) / (1 + s), so 1 - m = (s + o2) / (1 + s).
+    """
+    ordered = logits.double().sort(-1, descending=True).values
+    odds = ordered[..., 1:] - ordered[..., :1]
+    rest = odds.logsumexp(-1)
+    return F.softplus(rest) - torch.logaddexp(rest, odds[..., 0])
+
+
+def log_entropy(logits: torch.Tensor) -> torch.Tensor:
+    """log of the entropy in nats of softmax of logits [..., C].
+
+    With odds o = exp(l - l_max) and s their sum over all but the largest, the entropy is
+    log(1 + s) - sum(o log o) / (1 + s): terms that are all positive, so nothing cancels.
+    """
+    ordered = logits.double().sort(-1, descending=True).values
+    odds = ordered[..., 1:] - ordered[..., :1]
+    rest = odds.logsumexp(-1)
+    log1p = F.softplus(rest)
+    # log(log(1 + s)) is log(s) for an s that 1 + s would lose.
+    first = torch.where(rest < -40, rest, log1p.log())
+    terms = odds + (-odds).log() - log1p[..., None]
+    return torch.cat([first[..., None], terms], -1).logsumexp(-1)
+
+
+def _sum(values: torch.Tensor) -> torch.Tensor:
+    """Over the recognisers [M, ...], by size: the same bits for every order of them."""
+    return values.sort(0).values.sum(0)
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -50,7 +124,7 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return float(log_t.detach().clamp(-4, 4).exp())
 
 
-def fit_logistic_fusion(mixture: Mixture, seed: int) -> np.ndarray:
+def fit_logistic_fusion(logits: torch.Tensor, labels: torch.Tensor, seed: int) -> np.ndarray:
     """Weights [M] of the recognisers' log-probabilities in a fused score.
 
     As is usual in biometric fusion, every (sample, class) is an example whose features are the M
@@ -58,10 +132,10 @@ def fit_logistic_fusion(mixture: Mixture, seed: int) -> np.ndarray:
     """
     from sklearn.linear_model import LogisticRegression
 
-    count, classes = mixture.logits.shape[1:]
+    count, classes = logits.shape[1:]
     chosen = torch.from_numpy(np.random.default_rng(seed).permutation(count)[:LARGEST_FUSION_SET])
-    features = mixture.logits[:, chosen].log_softmax(2).flatten(1).T.double().numpy()
-    genuine = F.one_hot(mixture.labels[chosen], classes).flatten().numpy()
+    features = logits[:, chosen].double().log_softmax(2).flatten(1).T.numpy()
+    genuine = F.one_hot(labels[chosen], classes).flatten().numpy()
     return LogisticRegression(C=1e3).fit(features, genuine).coef_[0]
 
 
@@ -88,51 +162,59 @@ class Baselines:
         seed: int,
     ) -> "Baselines":
         """Fit on held-back samples: `mixture` under the degradations, `clean_logits` [M, N, C]."""
+        order = sorted(range(len(modalities)), key=modalities.__getitem__)
+        fitted = fit_logistic_fusion(mixture.logits[order], mixture.labels, seed)
+        weights = torch.empty(len(modalities), dtype=torch.float64)
+        weights[order] = torch.from_numpy(fitted)
         return cls(
             modalities,
             torch.tensor([fit_temperature(logits, mixture.labels) for logits in mixture.logits]),
             torch.tensor([fit_temperature(logits, clean_labels) for logits in clean_logits]),
-            torch.from_numpy(fit_logistic_fusion(mixture, seed)).float(),
+            weights,
         )
 
     def answers(self, logits: torch.Tensor) -> dict[str, Decision]:
         """Every baseline's answers to logits [M, N, C], by name."""
-        plain = logits.log_softmax(2)
-        calibrated = (logits / self.temperatures[:, None, None]).log_softmax(2)
-        calibrated_clean = (logits / self.clean_temperatures[:, None, None]).log_softmax(2)
+        exact = logits.double()
+        plain = exact.log_softmax(2)
+        calibrated = exact / self.temperatures.double()[:, None, None]
+        calibrated_clean = exact / self.clean_temperatures.double()[:, None, None]
         result = {
             methods.always(name): pick(logits, torch.full((logits.shape[1],), m))
             for m, name in enumerate(self.modalities)
         }
-        # confidences [M, N]: the most confident recogniser is picked
-        two = plain.exp().topk(2, dim=2).values
+        # [M, N]: the most confident recogniser is picked
         confidences = {
-            methods.LARGEST_PROBABILITY: plain.amax(2),
-            methods.CALIBRATED_PROBABILITY: calibrated.amax(2),
-            methods.ENTROPY: (plain.exp() * plain).sum(2),
-            methods.MARGIN: two[..., 0] - two[..., 1],
+            methods.LARGEST_PROBABILITY: log_odds(exact),
+            methods.CALIBRATED_PROBABILITY: log_odds(calibrated),
+            methods.ENTROPY: -log_entropy(exact),
+            methods.MARGIN: log_margin(exact),
         }
         for name, confidence in confidences.items():
-            result[name] = pick(logits, confidence.argmax(0))
+            result[name] = pick_largest(logits, confidence, self.modalities)
+        product = _sum(plain)
         scores = {
-            methods.SUM_RULE: plain.exp().sum(0),
-            methods.PRODUCT_RULE: plain.sum(0),
-            methods.CALIBRATED_PRODUCT: calibrated.sum(0),
-            methods.CALIBRATED_PRODUCT_CLEAN: calibrated_clean.sum(0),
-            methods.LOGISTIC_FUSION: (self.weights[:, None, None] * plain).sum(0),
+            methods.SUM_RULE: _sum(plain.exp()),
+            methods.PRODUCT_RULE: product,
+            methods.CALIBRATED_PRODUCT: _sum(calibrated.log_softmax(2)),
+            methods.CALIBRATED_PRODUCT_CLEAN: _sum(calibrated_clean.log_softmax(2)),
+            methods.LOGISTIC_FUSION: _sum(self.weights.double()[:, None, None] * plain),
         }
-        return result | {name: Decision(score.argmax(1)) for name, score in scores.items()}
+        return result | {name: fuse(score, product) for name, score in scores.items()}
 
 
-def oracle(logits: torch.Tensor, labels: torch.Tensor, clean: torch.Tensor) -> Decision:
+def oracle(
+    logits: torch.Tensor, labels: torch.Tensor, clean: torch.Tensor, modalities: Sequence[str]
+) -> Decision:
     """Picks a recogniser that is right; if several or none are, one that is not degraded.
 
     `clean` is bool [M]. No selection can be more accurate; fusion can.
     """
     right = (logits.argmax(2) == labels).int()
-    return pick(logits, (2 * right + clean[:, None].int()).argmax(0))
+    return pick_largest(logits, 2 * right + clean[:, None].int(), modalities)
 
 
-def undegraded(logits: torch.Tensor, clean: torch.Tensor) -> Decision:
-    """Always picks the first modality that is not degraded: what a perfect selector would do."""
-    return pick(logits, torch.full((logits.shape[1],), int(clean.int().argmax())))
+def undegraded(logits: torch.Tensor, clean: torch.Tensor, modalities: Sequence[str]) -> Decision:
+    """Picks a modality that is not degraded, of several by lot: what a perfect selector does."""
+    scores = clean[:, None].int().expand(-1, logits.shape[1])
+    return pick_largest(logits, scores, modalities)

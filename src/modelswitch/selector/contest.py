@@ -9,7 +9,7 @@ import torch
 from modelswitch.config import methods
 from modelswitch.config.degradations import Degradations, side_name, sides
 from modelswitch.config.selector import SelectorSettings
-from modelswitch.selector.baselines import Baselines, Decision, oracle, pick, undegraded
+from modelswitch.selector.baselines import Baselines, Decision, oracle, pick_largest, undegraded
 from modelswitch.selector.network import Selector, features
 from modelswitch.selector.outputs import (
     UNDEGRADED,
@@ -51,12 +51,14 @@ class Contest:
     def _answers(self, condition: Condition) -> tuple[dict[str, Decision], torch.Tensor]:
         logits = self.outputs.at(condition)
         with torch.inference_mode():
-            picked = self.selector(features(logits, self.spec)).argmax(1)
-        clean = torch.tensor([name not in condition.degraded for name in self.outputs.modalities])
-        answers = {methods.SELECTOR: pick(logits, picked)} | self.baselines.answers(logits)
+            scores = self.selector(features(logits, self.spec)).T
+        names = self.outputs.modalities
+        clean = torch.tensor([name not in condition.degraded for name in names])
+        answers = {methods.SELECTOR: pick_largest(logits, scores, names)}
+        answers |= self.baselines.answers(logits)
         if clean.any() and not clean.all():
-            answers[methods.UNDEGRADED] = undegraded(logits, clean)
-        answers[methods.ORACLE] = oracle(logits, self.outputs.labels, clean)
+            answers[methods.UNDEGRADED] = undegraded(logits, clean, names)
+        answers[methods.ORACLE] = oracle(logits, self.outputs.labels, clean, names)
         return answers, logits.argmax(2) == self.outputs.labels
 
     def _measure(self, condition: Condition) -> Iterator[dict[str, object]]:
@@ -78,6 +80,7 @@ class Contest:
                 "images": len(labels),
                 "selection_accuracy": selection,
                 "accuracy": (answer.predicted == labels).double().mean().item(),
+                "ties": answer.tied.double().mean().item(),
             }
 
     def _count(self, method: str, side: str, picked: torch.Tensor, right: torch.Tensor) -> None:

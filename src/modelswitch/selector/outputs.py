@@ -75,12 +75,15 @@ def load_outputs(
 ) -> dict[str, PairedOutputs]:
     """Per split, the outputs that belong together; raises UserError if files do not.
 
-    `paths` are in the order of `recognisers`.
+    `paths` are in the order of `recognisers`. The outputs are in that of the modalities' names: in
+    which order a configuration has them is no reason for another selector.
     """
+    pairs = sorted(zip(recognisers, paths, strict=True), key=lambda pair: pair[0].modality)
     files = [
         artifacts.load(path, kind="degraded", job_digest=recogniser.digest)
-        for recogniser, path in zip(recognisers, paths, strict=True)
+        for recogniser, path in pairs
     ]
+    paths = [path for _, path in pairs]
     sets = [_sets(passport) for _, passport in files]
     classes = [passport["classes"] for _, passport in files]
     result = {}
@@ -97,7 +100,7 @@ def load_outputs(
                     f"{len(labels[0])} of {paths[0]}"
                 )
         result[split] = PairedOutputs(
-            tuple(recogniser.modality for recogniser in recognisers),
+            tuple(recogniser.modality for recogniser, _ in pairs),
             sets[0],
             torch.stack([tensors[f"{split}.logits"] for tensors, _ in files]),
             labels[0],
@@ -130,7 +133,7 @@ def training_conditions(
     return [
         Condition(degradation, level, degraded)
         for degradation, level in itertools.product(degradations, levels)
-        for degraded in sides(modalities)
+        for degraded in sides(sorted(modalities))
         if len(degraded) < len(modalities)
     ]
 

@@ -119,6 +119,12 @@ def shape_of(path: str | Path, name: str) -> tuple[int, ...]:
         return tuple(stored.get_slice(name).get_shape())
 
 
+def shapes_of(path: str | Path) -> dict[str, list[int]]:
+    """All tensors' shapes by name, from the file's header alone."""
+    with _opened(path) as stored:
+        return {name: stored.get_slice(name).get_shape() for name in sorted(stored.keys())}
+
+
 class MappedTensor:
     """The only tensor of a file, read a slice at a time from the mapped file.
 

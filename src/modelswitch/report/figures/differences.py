@@ -35,8 +35,8 @@ def forest(tables) -> Figure:
                      "bootstrap_high": row.bootstrap_high,
                      "colour": VERDICTS.get(row.verdict, style.BLACK)}
                 )  # fmt: skip
-    for row in differences.of_chains(tables.models):
-        groups.setdefault(row["group"], []).append(_row(row["better"], row["difference"]))
+    for pair in differences.of_chains(tables.models):
+        groups.setdefault(pair.group, []).append(_row(pair.better.name, pair.difference))
     measured = {row.metric for row in claims.itertuples()} if "claims" in groups else set()
     what = "" if measured - {"accuracy"} else f"{seeds.split_of(tables.models)} accuracy"
     return draw(groups, what)
@@ -44,8 +44,12 @@ def forest(tables) -> Figure:
 
 def rules_forest(tables) -> Figure:
     """Paired difference of every weighting rule to the fixed weight."""
-    rows = [row for row in differences.of_rules(tables) if row["difference"] is not None]
-    groups = {"over a fixed weight": [_row(r["name"], r["difference"]) for r in rows]}
+    rows = [
+        _row(rule.name, rule.difference)
+        for rule in differences.of_rules(tables)
+        if rule.difference is not None
+    ]
+    groups = {"over a fixed weight": rows}
     return draw(groups, f"{seeds.split_of(tables.models)} accuracy")
 
 

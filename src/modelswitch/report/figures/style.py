@@ -51,6 +51,7 @@ SETTINGS = {
     "svg.fonttype": "path",
     "svg.hashsalt": "modelswitch",
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # names may hold dollar signs
 }
 
 
@@ -80,8 +81,10 @@ def grid(
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Draw and save inside this, so that a user's own matplotlib settings are left alone."""
-    with mpl.rc_context(SETTINGS):
+    """Draw and save inside this: a user's own matplotlib settings neither change nor matter."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(SETTINGS)
         yield
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from modelswitch.report.figures import style
 from modelswitch.results import intervals, tree
-from modelswitch.results.differences import of_rules
+from modelswitch.results.differences import FIXED, of_rules
 from modelswitch.results.seeds import over_seeds, per_seed, split_of
 from modelswitch.wording import short
 
@@ -21,12 +21,11 @@ def delta_curve(tables) -> Figure:
     The thin lines are the single seeds. A rule that helps shows a hump; one that does not, none.
     """
     models, split = tables.models, split_of(tables.models)
-    rows = [row for row in of_rules(tables) if row["rule"] in ("correctness", "fixed")]
     curves: dict[tuple, dict[float, str]] = {}
-    for row in rows:
-        if row["rule"] == "correctness" and not math.isnan(row["delta"]) and row["baseline"]:
-            key = (row["node"].parent, row["node"].model, row["baseline"])
-            curves.setdefault(key, {0.0: row["baseline"]})[row["delta"]] = row["node"].lineage
+    for rule in of_rules(tables):
+        if rule.rule == "correctness" and rule.difference and not rule.refused:
+            key = (rule.node.parent, rule.node.model, rule.baseline)
+            curves.setdefault(key, {0.0: rule.baseline})[rule.delta] = rule.node.lineage
     curves = {key: dict(sorted(curve.items())) for key, curve in curves.items() if len(curve) > 1}
     if not curves:
         return style.message("No grid of δ beside a fixed weight is in this experiment.")
@@ -78,8 +77,8 @@ def teacher_right_wrong(tables) -> Figure:
         estimates = over_seeds(models, metric, split)
         style.rows_axis(axes, len(rows))
         for y, row in enumerate(rows):
-            estimate = estimates[row["node"].lineage]
-            fixed = row["rule"] == "fixed"
+            estimate = estimates[row.node.lineage]
+            fixed = row.rule == FIXED
             style.interval(axes, y, 100 * estimate.mean, 100 * estimate.low, 100 * estimate.high,
                            style.BLACK if fixed else style.BLUE)  # fmt: skip
             if fixed:
@@ -90,7 +89,7 @@ def teacher_right_wrong(tables) -> Figure:
         axes.margins(x=0.1)
         low, high = axes.get_xlim()  # an interval may leave what an accuracy can be
         axes.set_xlim(max(low, -1.0), min(high, 101.0))
-    panels[0].set_yticks(range(len(rows)), [short(row["name"], 22) for row in rows])
+    panels[0].set_yticks(range(len(rows)), [short(row.name, 22) for row in rows])
     return figure
 
 
@@ -103,7 +102,7 @@ def weight_histograms(tables) -> Figure:
     if weights is None or weights.empty:
         return style.message("No weights of single samples are stored.")
     nodes = {node.lineage: node for node in tree.tree(tables.models)}
-    compared = {row["node"].lineage: row["name"] for row in of_rules(tables)}
+    compared = {rule.node.lineage: rule.name for rule in of_rules(tables)}
     known = set(weights["lineage"])
     shown = [lineage for lineage in compared if lineage in known]
     shown = shown or [lineage for lineage in nodes if lineage in known]

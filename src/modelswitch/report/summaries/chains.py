@@ -7,7 +7,7 @@ import math
 from modelswitch.config.metrics import METRICS, Metric, of_models
 from modelswitch.report.contents import COMPRESSION
 from modelswitch.report.sheet import Sheet, Shown, measured, number, share, text
-from modelswitch.report.summaries.remarks import datasets, one_seed, teachers, tied
+from modelswitch.report.summaries.remarks import datasets, one_seed, refused, teachers, tied
 from modelswitch.results import differences, seeds, tree
 
 NAN = math.nan
@@ -26,6 +26,7 @@ def chains_sheet(tables) -> Sheet | None:
         found, lines = teachers(models, seeds.split_of(models), dataset if several else "")
         warnings += found
         beside += lines
+        warnings += refused(differences.of_chains(models))
         rows += _rows(models, dataset)
     if not rows:
         return None
@@ -52,7 +53,7 @@ def chains_sheet(tables) -> Sheet | None:
         note="Mean over seeds ± half of the 95 % t interval. Gain: difference, paired by seed, to "
         "the same model trained from scratch, in percentage points. Latency: one image, one CPU "
         "thread, median." + "".join(f" {line}" for line in beside),
-        warnings=warnings + tied(rows) + one_seed(rows),
+        warnings=[*tables.remarks, *warnings, *tied(rows), *one_seed(rows)],
         in_brief=lambda row: bool(row["chain"]) or row["switches"] == 0,
     )  # fmt: skip
 
@@ -72,9 +73,9 @@ def _rows(models, dataset: str) -> list[dict]:
     estimates = {m.name: seeds.over_seeds(models, m.name, split) for m in of_models()}
     validation = seeds.over_seeds(models, "accuracy", "validation")
     gains = {
-        row["lineage"]: row["difference"]
-        for row in differences.of_chains(models)
-        if row["group"] == differences.SCRATCH
+        pair.better.lineage: pair.difference
+        for pair in differences.of_chains(models)
+        if pair.group == differences.SCRATCH
     }
     shown = tree.ends(models)
     named = {node.lineage for node in shown}

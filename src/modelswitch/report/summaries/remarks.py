@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from modelswitch.config.metrics import SHARE
 from modelswitch.results import differences, seeds
 
 
@@ -15,23 +17,35 @@ def teachers(models, split: str, dataset: str) -> tuple[list[str], list[str]]:
     """Warnings about teachers that are not worth following, and a line on each of the others."""
     warnings, lines = [], []
     accuracy = seeds.over_seeds(models, "accuracy", split)
-    for row in differences.of_teachers(models):
-        difference = row["difference"]
+    for pair in differences.of_teachers(models):
+        difference = pair.difference
         if math.isnan(difference.estimate):
             continue
-        half = (difference.high - difference.low) / 2
-        bounds = "" if math.isnan(half) else f" ± {100 * half:.1f}"
+        teacher, student = (
+            seeds.percent(found)
+            for found in (accuracy[pair.better.lineage], accuracy[pair.than.lineage])
+        )
+        change = SHARE.estimate(difference.estimate, difference.low, difference.high, signed=True)
         line = (
-            f"{dataset + ', first' if dataset else 'First'} model {row['teacher']}: "
-            f"{seeds.percent(accuracy[row['teacher']])} %; {row['student']} from scratch: "
-            f"{seeds.percent(accuracy[row['student']])} % ({split}); difference, paired by seed: "
-            f"{100 * difference.estimate:+.1f}{bounds} percentage points."
+            f"{dataset + ', first' if dataset else 'First'} model {pair.better.lineage}: "
+            f"{teacher} %; {pair.than.lineage} from scratch: {student} % ({split}); difference, "
+            f"paired by seed: {change} percentage points."
         )
         if difference.estimate > 0:
             lines.append(line)
         else:
             warnings.append(f"A teacher that is no better than its student from scratch: {line}")
     return warnings, lines
+
+
+def refused(pairs: Iterable[differences.Pair]) -> list[str]:
+    """A warning for every two models that cannot be compared."""
+    return [
+        f"{pair.better.lineage} and {pair.than.lineage} are not compared, for more than their "
+        f"settings differs: {pair.refused}."
+        for pair in pairs
+        if pair.refused
+    ]
 
 
 def one_seed(rows: list[dict]) -> list[str]:

@@ -30,17 +30,17 @@ def rules_sheet(tables) -> Sheet | None:
             metric: seeds.over_seeds(models, metric, split)
             for metric in ("accuracy", "accuracy_teacher_right", "accuracy_teacher_wrong")
         }
-        for item in compared:
-            node, difference = item["node"], item["difference"]
-            lineage = node.lineage
+        warnings += [f"{r.node.name}: no difference, {r.refused}." for r in compared if r.refused]
+        for rule in compared:
+            difference, lineage = rule.difference, rule.node.lineage
             own = None if history is None else history[history["lineage"] == lineage]
             accuracy = estimates["accuracy"][lineage]
             rows.append(
                 {
                     "dataset": dataset,
-                    "transfer": node.transfer,
-                    "rule": item["rule"],
-                    "delta": item["delta"],
+                    "transfer": rule.node.transfer,
+                    "rule": rule.rule,
+                    "delta": rule.delta,
                     "lineage": lineage,
                     "split": split,
                     "seeds": accuracy.count,
@@ -51,13 +51,13 @@ def rules_sheet(tables) -> Sheet | None:
                     "difference_low": difference.low if difference else NAN,
                     "difference_high": difference.high if difference else NAN,
                     "p": difference.p if difference else NAN,
-                    "p_holm": item["p_holm"],
+                    "p_holm": rule.p_holm,
                     "seeds_needed": intervals.seeds_needed(difference.estimate, difference.spread)
                     if difference
                     else NAN,
                     "accuracy_teacher_right": estimates["accuracy_teacher_right"][lineage].mean,
                     "accuracy_teacher_wrong": estimates["accuracy_teacher_wrong"][lineage].mean,
-                    "teacher_wrong_stored": _stored_wrong(part.responses, node.parent),
+                    "teacher_wrong_stored": _stored_wrong(part.responses, rule.node.parent),
                     "teacher_wrong_first": _at_epoch(own, "teacher_wrong", first=True),
                     "teacher_wrong": differences.teacher_wrong_share(own),
                     "weight_soft": _mean(own, "weight_soft"),

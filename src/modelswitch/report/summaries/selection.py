@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
+from modelswitch.config.metrics import SHARE
 from modelswitch.report.contents import SELECTOR
-from modelswitch.report.sheet import Sheet, Shown, number, probability, share, text
+from modelswitch.report.sheet import DASH, Sheet, Shown, number, probability, share, text
 from modelswitch.report.summaries.remarks import one_seed
 from modelswitch.results.selection import SITUATIONS, summarise
+from modelswitch.wording import markdown_table
 
 
-def markdown(rows: list[dict], confusion) -> str:
+def markdown(rows: list[dict], confusion, remarks: Sequence[str] = ()) -> str:
     """The summary for reading: a table per selector and situation, then the confusions."""
-    from tabulate import tabulate
-
-    parts = ["# Ways to select a modality"]
+    parts = ["# Ways to select a modality", *(f"> {line}" for line in remarks)]
     for selector in dict.fromkeys(row["selector"] for row in rows):
         parts.append(f"## {selector}")
         for situation, title in SITUATIONS.items():
@@ -31,9 +31,8 @@ def markdown(rows: list[dict], confusion) -> str:
                 for r in chosen
             ]
             heads = ["method", "undegraded picked %", "accuracy %", "against best baseline"]
-            align = ("left", "right", "right", "right")
             parts.append(f"### {title[0].upper()}{title[1:]}")
-            parts.append(tabulate(cells, heads, "github", colalign=align, disable_numparse=True))
+            parts.append(markdown_table(heads, cells, numeric={1, 2, 3}))
         parts.append("### Picked modality and right modality")
         parts.append(_confusion(confusion[confusion["selector"] == selector]))
     seeds = max(row["seeds"] for row in rows)
@@ -49,8 +48,6 @@ def markdown(rows: list[dict], confusion) -> str:
 
 def _confusion(table) -> str:
     """Shares of picked modality by which recognisers are right, for the selector, in percent."""
-    from tabulate import tabulate
-
     table = table[table["method"] == "selector"]
     total = table.groupby("side")["images"].sum()
     counts = table.groupby(["side", "right", "picked"], sort=False)["images"].sum().unstack()
@@ -59,24 +56,19 @@ def _confusion(table) -> str:
         for (side, right), row in zip(counts.index, counts.to_numpy(), strict=True)
     ]
     heads = ["degraded", "right recogniser", *(f"{name} picked" for name in counts.columns)]
-    align = ("left", "left", *["right"] * len(counts.columns))
+    numeric = range(2, len(heads))
     note = "In percent of the pairs with that side degraded, over all degradations and levels."
-    return f"{note}\n\n" + tabulate(cells, heads, "github", colalign=align, disable_numparse=True)
+    return f"{note}\n\n{markdown_table(heads, cells, numeric)}"
 
 
 def _percent(row: dict, metric: str) -> str:
-    mean, low, high = (row[metric + suffix] for suffix in ("", "_low", "_high"))
-    if math.isnan(mean):
-        return "–"
-    half = "" if math.isnan(low) else f" ± {50 * (high - low):.1f}"
-    return f"{100 * mean:.1f}{half}"
+    return SHARE.estimate(*(row[metric + suffix] for suffix in ("", "_low", "_high"))) or DASH
 
 
 def _interval(row: dict) -> str:
-    text = f"{100 * row['difference']:+.1f}"
-    if math.isnan(row["difference_low"]):
-        return text
-    return f"{text} [{100 * row['difference_low']:+.1f}, {100 * row['difference_high']:+.1f}]"
+    change = SHARE.change(row["difference"], finer=0)
+    interval = SHARE.interval(row["difference_low"], row["difference_high"], finer=0)
+    return f"{change} {interval}".rstrip()
 
 
 def selection_sheet(tables) -> Sheet | None:
@@ -94,6 +86,8 @@ def selection_sheet(tables) -> Sheet | None:
         share("accuracy %", "accuracy"),
         share("over best baseline", "difference", signed=True),
         probability("p", "p", brief=False),
+        Shown("by lot %", lambda r: SHARE.text(r["ties"], 1) if r["ties"] > 0 else "",
+              lambda r: r["ties"], brief=False),
         Shown("best baseline", lambda r: "yes" if r["best_baseline"] else "",
               lambda r: float(r["best_baseline"]), numeric=False, brief=False),
         number("seeds", "seeds", "{:.0f}", brief=False),
@@ -103,7 +97,8 @@ def selection_sheet(tables) -> Sheet | None:
         "selectors", "Ways to select a modality", SELECTOR, rows, columns,
         note="Means over levels, degraded sides and seeds ± half of the 95 % t interval "
         f"({explained}). Over best baseline: difference in accuracy, paired by seed, in percentage "
-        "points; the best baseline is chosen on these results, which favours it.",
+        "points; the best baseline is chosen on these results, which favours it. By lot: pairs "
+        "for which several modalities are equally sure.",
         warnings=one_seed(rows),
         in_brief=lambda row: row["situation"] in ("seen", "unseen"),
     )  # fmt: skip

@@ -1,0 +1,227 @@
+"""Nothing is pooled that differs in more than the seed, and rows are found by lineage."""
+
+import json
+
+import pandas as pd
+import pytest
+import tidy_examples
+
+from modelswitch.config.claims import Claim
+from modelswitch.errors import UserError
+from modelswitch.report.summaries.chains import chains_sheet
+from modelswitch.report.summaries.rules import rules_sheet
+from modelswitch.results import differences, pooling
+from modelswitch.results.tables import Tables
+from modelswitch.results.verdicts import assess
+
+CHAIN = "teacher/middle@kd/student@kd"
+
+
+def changed(folder, change, name="models.csv"):
+    """Tables of which one was changed by `change(frame)`."""
+    frame = pd.read_csv(folder / name, keep_default_na=False)
+    for column in pooling.IDENTITY:
+        if column in frame and column != "epochs":
+            frame[column] = frame[column].astype(object)
+    change(frame).to_csv(folder / name, index=False)
+    return Tables(folder)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tidy_examples.write(tmp_path, images=60, epochs=2, seeds=(0, 1, 2))
+
+
+def of(frame, lineage, *seeds):
+    return (frame["lineage"] == lineage) & frame["seed"].isin(seeds)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("code", ['{"distil":"a"}', '{"distil":"b"}'], "code of distil (a, b)"),
+        ("code", ['{"distil":"a","own:f":"x"}', '{"distil":"a","own:f":"y"}'], "own:f (x, y)"),
+        ("data", ["one", "another"], "data (one, another)"),
+        ("shapes", ["3x3", "5x5"], "shapes of the weights (3x3, 5x5)"),
+        ("epochs", [30, 60], "epochs (30, 60)"),
+        (
+            "settings",
+            ['{"training":{"epochs":30,"batch":8}}', '{"training":{"epochs":60,"batch":8}}'],
+            "settings: training.epochs (30, 60)",
+        ),
+    ],
+)
+def test_a_seed_that_differs_in_more_is_left_out_everywhere(folder, column, values, said):
+    before = {row["lineage"]: row for row in chains_sheet(Tables(folder)).rows}
+
+    def change(frame):
+        frame[column] = values[0]
+        frame.loc[of(frame, CHAIN, 1), column] = values[1]
+        frame.loc[of(frame, CHAIN, 1), "accuracy"] = 0.0
+        return frame
+
+    tables = changed(folder, change)
+    [line] = tables.remarks
+    assert line.startswith(f"{CHAIN} on pictures: seed 1 is left out")
+    assert "differs from seed 0, 2 in" in line
+    assert said in line
+    for name in ("models", "history", "predictions", "per_class", "class_confusions", "weights"):
+        table = getattr(tables, name)
+        assert not of(table, CHAIN, 1).any(), name
+        assert of(table, CHAIN, 0).any(), name
+    sheet = chains_sheet(tables)
+    rows = {row["lineage"]: row for row in sheet.rows}
+    assert line in sheet.warnings
+    assert (rows[CHAIN]["seeds"], rows["student"]["seeds"]) == (2, 3)
+    kept = tables.models[(tables.models["lineage"] == CHAIN) & (tables.models["split"] == "test")]
+    assert rows[CHAIN]["accuracy"] == pytest.approx(kept["accuracy"].mean())
+    assert rows["student"]["accuracy"] == before["student"]["accuracy"], "others' rows stay"
+    [claim] = assess({"c": Claim(better="chain", than="scratch")}, tables)
+    assert claim["seeds"] == 2
+    assert line in claim["note"]
+
+
+def test_seeds_whose_teachers_differ_are_not_alike(folder):
+    def change(frame):
+        frame["code"] = '{"train":"a"}'
+        frame.loc[of(frame, "teacher", 2), "code"] = '{"train":"b"}'
+        return frame
+
+    tables = changed(folder, change)
+    gone = {lineage: set(rows["seed"]) for lineage, rows in tables.models.groupby("lineage")}
+    assert gone[CHAIN] == gone["teacher/student@kd"] == gone["teacher"] == {0, 1}
+    assert gone["student"] == {0, 1, 2}
+    assert any("in code of train of teacher (a, b)" in line for line in tables.remarks)
+
+
+def test_of_equally_many_seeds_those_of_the_lowest_stay_and_what_is_unknown_tells_nothing(folder):
+    def change(frame):
+        frame["data"] = ""
+        frame.loc[of(frame, CHAIN, 1), "data"] = "b"
+        frame.loc[of(frame, CHAIN, 2), "data"] = "a"
+        return frame[frame["seed"] > 0]
+
+    tables = changed(folder, change)
+    assert set(tables.models.loc[tables.models["lineage"] == CHAIN, "seed"]) == {1}
+    unknown = changed(folder, lambda frame: frame.assign(data=""))
+    assert unknown.remarks == []
+
+
+def test_machines_that_differ_are_told_and_pooled(folder):
+    def change(frame):
+        frame["surroundings"] = json.dumps({"threads": 1, "versions": {"torch": "2.9"}})
+        threads = json.dumps({"threads": 2, "versions": {"torch": "2.9"}})
+        frame.loc[frame["seed"] == 1, "surroundings"] = threads
+        return frame
+
+    tables = changed(folder, change)
+    [line] = tables.remarks
+    assert "(threads: 1, 2)" in line
+    assert tables.models["seed"].nunique() == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("data", ("a", "b")), ("code", ('{"distil":"a"}', '{"distil":"b"}'))]
+)
+def test_lineages_of_other_data_or_code_are_not_paired(folder, column, values):
+    def change(frame):
+        frame[column] = values[0]
+        frame.loc[frame["lineage"] == "teacher/student@kd", column] = values[1]
+        return frame
+
+    tables = changed(folder, change)
+    direct = [p for p in differences.of_chains(tables.models) if p.group == differences.DIRECT]
+    assert [pair.difference.count for pair in direct] == [0]
+    assert "(a, b)" in direct[0].refused
+    assert any("are not compared" in line for line in chains_sheet(tables).warnings)
+    [row] = assess({"c": Claim(better="chain", than="direct")}, tables)
+    assert row["verdict"] == "not tested"
+    assert "(a, b)" in row["note"]
+
+
+def test_first_models_and_switches_run_different_scripts(folder):
+    def change(frame):
+        first = ~frame["lineage"].str.contains("/")
+        frame["code"] = first.map({True: '{"train":"a"}', False: '{"distil":"b"}'})
+        return frame
+
+    pairs = differences.of_chains(changed(folder, change).models)
+    assert {pair.refused for pair in pairs} == {""}
+    assert {pair.difference.count for pair in pairs} == {3}
+
+
+def test_one_thing_said_twice_is_refused(folder):
+    def change(frame):
+        return pd.concat([frame, frame[of(frame, "student", 1)].assign(accuracy=0.1)])
+
+    with pytest.raises(UserError, match=r"models.csv: two rows for .*seed 1, lineage student, spl"):
+        _ = changed(folder, change).models
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training.epochs", 400),
+        ("transfer.guides", "ancestors"),
+        ("transfer.drop", 0.5),
+        ("transfer.hint", {"weight": 5.0}),
+        ("transfer.temperature", 2.0),
+        ("stored_views", 8),
+    ],
+)
+def test_rules_are_compared_only_if_all_else_is_the_same(tmp_path, key, value):
+    chains = {name: f"teacher/student@{name}" for name in ("fixed", "correctness_0.1", "wsl")}
+    tidy_examples.write(tmp_path, chains, images=60, epochs=2)
+
+    def change(frame):
+        for index in frame.index[frame["transfer"] == "wsl"]:
+            settings = json.loads(frame.loc[index, "settings"])
+            inner = settings
+            *path, last = key.split(".")
+            for part in path:
+                inner = inner[part]
+            inner[last] = value
+            frame.loc[index, "settings"] = json.dumps(settings)
+        return frame
+
+    tables = changed(tmp_path, change)
+    rules = {rule.rule: rule for rule in differences.of_rules(tables)}
+    assert rules["correctness"].baseline == "teacher/student@fixed"
+    assert rules["correctness"].difference.count == 3
+    assert (rules["wsl"].baseline, rules["wsl"].difference) == ("", None)
+    assert key in rules["wsl"].refused
+    [warning] = [w for w in rules_sheet(tables).warnings if "wsl" in w]
+    assert "not the same as teacher/student@fixed but for the rule" in warning
+
+
+@pytest.mark.parametrize("label", ["student", "teacher", "teacher/student@kd"])
+def test_a_chain_called_like_another_model_is_not_averaged_with_it(folder, label):
+    plain = Tables(folder)
+    [expected] = assess({"c": Claim(better="chain", than="direct")}, plain)
+
+    def change(frame):
+        frame.loc[frame["lineage"] == CHAIN, "chains"] = label
+        return frame
+
+    tables = changed(folder, change)
+    than = "direct" if label != "teacher/student@kd" else "scratch"
+    if than == "scratch":
+        [expected] = assess({"c": Claim(better="chain", than="scratch")}, plain)
+    [row] = assess({"c": Claim(better=label, than=than)}, tables)
+    assert row["estimate"] == pytest.approx(expected["estimate"])
+    assert f"{label!r} is taken for the chain {CHAIN}" in row["note"]
+
+
+def test_several_data_sets_are_compared_each_by_itself(folder):
+    def change(frame):
+        shifted = frame.assign(dataset="other", accuracy=frame["accuracy"] - 0.3)
+        # The other data set lacks a seed of one side: that seed has no difference.
+        return pd.concat([frame, shifted[~of(shifted, "student", 2)]])
+
+    models = Tables(folder).models
+    test = models[(models["split"] == "test") & models["seed"].isin([0, 1])]
+    means = test.groupby("lineage")["accuracy"].mean()
+    [row] = assess({"c": Claim(better="chain", than="scratch")}, changed(folder, change))
+    assert row["seeds"] == 2
+    assert row["estimate"] == pytest.approx(means[CHAIN] - means["student"])
+    assert "mean over pictures, other" in row["note"]
