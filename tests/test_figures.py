@@ -13,6 +13,7 @@ import pytest
 import tidy_examples
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation, Text
+from scipy import stats
 
 from modelswitch.config.claims import Claim
 from modelswitch.report import contents
@@ -242,6 +243,84 @@ def test_names_are_drawn_as_they_are_written(tmp_path, name):
             assert not mpl.rcParams["text.usetex"]
         assert mpl.rcParams["text.usetex"]
     assert len(paths) == 3
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory):
+    chains = {name: f"teacher/student@{name}" for name in ("fixed", "correctness_0.1", "wsl")}
+    chains |= {"scratch": "student"}
+    folder = tmp_path_factory.mktemp("rules")
+    return Tables(tidy_examples.write(folder, chains, images=300, epochs=2))
+
+
+def accuracies(tables, lineage) -> np.ndarray:
+    """Of every seed on the test set, in percent."""
+    models = tables.models
+    own = models[(models["lineage"] == lineage) & (models["split"] == "test")]
+    return 100 * own.sort_values("seed")["accuracy"].to_numpy()
+
+
+def t_interval(values) -> tuple[float, float, float]:
+    """Mean and ends of the 95 % t interval, from the textbook's formula."""
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return np.mean(values), np.mean(values) - half, np.mean(values) + half
+
+
+def drawn_at(axes, y: float) -> tuple[float, list[float]]:
+    """The dot and the ends of the interval that are drawn at a height."""
+    lines = [line for line in axes.lines if np.allclose(line.get_ydata(), y)]
+    [dot] = [float(line.get_xdata()[0]) for line in lines if len(line.get_xdata()) == 1]
+    [ends] = [list(line.get_xdata()) for line in lines if len(line.get_xdata()) == 2]
+    return dot, ends
+
+
+def test_the_rules_forest_shows_the_differences_to_the_fixed_weight(rules):
+    with style.look():
+        [axes] = differences.rules_forest(rules).axes
+    texts = {text.get_text(): text.get_position() for text in axes.texts}
+    for name, lineage in (("correctness ±0.1", "correctness_0.1"), ("wsl", "wsl")):
+        gains = accuracies(rules, f"teacher/student@{lineage}") - accuracies(
+            rules, "teacher/student@fixed"
+        )
+        mean, low, high = t_interval(gains)
+        dot, ends = drawn_at(axes, texts[name][1])
+        assert (dot, *ends) == pytest.approx((mean, low, high))
+        written = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "\N{MINUS SIGN}")
+        assert texts[written][1] == texts[name][1]
+
+
+def test_the_diagram_shows_accuracies_and_sizes(rules):
+    with style.look():
+        left, right = chains.diagram(rules).axes
+    steps = {text.get_text(): text.get_position()[1] for text in left.texts}
+    for step, lineage in (("student@fixed", "teacher/student@fixed"), ("teacher", "teacher")):
+        mean, low, high = t_interval(accuracies(rules, lineage))
+        shown = [t.get_text() for t in right.texts if abs(t.get_position()[1] - steps[step]) < 0.4]
+        assert shown == [f"{mean:.1f}"]
+        [at] = {t.get_position()[1] for t in right.texts if t.get_text() == shown[0]
+                and abs(t.get_position()[1] - steps[step]) < 0.4}  # fmt: skip
+        dot, ends = drawn_at(right, at)
+        assert (dot, *ends) == pytest.approx((mean, low, high))
+    assert {"559 k", "68.8 k"} <= steps.keys()
+
+
+def test_reliability_is_drawn_with_wilsons_interval(rules):
+    with style.look():
+        figure = learning.calibration(rules)
+    [panel] = [axes for axes in figure.axes if axes.get_title(loc="left") == "scratch"]
+    rows = rules.predictions[rules.predictions["lineage"] == "student"]
+    bins = np.minimum((rows["confidence"] * 10).astype(int), 9)
+    right = (rows["label"] == rows["predicted"]).groupby(bins).agg(["sum", "count", "mean"])
+    kept = right[right["count"] >= 20]
+    curve = panel.lines[1]
+    assert curve.get_ydata() == pytest.approx(kept["mean"].to_numpy())
+    band = panel.collections[0].get_paths()[0].vertices
+    z, n, p = stats.norm.ppf(0.975), kept["count"], kept["mean"]
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    assert {round(y, 6) for y in (*(centre - half), *(centre + half))} <= {
+        round(y, 6) for y in band[:, 1]
+    }
 
 
 def test_labels_keep_their_distance_and_their_order():

@@ -78,6 +78,8 @@ def calibration(tables, bins: int = 10) -> Figure:
     just what it should be. A bin with fewer than `FEW` images tells nothing and is left out, unless
     all are like that.
     """
+    from statsmodels.stats.proportion import proportion_confint
+
     predictions, models = tables.predictions, tables.models
     split = seeds.split_of(models)
     if predictions is None or not (predictions["split"] == split).any():
@@ -98,7 +100,8 @@ def calibration(tables, bins: int = 10) -> Figure:
         sure = np.bincount(position, confidence, minlength=bins)[filled] / counts[filled]
         true = np.bincount(position, right, minlength=bins)[filled] / counts[filled]
         # 95 % interval of a share (Wilson): wide where a bin holds few images
-        low, high = _wilson(true, counts[filled])
+        rightly = np.bincount(position, right, minlength=bins)[filled]
+        low, high = proportion_confint(rightly, counts[filled], method="wilson")
         panel.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.7, linestyle="--", zorder=1)
         panel.fill_between(sure, low, high, color=style.BLUE, alpha=0.2, linewidth=0, zorder=2)
         panel.plot(sure, true, color=style.BLUE, linewidth=0.9, zorder=3)
@@ -118,10 +121,3 @@ def calibration(tables, bins: int = 10) -> Figure:
     figure.supxlabel("confidence", fontsize=7)
     figure.supylabel(f"share right, {split}", fontsize=7)
     return figure
-
-
-def _wilson(share, count, z: float = 1.959964):
-    """Wilson's 95 % interval of a share, elementwise."""
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    return centre - half, centre + half
