@@ -7,6 +7,7 @@ import pytest
 import tidy_examples
 import torch
 from pydantic import ValidationError
+from scipy.stats import entropy
 from sklearn.metrics import (
     confusion_matrix,
     f1_score,
@@ -17,6 +18,8 @@ from sklearn.metrics import (
 
 from modelswitch.config.claims import Claim
 from modelswitch.config.metrics import COUNT, METRICS, MILLISECONDS, SHARE, of_models
+from modelswitch.errors import UserError
+from modelswitch.models import metrics
 from modelswitch.report import two_runs
 from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.results import schema
@@ -160,3 +163,59 @@ def test_units_write_numbers_for_people():
         "559 k", "-559 k", "+30",
     )  # fmt: skip
     assert (MILLISECONDS.text(1.2345), MILLISECONDS.change(-0.5)) == ("1.23", "-0.500")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_nothing_is_measured_where_an_answer_is_no_number(value):
+    wrong = LOGITS.clone()
+    wrong[[3, 5, 5], [2, 0, 1]] = value
+    for logits, teacher in ((wrong, LOGITS), (LOGITS, wrong)):
+        with pytest.raises(UserError, match=f"the answers to 2 of 300 images hold {value}"):
+            scores(logits, LABELS, teacher)
+    for measure in (metrics.accuracy, metrics.negative_log_likelihood, metrics.at_chance):
+        with pytest.raises(UserError, match="so nothing can be measured"):
+            measure(wrong, LABELS)
+
+
+def answering(labels, share, sharpness=3.0):
+    """Logits that are right for a share of the images."""
+    right = torch.rand(len(labels), generator=torch.Generator().manual_seed(1)) < share
+    named = torch.where(right, labels, (labels + 1) % 8)
+    return sharpness * torch.nn.functional.one_hot(named, 8).float()
+
+
+SKEWED = torch.where(torch.arange(300) < 270, 0, LABELS)
+CONSTANT = torch.randn(8, generator=torch.Generator().manual_seed(2)).expand(300, -1)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "expected"),
+    [
+        (CONSTANT, LABELS, True),
+        (1e6 * CONSTANT, LABELS, True),
+        (torch.zeros(300, 8), LABELS, True),
+        (0 * LOGITS + torch.bincount(LABELS).log(), LABELS, True),
+        # Overconfident noise.
+        (10 * LOGITS, LABELS, True),
+        (answering(LABELS, 0.3), LABELS, False),
+        # A log-likelihood that is worse than that of the shares, but an accuracy that no guess has.
+        (answering(LABELS, 0.6, sharpness=50), LABELS, False),
+        # Where one class is nearly all, naming it always is the guess to beat.
+        (torch.bincount(SKEWED).clamp(min=1).log().expand(300, -1), SKEWED, True),
+        (answering(SKEWED, 0.9), SKEWED, True),
+        (answering(SKEWED, 0.97), SKEWED, False),
+    ],
+)
+def test_chance_is_what_the_best_constant_answer_gets(logits, labels, expected):
+    assert metrics.at_chance(logits, labels) == expected
+
+
+def test_the_best_constant_answer_is_beaten_by_none():
+    guess = metrics.constant_guess(LABELS)
+    shares = np.bincount(LABELS) / 300
+    assert guess["nll"] == pytest.approx(entropy(shares))
+    assert guess["accuracy"] == shares.max()
+    for constant in torch.randn(50, 8, generator=torch.Generator().manual_seed(4)):
+        logits = shares.size * constant.expand(300, -1)
+        assert metrics.accuracy(logits, LABELS) <= guess["accuracy"]
+        assert metrics.negative_log_likelihood(logits, LABELS) > guess["nll"]

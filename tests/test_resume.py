@@ -336,7 +336,7 @@ def test_a_full_disk_ends_in_one_line_and_no_half_of_a_file(workplace, tmp_path)
         ended = workplace.run("kd", out)
         assert ended.status == 1
         [error] = [line for line in ended.said.splitlines() if line.startswith("error: ")]
-        assert error.endswith("outputs.safetensors: No space left on device")
+        assert error.endswith("model.safetensors: No space left on device")
         assert "Traceback" not in ended.said
         assert not any(name.endswith((".part", "model.safetensors")) for name in names(out))
 

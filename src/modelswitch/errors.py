@@ -5,6 +5,14 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+# How torch and CUDA's libraries, each in words of its own, say that a GPU's memory is full.
+OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 class UserError(Exception):
     """A mistake that a user can mend: one line that names the key or file, what was found
@@ -48,13 +56,16 @@ def naming(key: str) -> Iterator[None]:
 def in_one_line(what: str) -> Iterator[None]:
     """Tell whatever other people's code raises, a model's or a rule's, as ``what`` and the reason.
 
-    A `UserError` is one line already and goes through as it is.
+    A `UserError` is one line already and goes through as it is; so does full memory, for others
+    know what to do then.
     """
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
+        if any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
         # A KeyError says no more than the key and an AssertionError often nothing.
         said = next((line for line in str(error).splitlines() if line.strip()), "")
         reason = f"{type(error).__name__}: {said}" if said else type(error).__name__

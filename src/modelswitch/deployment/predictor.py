@@ -15,8 +15,8 @@ from torch import nn
 from modelswitch.config.models import ImportedModel, ModelSpec
 from modelswitch.data.views import Normaliser
 from modelswitch.deployment.images import Images, as_batch
-from modelswitch.errors import UserError
-from modelswitch.models.build import build
+from modelswitch.errors import UserError, naming
+from modelswitch.models.build import build, fill, give_shapes, to_channels_last
 from modelswitch.storage import artifacts
 
 _BATCH = 250
@@ -131,12 +131,10 @@ def load(path: str | Path) -> Predictor:
         if isinstance(spec, ImportedModel):
             raise UserError(f"{path}: needs the function {spec.path} ({error})") from error
         raise
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path}: does not fit its network ({reason})") from error
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    give_shapes(network, shape)
+    with naming(f"{path}: does not fit its network"):
+        fill(network, tensors)
+    to_channels_last(network)
     return Predictor(network, passport["classes"], shape, given["mean"], given["std"], passport)
 
 

@@ -4,7 +4,7 @@ import gc
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelswitch.errors import UserError
+from modelswitch.errors import OUT_OF_MEMORY, UserError
 
 Result = TypeVar("Result")
 
@@ -65,9 +65,8 @@ def _has_memory(attempt: Callable[[int], object], images: int) -> bool:
 def _is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 
-    # CUDA's libraries report the same thing in words of their own when they allocate.
-    words = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
+    said = any(words in str(error) for words in OUT_OF_MEMORY)
+    return said or isinstance(error, torch.OutOfMemoryError)
 
 
 def _release_memory() -> None:

@@ -3,9 +3,8 @@
 import torch
 
 from modelswitch.jobs.session import Session, report
-from modelswitch.jobs.write import write_history
+from modelswitch.jobs.write import checked_weights, write_history
 from modelswitch.models.isolation import refuse_shared
-from modelswitch.storage import artifacts
 from modelswitch.transfer.hints import HintPretraining, hint_parts
 from modelswitch.transfer.teachers import LiveTeacher
 
@@ -27,9 +26,9 @@ def pretrain(session: Session, teacher: str, hint: str, history: str) -> None:
     objective = HintPretraining(student, live, parts, names[0])
     rows = session.fit(objective, student, "hint", job.training, validates=False)
     live.check_unchanged()
-    write_history(history, rows, "hint")
     layers = {
         "teacher_layer": parts.teacher_layer.path,
         "student_layer": parts.student_layer.path,
     }
-    artifacts.save(hint, student.state_dict(), session.passport("hint", **layers))
+    with checked_weights(session, student, hint, session.passport("hint", **layers)):
+        write_history(history, rows, "hint")

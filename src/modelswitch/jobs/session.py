@@ -14,26 +14,31 @@ from torch import nn
 
 from modelswitch.config.base import digest
 from modelswitch.config.job import Job, Teacher
-from modelswitch.config.models import ModelSpec
+from modelswitch.config.models import ModelSpec, PlainModel, ResnetModel
 from modelswitch.config.training import Training
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.splits import fold_of, unrepresented
 from modelswitch.data.views import Normaliser, Views
-from modelswitch.errors import UserError
+from modelswitch.errors import UserError, naming
 from modelswitch.execution import gpu_lease, out_of_memory, training_lock
+from modelswitch.execution.arithmetic import arithmetic
 from modelswitch.execution.malloc import keep_freed_memory
-from modelswitch.lineage import Replicate
+from modelswitch.lineage import Lineage, Replicate
 from modelswitch.models import answers, metrics
-from modelswitch.models.build import build
-from modelswitch.randomness import derive_seed
+from modelswitch.models.build import build, fill, give_shapes, to_channels_last
+from modelswitch.models.kept import check_kept
+from modelswitch.randomness import derive_seed, seeded
 from modelswitch.storage import artifacts, working_folder
 from modelswitch.storage.code_digest import code_digest, own_digest, with_own
-from modelswitch.training import precision
+from modelswitch.training import finite, precision
+from modelswitch.training.finite import FiniteState
 from modelswitch.training.loop import Interrupted, train
 from modelswitch.training.resume import ResumeFiles
 
 # Seconds: file servers' clocks differ by some, and no training is over in them.
 _CLOCKS_DIFFER = 60.0
+# Images with which a model is tried before it is trained.
+_TRIED = 16
 
 
 def report(line: str) -> None:
@@ -138,6 +143,8 @@ class Session:
         self.data = ImageArrays.load(data)
         self.branch = Replicate.parse(job.branch)
         self.normalise = Normaliser(self.data.mean, self.data.std, self.device)
+        # What was found about the model before it was trained, for the passport of its outputs.
+        self.findings: dict[str, bool] = {}
         self.train_index, self.validation_index = self.data.training_and_validation(
             job.validation, self.branch.seed
         )
@@ -145,7 +152,7 @@ class Session:
             labels, held = self.data.train_labels, self.validation_index
             for line in unrepresented(labels, held, self.data.class_names, "validation"):
                 report(line)
-        if self.branch.fold is not None:
+        if self.branch.fold is not None and self.branch.folds is not None:
             folds = fold_of(
                 self.data.train_units[self.train_index],
                 self.data.train_labels[self.train_index],
@@ -163,12 +170,14 @@ class Session:
         """The digest of what the job runs: the script, this package and the user's own code."""
         return with_own(code_digest(Path(sys.argv[0]).resolve()), self.job.code)
 
-    def new_model(self, spec: ModelSpec | None = None) -> nn.Module:
-        """A model with fresh weights that depend on (seed, lineage) alone, channels_last."""
-        torch.manual_seed(self.seed("weights"))
-        height_width_channels = self.data.image_shape
-        model = build(spec or self.job.model, height_width_channels[2], self.data.num_classes)
-        return model.to(self.device).to(memory_format=torch.channels_last)
+    def new_model(self, spec: ModelSpec | None = None, seed: int | None = None) -> nn.Module:
+        """A model with fresh weights, channels_last; they depend on (seed, lineage) alone, unless
+        another ``seed`` is given."""
+        _, _, channels = self.data.image_shape
+        with seeded(self.seed("weights") if seed is None else seed):
+            model = build(spec or self.job.model, channels, self.data.num_classes)
+            give_shapes(model, self.data.image_shape)
+        return to_channels_last(model.to(self.device))
 
     def teacher(self, teacher: Teacher, path: str) -> nn.Module:
         """A trained model, refused if the file is not the one that the configuration means."""
@@ -185,11 +194,8 @@ class Session:
                 f"{path}: was trained for {len(passport['classes'])} classes, "
                 f"the data has {self.data.num_classes} or other names for them"
             )
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise UserError(f"{path}: does not fit its model ({reason})") from error
+        with naming(f"{path}: does not fit its model"):
+            fill(model, tensors)
 
     def views(self, stage: str, training: Training) -> Views:
         return Views(
@@ -223,8 +229,8 @@ class Session:
         dtype = precision.dtype_for(training.precision, self.device)
 
         def validate() -> dict[str, float]:
-            with precision.autocast(self.device, dtype):
-                logits = answers.logits_on(student, images, self.normalise, self.device)
+            # In float32 as the stored outputs, so that there is one validation accuracy.
+            logits = answers.logits_on(student, images, self.normalise, self.device)
             return {
                 "validation_accuracy": metrics.accuracy(logits, labels),
                 "validation_nll": metrics.negative_log_likelihood(logits, labels),
@@ -234,13 +240,16 @@ class Session:
         if self.resume is not None:
             # A teacher that was trained again, by other code say, has the digest it had before.
             parts = (self.job.digest, stage, self.code, self.data.checksum, *self.inputs)
-            resume = ResumeFiles(self.resume, digest(" ".join(parts)), report)
+            key, calculates = digest(" ".join(parts)), arithmetic(str(self.device))
+            resume = ResumeFiles(self.resume, key, report, calculates)
 
         def run() -> list[dict[str, float]]:
+            self._check_kept(training.batch)
+            FiniteState(student).check("before the training", "it cannot start from there")
             views = self.views(stage, training)
             # Not earlier, for what reading the data took for a moment can go back.
             keep_freed_memory()
-            return train(
+            rows = train(
                 objective,
                 views,
                 training,
@@ -250,6 +259,11 @@ class Session:
                 validate=validate if validates and len(images) else None,
                 report=report,
             )
+            if resume is not None:
+                self.findings["mixed_arithmetic"] = resume.mixed
+            if not validates:
+                self._look_again(objective, views, dtype)
+            return rows
 
         def attempt(size: int) -> None:
             views = self.views(stage, training.model_copy(update={"batch": size}))
@@ -269,6 +283,38 @@ class Session:
             "std": self.data.std,
         }
 
+    def _check_kept(self, batch: int) -> None:
+        """Refuse a model that its file would not hold; this project's own families are held."""
+        spec = self.job.model
+        if isinstance(spec, PlainModel | ResnetModel):
+            return
+        chosen = self.train_index[: min(batch, _TRIED)]
+        name = Lineage.parse(self.job.lineage).last.model
+        with naming(f"model {name}"):
+            depends = check_kept(
+                lambda seed: self.new_model(seed=seed),
+                self.seed("weights"),
+                self.normalise(self.data.train_images[chosen].to(self.device)),
+                self.data.train_labels[chosen].to(self.device),
+            )
+        self.findings["same_first_weights"] = not depends
+        if not depends:
+            report(
+                f"model {name}: its first weights do not depend on the seed; seeds differ in the "
+                "order and views of the images alone"
+            )
+
+    def _look_again(self, objective: nn.Module, views: Views, dtype: torch.dtype) -> None:
+        """Raise `UserError` if the last update, which no loss was computed after, was one too far.
+
+        Where there is validation, that looks at it.
+        """
+        objective.eval()
+        with torch.no_grad(), precision.autocast(self.device, dtype):
+            terms = objective(next(views.epoch(0)))
+        with naming("after the last step"):
+            finite.checked({name: value.item() for name, value in terms.items()})
+
     def passport(self, kind: str, **entries: Any) -> dict[str, Any]:
         return {
             "kind": kind,
@@ -285,11 +331,13 @@ class Session:
             "versions": artifacts.package_versions(),
             "device": self.device.type,
             "threads": torch.get_num_threads(),
+            "arithmetic": arithmetic(str(self.device)),
             **entries,
         }
 
     def outputs(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        """Logits on the validation and test images, in float32."""
+        """Logits on the validation and test images, in float32; raises `UserError` for answers that
+        are no numbers."""
         result = {}
         sets = {
             "validation": (
@@ -300,8 +348,9 @@ class Session:
         }
         for name, (images, labels) in sets.items():
             if len(images):
-                result[f"{name}.logits"] = answers.logits_on(
-                    model, images, self.normalise, self.device
-                )
+                with naming(f"{name} images"):
+                    result[f"{name}.logits"] = answers.logits_on(
+                        model, images, self.normalise, self.device
+                    )
                 result[f"{name}.labels"] = labels
         return result

@@ -9,8 +9,12 @@ import torch
 from modelswitch.config.base import digest
 from modelswitch.config.job import SelectorJob
 from modelswitch.errors import UserError
+from modelswitch.execution.arithmetic import arithmetic
 from modelswitch.jobs import session, write
-from modelswitch.randomness import derive_seed
+from modelswitch.models import metrics
+from modelswitch.models.build import fill
+from modelswitch.models.kept import difference
+from modelswitch.randomness import derive_seed, seeded
 from modelswitch.selector.network import Selector, features
 from modelswitch.selector.objective import PickTrusted, SelectionBatches, trusted
 from modelswitch.selector.outputs import load_outputs, mix, selector_conditions
@@ -49,26 +53,52 @@ def train_selector(
     def seed(*purpose: object) -> int:
         return derive_seed(job.seed, "selector", job.name, *purpose)
 
-    torch.manual_seed(seed("weights"))
-    selector = Selector(inputs.shape[1], len(held_back.modalities), job.spec.hidden)
+    with seeded(seed("weights")):
+        selector = Selector(inputs.shape[1], len(held_back.modalities), job.spec.hidden)
     selector.standardise(inputs)
     code = code_digest(Path(sys.argv[0]).resolve())
     key = digest(f"{job.canonical()} {code} {artifacts.checksum({'inputs': inputs})}")
     with session.undisturbed(resume) as folder:
+        kept = ResumeFiles(folder, key, session.report, arithmetic()) if folder else None
         epochs = train(
             PickTrusted(selector),
             SelectionBatches(inputs, targets, job.training.batch, lambda e: seed("epoch", e)),
             job.training,
             device=torch.device("cpu"),
             epoch_seed=lambda epoch: seed("epoch", epoch),
-            resume=ResumeFiles(folder, key, session.report) if folder else None,
+            resume=kept,
             report=session.report,
         )
-        write.write_history(history, epochs, "train")
         passport = {
             "kind": "selector",
             "job": job.model_dump(mode="json"),
             "inputs": inputs.shape[1],
+            "at_chance": _at_chance(_scores(selector, inputs), targets),
         }
         passport |= {"job_digest": digest(job.canonical()), "code": code}
-        artifacts.save(model, selector.state_dict(), passport)
+        with artifacts.saving(model, selector.state_dict(), passport) as part:
+            copy = Selector(inputs.shape[1], len(held_back.modalities), job.spec.hidden)
+            fill(copy, artifacts.load(part)[0])
+            if apart := difference(_scores(selector, inputs), _scores(copy, inputs)):
+                raise UserError(f"{model}: read back, the selector answers otherwise {apart}")
+            write.write_history(history, epochs, "train")
+
+
+@torch.inference_mode()
+def _scores(selector: Selector, inputs: torch.Tensor) -> torch.Tensor:
+    return metrics.finite(selector.eval()(inputs))
+
+
+def _at_chance(scores: torch.Tensor, trusted: torch.Tensor) -> bool:
+    """Whether scores [N, M] pick a modality to be trusted, bool [N, M], no more often than naming
+    always the same one does; said in the log."""
+    hits = trusted.gather(1, scores.argmax(1, keepdim=True)).double().mean().item()
+    constant = trusted.double().mean(0).max().item()
+    if hits > constant:
+        return False
+    session.report(
+        "warning: ends no better than a constant guess: picks rightly on "
+        f"{100 * hits:.1f} % of the {len(trusted)} samples that it was trained on, where naming "
+        f"one modality always gives {100 * constant:.1f} %"
+    )
+    return True

@@ -1,14 +1,20 @@
 """What a training leaves: outputs, history, weights."""
 
+import contextlib
 import csv
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
 
-from modelswitch.jobs.session import Session
+from modelswitch.errors import UserError, naming
+from modelswitch.jobs.session import Session, report
+from modelswitch.models import answers, kept, metrics
+from modelswitch.models.build import fill
 from modelswitch.storage import artifacts, atomic
 from modelswitch.training import precision
 
@@ -52,10 +58,55 @@ def write_model(
     entries = {"epochs": len(history), "precision": str(dtype).removeprefix("torch.")}
     outputs = session.outputs(model) | (extra_outputs or {})
     measured = {"train_seconds": seconds, "evaluation_seconds": time.perf_counter() - start}
-    measured |= _used()
-    artifacts.save(outputs_file, outputs, session.passport("outputs", **entries, **measured))
-    write_history(history_file, history, "train")
+    measured |= _used() | session.findings | {"at_chance": _at_chance(outputs)}
     # Nothing measured goes into the weight file: equal trainings give equal bytes.
-    artifacts.save(
-        weights, model.state_dict(), session.passport("model", input=session.input, **entries)
+    passport = session.passport("model", input=session.input, **entries)
+    with checked_weights(session, model, weights, passport):
+        artifacts.save(outputs_file, outputs, session.passport("outputs", **entries, **measured))
+        write_history(history_file, history, "train")
+
+
+@contextlib.contextmanager
+def checked_weights(
+    session: Session, model: nn.Module, path: str, passport: dict[str, Any]
+) -> Iterator[None]:
+    """Write a trained model's weights; they get their name when the block has ended.
+
+    Before it, the file is loaded into a new model, of other first weights, whose answers to a batch
+    have to be those of ``model``.
+
+    Raises:
+        UserError: they are not.
+    """
+    images = session.data.test_images[: answers.BATCH]
+
+    def answered(by: nn.Module) -> torch.Tensor:
+        return answers.logits_on(by, images, session.normalise, session.device)
+
+    with artifacts.saving(path, model.state_dict(), passport) as part:
+        with naming(f"{path}: what was trained cannot be kept"):
+            copy = session.new_model(seed=session.seed("weights", "another"))
+            fill(copy, artifacts.load(part)[0])
+            if apart := kept.difference(answered(model), answered(copy)):
+                raise UserError(
+                    f"loaded into a new model, the weights answer otherwise {apart}: the model "
+                    "keeps something outside its parameters and buffers"
+                )
+        yield
+
+
+def _at_chance(outputs: dict[str, torch.Tensor]) -> bool:
+    """Whether a model has learned nothing that shows on the images that it was not trained on; said
+    in the log."""
+    split = "validation" if "validation.logits" in outputs else "test"
+    logits, labels = outputs[f"{split}.logits"], outputs[f"{split}.labels"]
+    if not metrics.at_chance(logits, labels):
+        return False
+    guess = metrics.constant_guess(labels)
+    report(
+        f"warning: ends no better than a constant guess: on {len(labels)} {split} images "
+        f"accuracy {100 * metrics.accuracy(logits, labels):.1f} % and negative log-likelihood "
+        f"{metrics.negative_log_likelihood(logits, labels):.3g}, where naming the largest class "
+        f"gives {100 * guess['accuracy']:.1f} % and the classes' shares give {guess['nll']:.3g}"
     )
+    return True

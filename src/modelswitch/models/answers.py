@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from modelswitch.data.views import Normaliser
+from modelswitch.models import metrics
 from modelswitch.models.memory import answering_bytes
 
 # More is no faster on a processor, and in float32 a wide layer takes half a megabyte an image.
-_BATCH = 250
+BATCH = 250
 # Bytes that a pass may hold at once beside the weights; a training step of such a model holds more.
 BUDGET = 512 * 2**20
 # A pass on its own is a few percent of the smallest evaluation, so each model is tried once.
@@ -19,7 +20,7 @@ _tried: weakref.WeakKeyDictionary[nn.Module, dict[object, tuple[int, int]]] = (
 
 
 @torch.inference_mode()
-def images_at_once(model: nn.Module, image: torch.Tensor, most: int = _BATCH) -> int:
+def images_at_once(model: nn.Module, image: torch.Tensor, most: int = BATCH) -> int:
     """Images in one pass of a model in eval mode: ``most``, or as many as `BUDGET` has room for.
 
     Args:
@@ -41,11 +42,14 @@ def logits_on(
     images: torch.Tensor,
     normalise: Normaliser,
     device: torch.device | str = "cpu",
-    batch: int = _BATCH,
+    batch: int = BATCH,
 ) -> torch.Tensor:
     """Logits float32 [N, C] of uint8 images [N, H, W, C], on the CPU, in their order.
 
     At most ``batch`` images are answered at once, see `images_at_once`.
+
+    Raises:
+        UserError: some of them are no finite numbers.
     """
     model.eval()
     result = torch.empty(0)
@@ -58,4 +62,4 @@ def logits_on(
             # the large ones, which then fit nowhere again (hundreds of megabytes, by chance).
             result = torch.empty(len(images), *logits.shape[1:])
         result[start : start + batch] = logits
-    return result
+    return metrics.finite(result)

@@ -1,6 +1,13 @@
 """A fresh model from its specification."""
 
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from modelswitch.config.models import (
     ImportedModel,
@@ -10,10 +17,10 @@ from modelswitch.config.models import (
     TimmModel,
     TorchvisionModel,
 )
-from modelswitch.errors import UserError
+from modelswitch.errors import UserError, in_one_line, naming
 from modelswitch.models.families import from_timm, from_torchvision, imported, plain, resnet
 
-_BUILDERS = {
+_BUILDERS: dict[type, Callable[[Any, int, int], nn.Module]] = {
     PlainModel: plain,
     ResnetModel: resnet,
     TimmModel: from_timm,
@@ -23,14 +30,96 @@ _BUILDERS = {
 
 
 def build(spec: ModelSpec, in_channels: int, num_classes: int) -> nn.Module:
-    """A fresh model from its specification, weights drawn from torch's default generator.
+    """A fresh model from its specification, weights drawn from the global generators.
 
-    Raises `UserError` for unknown names and for arguments that the model does not take.
+    Raises:
+        UserError: the name is unknown, the model does not take the arguments or cannot be built, or
+            its weights cannot be kept.
     """
+    builder = _BUILDERS[type(spec)]
+    if isinstance(spec, PlainModel | ResnetModel):
+        return builder(spec, in_channels, num_classes)
+    name = spec.path if isinstance(spec, ImportedModel) else spec.model
+    failed = f"model {name}: cannot be built with these arguments"
+    with in_one_line(failed), _settings_kept():
+        model = builder(spec, in_channels, num_classes)
+    with naming(f"model {name}"):
+        _check_weights(model)
+    return model
+
+
+def give_shapes(model: nn.Module, image_shape: tuple[int, int, int]) -> None:
+    """One pass, on an image [H, W, C] of zeros, for a model with layers that take their sizes from
+    their first input; no other is touched."""
+    if not any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        return
+    height, width, channels = image_shape
+    with in_one_line("fails in its first pass"), torch.no_grad():
+        model.eval()(torch.zeros(1, channels, height, width))
+
+
+def fill(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Load a file's tensors, all of them and no others; raises `UserError` where they do not fit.
+
+    Files keep no version numbers of state dicts: the tensors are of the model that code built.
+    """
+    state = model.state_dict()
+    for name in [n for n in state if n not in tensors]:
+        del state[name]
+    # The same dictionary, for what it says of its modules' versions is an attribute of it.
+    state.update(tensors)
+    with in_one_line("cannot be loaded"):
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            # What differs stands in the lines after the first.
+            raise UserError(str(error).splitlines()[-1].strip()) from error
+
+
+def to_channels_last(model: nn.Module) -> nn.Module:
+    """The model itself, its images' weights in the format that is fast; others, as of convolutions
+    over volumes, stay."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:
+            # Not contiguous(), which leaves what lies in both formats' order with the old strides:
+            # other code would run, and round otherwise.
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return model
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """What a builder sets for the whole process is as it was for whatever comes after it."""
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    gradients, determinism = torch.is_grad_enabled(), torch.get_deterministic_debug_mode()
     try:
-        return _BUILDERS[type(spec)](spec, in_channels, num_classes)
-    except (TypeError, ValueError) as error:
-        if isinstance(spec, PlainModel | ResnetModel):
-            raise
-        name = getattr(spec, "model", None) or spec.path
-        raise UserError(f"model {name}: cannot be built with these arguments ({error})") from error
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+        torch.set_deterministic_debug_mode(determinism)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def _check_weights(model: nn.Module) -> None:
+    """Raise `UserError` for different weights in the same memory."""
+    places: list[tuple[int, int, str]] = []
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    for name, tensor in tensors.items():
+        if not is_lazy(tensor) and not tensor.is_meta and tensor.numel():
+            steps = zip(tensor.shape, tensor.stride(), strict=True)
+            last = sum((length - 1) * step for length, step in steps)
+            start = tensor.data_ptr()
+            places.append((start, start + (last + 1) * tensor.element_size(), name))
+    places.sort()
+    order = list(tensors)
+    for (_, end, first), (start, _, second) in itertools.pairwise(places):
+        if start < end:
+            name, other = sorted((first, second), key=order.index)
+            # One parameter under two names is listed once. Two in the same memory would be updated
+            # twice a step, and each gets memory of its own wherever the model is copied.
+            raise UserError(
+                f"{other} shares memory with {name} and is another tensor; tie weights by giving "
+                "both layers the same parameter"
+            )

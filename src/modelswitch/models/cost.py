@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.models import ModelSpec
 from modelswitch.errors import UserError, in_one_line, naming
-from modelswitch.models.build import build
+from modelswitch.models.build import build, to_channels_last
 from modelswitch.models.layers import find_layer
 
 _aten = torch.ops.aten
@@ -124,8 +124,6 @@ def cost(spec: ModelSpec, image_shape: tuple[int, int, int], num_classes: int) -
     try:
         with torch.device("meta"):
             return _cost(build(spec, image_shape[2], num_classes), image_shape, num_classes)
-    except UserError:
-        raise
     except Exception:
         # What a model says to tensors without values may be no fault of it: the processor tells.
         model = build(spec, image_shape[2], num_classes)
@@ -192,7 +190,7 @@ def latency(model: nn.Module, image_shape: tuple[int, int, int], runs: int = 50)
     """
     height, width, channels = image_shape
     training = model.training
-    model = model.cpu().eval().to(memory_format=torch.channels_last)
+    model = to_channels_last(model.cpu().eval())
     example = torch.rand(1, channels, height, width).to(memory_format=torch.channels_last)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

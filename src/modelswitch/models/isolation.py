@@ -1,14 +1,13 @@
 """Models beside each other, of which none notices another."""
 
 import contextlib
-import random
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 import torch
 from torch import nn
 
 from modelswitch.errors import UserError
+from modelswitch.randomness import streams_kept
 
 # What a model's own code could change for all that runs after it.
 _SETTINGS = {
@@ -124,13 +123,8 @@ def randomness_kept(*tensors: torch.Tensor) -> Iterator[None]:
         tensors: on whose devices.
     """
     devices = {tensor.device for tensor in tensors if tensor.device.type == "cuda"}
-    ours, numpys = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(sorted(devices, key=str)):
-            yield
-    finally:
-        random.setstate(ours)
-        np.random.set_state(numpys)
+    with streams_kept(sorted(devices, key=str)):
+        yield
 
 
 @contextlib.contextmanager

@@ -14,7 +14,13 @@ from modelswitch.models import metrics
 def scores(
     logits: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor | None = None
 ) -> dict[str, float]:
-    """Every metric of answers: logits [N, C], labels [N], and the teacher's logits if there are."""
+    """Every metric of answers: logits [N, C], labels [N], and the teacher's logits if there are.
+
+    Raises:
+        UserError: some of the logits are no finite numbers.
+    """
+    for answered in (logits, logits if teacher is None else teacher):
+        metrics.finite(answered)
     result = {}
     for metric in METRICS.values():
         if metric.source == "answers":

@@ -5,6 +5,7 @@ configuration, and a SHA-256 over its tensors, so that a file that was cut short
 belongs elsewhere is refused by name.
 """
 
+import collections
 import contextlib
 import hashlib
 import json
@@ -14,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -46,19 +46,53 @@ def checksum(tensors: dict[str, torch.Tensor]) -> str:
     return total.hexdigest()
 
 
-def _bytes(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.reshape(-1).view(torch.uint8).numpy()
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def save(path: str | Path, tensors: dict[str, torch.Tensor], passport: dict[str, Any]) -> None:
     """Write ``tensors`` and their ``passport`` (any JSON) atomically."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    sealed = passport | {"checksum": checksum(plain)}
+    with saving(path, tensors, passport):
+        pass
+
+
+@contextlib.contextmanager
+def saving(
+    path: str | Path, tensors: dict[str, torch.Tensor], passport: dict[str, Any]
+) -> Iterator[Path]:
+    """`save`, but the file, whole already, gets the name of ``path`` only when the block has ended
+    well, which can read it before."""
+    plain, tied = _untied(tensors)
+    sealed = passport | ({"tied": tied} if tied else {}) | {"checksum": checksum(plain)}
     header = json.dumps(sealed | {"seal": _seal(sealed)}, sort_keys=True)
     # Not save_file: it writes a file of its own beside the part, which a kill would leave.
     stored = safetensors.torch.save(plain, metadata={_KEY: header})
     with replacing(path) as part:
         part.write_bytes(stored)
+        del stored
+        yield part
+
+
+def _untied(
+    tensors: dict[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """``tensors`` on the CPU, each with memory of its own, and, of those that are another one under
+    a second name, as tied weights are, that one's name."""
+    plain: dict[str, torch.Tensor] = {}
+    tied: dict[str, str] = {}
+    known: dict[tuple, str] = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach()
+        same = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and same in known:
+            tied[name] = known[same]
+            continue
+        known[same] = name
+        plain[name] = tensor.cpu().contiguous()
+    memory = collections.Counter(t.untyped_storage().data_ptr() for t in plain.values())
+    # Views of one another: the file has no shared memory.
+    views = {n: t for n, t in plain.items() if memory[t.untyped_storage().data_ptr()] > 1}
+    return plain | {name: tensor.clone() for name, tensor in views.items()}, tied
 
 
 def _seal(passport: dict[str, Any]) -> str:
@@ -110,6 +144,8 @@ def load(path: str | Path, **expected: Any) -> tuple[dict[str, torch.Tensor], di
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     if checksum(tensors) != passport.get("checksum"):
         raise UserError(f"{path}: altered since it was written (its checksum does not match)")
+    for name, other in passport.get("tied", {}).items():
+        tensors[name] = tensors[other]
     return tensors, passport
 
 

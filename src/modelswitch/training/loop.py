@@ -4,14 +4,16 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from modelswitch.config.training import Training
-from modelswitch.errors import UserError
+from modelswitch.errors import UserError, naming
+from modelswitch.randomness import global_streams, seed_global_streams, set_global_streams
 from modelswitch.training import precision
+from modelswitch.training.finite import FiniteState, Terms, checked
 from modelswitch.training.optimizer import learning_rate, make_optimizer
 from modelswitch.training.resume import ResumeFiles, flatten, restore, restore_random
 
@@ -28,6 +30,13 @@ class Batches(Protocol):
     def steps(self) -> int: ...
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Any]: ...
+
+
+@runtime_checkable
+class CountsEpochs(Protocol):
+    """An objective that wants to know which epoch it is in."""
+
+    def start_epoch(self, epoch: int, resumed: bool) -> None: ...
 
 
 class Interrupted(Exception):
@@ -59,44 +68,6 @@ def _signals_noted() -> Iterator[list[int]]:
             signal.signal(signum, handler)
 
 
-class _Terms:
-    """Running sums of an epoch's loss terms, kept on the device so that no step waits for them."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.sums: torch.Tensor | None = None
-        self._losses: list[torch.Tensor] = []
-
-    def add(self, terms: dict[str, torch.Tensor]) -> None:
-        values = torch.stack([value.detach().float() for value in terms.values()])
-        if self.sums is None:
-            self.names = list(terms)
-            self.sums = torch.zeros_like(values, dtype=torch.float64)
-        self.sums += values
-        self._losses.append(values[self.names.index("loss")])
-
-    def check_finite(self, epoch: int, step: int, rate: Callable[[int], float]) -> None:
-        """Raise `UserError` naming the first of the unchecked steps before ``step`` whose loss was
-        not a number."""
-        if not self._losses:
-            return
-        losses = torch.stack(self._losses).cpu()
-        first = step - len(losses)
-        self._losses = []
-        bad = torch.nonzero(~torch.isfinite(losses))
-        if len(bad):
-            at = first + int(bad[0])
-            raise UserError(
-                f"loss is {losses[at - first].item()} in epoch {epoch + 1}, step {at + 1}, at "
-                f"learning rate {rate(at):.4g}; no weights were written. Lower "
-                "training.learning_rate or lengthen training.warmup"
-            )
-
-    def means(self, steps: int) -> dict[str, float]:
-        assert self.sums is not None
-        return dict(zip(self.names, (self.sums / steps).tolist(), strict=True))
-
-
 def train(
     objective: nn.Module,
     batches: Batches,
@@ -114,8 +85,8 @@ def train(
         objective: called with a batch, returns named scalar terms among which ``loss``; it may
             have ``start_epoch(epoch, resumed)``.
         batches: gives every epoch's batches.
-        epoch_seed: seeds torch's default generator at the start of an epoch, so that dropout and
-            the like depend on the epoch alone.
+        epoch_seed: seeds the global generators at the start of an epoch, so that dropout and the
+            like depend on the epoch alone.
         resume: where to save the state at every epoch's end, unless epochs are so short that this
             would take more than a fiftieth of the time, and on SIGTERM; a state found there is gone
             on from, with the same result to the bit.
@@ -124,15 +95,16 @@ def train(
         report: called with a line an epoch.
 
     Raises:
-        UserError: the loss is not finite.
+        UserError: a loss term, a weight, a buffer or an answer in eval mode is no finite number.
         Interrupted: SIGTERM or SIGINT; the state has been saved.
     """
     dtype = precision.dtype_for(training.precision, device)
     optimizer = make_optimizer(objective, training)
+    weights = FiniteState(objective)
     steps = batches.steps
     history: list[dict[str, float]] = []
     first_epoch = first_step = 0
-    terms, spent = _Terms(), 0.0
+    terms, spent = Terms(), 0.0
 
     def save(epoch: int, step: int) -> None:
         if resume is not None:
@@ -140,25 +112,33 @@ def train(
             if terms.sums is not None:
                 tensors["terms"] = terms.sums
             state = {"epoch": epoch, "step": step, "history": history, "spent": spent}
-            resume.save(tensors, state | {"terms": terms.names})
+            streams = {"streams": global_streams()} if step else {}
+            resume.save(tensors, state | {"terms": terms.names} | streams)
 
-    stored = resume.load() if resume is not None else None
+    stored = None
+    if resume is not None and (stored := resume.load()) is not None:
+        try:
+            restore(objective, optimizer, stored[0])
+        except UserError as error:
+            report(f"resume files not used and removed: {error}")
+            resume.remove()
+            stored = None
     if stored is not None:
         tensors, state = stored
-        restore(objective, optimizer, tensors)
         first_epoch, first_step = state["epoch"], state["step"]
-        history, spent, terms.names = state["history"], state["spent"], state["terms"]
-        terms.sums = tensors["terms"].to(device) if "terms" in tensors else None
+        history, spent = state["history"], state["spent"]
+        terms = Terms(state["terms"], tensors["terms"].to(device) if "terms" in tensors else None)
         report(f"resumed after epoch {first_epoch}, step {first_step}")
 
     save_from = 0.0
     with _signals_noted() as noted:
         for epoch in range(first_epoch, training.epochs):
-            torch.manual_seed(epoch_seed(epoch))
+            seed_global_streams(epoch_seed(epoch))
             resumed = epoch == first_epoch and first_step > 0
             if resumed:
                 restore_random(tensors)
-            if hasattr(objective, "start_epoch"):
+                set_global_streams(state["streams"])
+            if isinstance(objective, CountsEpochs):
                 objective.start_epoch(epoch, resumed)
             objective.train()
             start = time.perf_counter()
@@ -177,23 +157,27 @@ def train(
                 optimizer.zero_grad()
                 terms.add(step_terms)
                 if (step + 1) % _CHECK_EVERY == 0:
-                    terms.check_finite(epoch, step + 1, rate)
+                    terms.check(epoch, step + 1, rate)
                 if noted and step + 1 < steps:
-                    terms.check_finite(epoch, step + 1, rate)
+                    terms.check(epoch, step + 1, rate)
+                    weights.check(f"after epoch {epoch + 1}, step {step + 1}")
                     spent += time.perf_counter() - start
                     save(epoch, step + 1)
                     raise Interrupted(noted[0], epoch, step + 1)
-            terms.check_finite(epoch, steps, rate)
+            terms.check(epoch, steps, rate)
+            # The last update comes after the last loss.
+            weights.check(f"after epoch {epoch + 1}")
             spent += time.perf_counter() - start
             row = {"epoch": epoch + 1, "learning_rate": rate(steps - 1), **terms.means(steps)}
             if validate is not None:
                 objective.eval()
                 start = time.perf_counter()
-                row |= validate()
+                with naming(f"validation after epoch {epoch + 1}"):
+                    row |= checked(validate())
                 row["validation_seconds"] = time.perf_counter() - start
             history.append(row | {"seconds": spent})
             report(_line(history[-1], training.epochs))
-            terms, spent = _Terms(), 0.0
+            terms, spent = Terms(), 0.0
             start = time.perf_counter()
             if noted or start >= save_from:
                 save(epoch + 1, 0)

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ def learning_rate(training: Training, step: int, steps_per_epoch: int) -> float:
     return training.learning_rate * factor
 
 
-def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """An optimiser whose methods are not wrapped for torch.compile.
 
     The wrappers import the compiler, which takes as long as importing torch: a second that every

@@ -5,6 +5,7 @@ is used. They lie outside Snakemake's outputs, which it deletes when a job dies,
 what the training depends on; files of another key are removed.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from modelswitch.errors import UserError
+from modelswitch.execution.arithmetic import changes
 from modelswitch.storage import artifacts
 
 
@@ -21,11 +23,23 @@ class ResumeFiles:
     Args:
         folder: where they lie; made when the first is written.
         key: digest of configuration, code and data. A file with another key is stale.
-        report: called with a line where a file is not used, and why.
+        report: called with a line where a file is not used, and why, or where the training goes on
+            otherwise than it began.
+        arithmetic: what decides the bits here (`execution.arithmetic`); kept in the files.
+
+    Attributes:
+        mixed: whether the training was gone on with after that had changed.
     """
 
-    def __init__(self, folder: str | Path, key: str, report=print) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        key: str,
+        report: Callable[[str], None] = print,
+        arithmetic: dict[str, str] | None = None,
+    ) -> None:
         self.folder, self.key, self._report = Path(folder), key, report
+        self.arithmetic, self.mixed = arithmetic or {}, False
         self._turn = 0
 
     def _path(self, turn: int) -> Path:
@@ -36,7 +50,8 @@ class ResumeFiles:
         by a kill, so the training goes on."""
         path = self._path(self._turn)
         try:
-            artifacts.save(path, tensors, {"kind": "resume", "key": self.key, "state": state})
+            passport = {"arithmetic": self.arithmetic, "mixed": self.mixed, "state": state}
+            artifacts.save(path, tensors, {"kind": "resume", "key": self.key} | passport)
         except OSError as error:
             self._report(f"resume file {path} not written ({error.strerror}); going on without")
             return
@@ -57,12 +72,19 @@ class ResumeFiles:
                 continue
             state = passport["state"]
             # Progress in the training decides, not the clock, which may have been set back.
-            found.append(((state["epoch"], state["step"]), turn, tensors, state))
+            found.append(((state["epoch"], state["step"]), turn, tensors, passport))
         if not found:
             return None
-        _, turn, tensors, state = max(found, key=lambda entry: entry[0])
+        _, turn, tensors, passport = max(found, key=lambda entry: entry[0])
         self._turn = 1 - turn
-        return tensors, state
+        self.mixed = passport["mixed"]
+        if changed := changes(passport["arithmetic"], self.arithmetic):
+            self.mixed = True
+            self._report(
+                "goes on otherwise than it began, so its bits may not be those of a training that "
+                f"was never stopped: {changed}"
+            )
+        return tensors, passport["state"]
 
     def remove(self) -> None:
         """Both files and what a killed writer left of them."""
@@ -73,7 +95,7 @@ class ResumeFiles:
 
 def flatten(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """All that training changes, by name."""
-    tensors = {f"model.{n}": t for n, t in _state(module).items()}
+    tensors = {f"model.{n}": t for n, t in state_of(module).items()}
     for index, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
             if isinstance(value, torch.Tensor):
@@ -87,10 +109,20 @@ def flatten(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, to
 def restore(
     module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Put back what `flatten` took, except for the random states."""
+    """Put back what `flatten` took, except for the random states.
+
+    Raises:
+        UserError: it is not of these tensors; nothing was put back then.
+    """
+    own = {f"model.{name}": tensor for name, tensor in state_of(module).items()}
+    stored = {name: t for name, t in tensors.items() if name.startswith("model.")}
+    if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in stored.items()}:
+        differ = {n for n in own | stored if n not in own or n not in stored}
+        differ |= {n for n in own.keys() & stored.keys() if own[n].shape != stored[n].shape}
+        raise UserError(f"does not fit the model ({min(differ).removeprefix('model.')} differs)")
     with torch.no_grad():
-        for name, tensor in _state(module).items():
-            tensor.copy_(tensors[f"model.{name}"])
+        for name, tensor in own.items():
+            tensor.copy_(stored[name])
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
@@ -112,7 +144,7 @@ def restore_random(tensors: dict[str, torch.Tensor]) -> None:
         torch.cuda.set_rng_state(tensors["random.cuda"])
 
 
-def _state(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers, each once: a module that shares a student's names it no second
-    time."""
+def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    """All parameters and buffers, also those that a state dict leaves out, each once: a module that
+    shares a student's names it no second time."""
     return dict(module.named_parameters()) | dict(module.named_buffers())
