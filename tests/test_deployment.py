@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import TypeAdapter
 from test_jobs import Runner
 
 import modelswitch
+from modelswitch.config.data import DataSpec
 from modelswitch.data.arrays import ImageArrays
+from modelswitch.data.sources import read
+from modelswitch.deployment.images import as_batch
 from modelswitch.errors import UserError
 from modelswitch.storage import artifacts
 
@@ -90,8 +94,31 @@ def test_what_is_no_image_is_refused(model, image, message):
 
 def test_a_corrupt_image_is_named(model, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"<html>not found</html>")
-    with pytest.raises(UserError, match=r"broken.png: corrupt, or not an image"):
+    with pytest.raises(UserError, match=r"broken.png: is a web page"):
         modelswitch.predict(model, tmp_path / "broken.png")
+
+
+def test_files_are_read_as_in_training(tmp_path):
+    """Other than 8-bit files mean the same to a model as they did when it was trained."""
+    random = np.random.default_rng(0)
+    for number, place in enumerate(["train/a", "train/b", "test/a", "test/b"]):
+        (tmp_path / place).mkdir(parents=True)
+        pixels = random.integers(0, 4096, (8, 8), dtype=np.uint16)
+        Image.fromarray(pixels).save(tmp_path / place / f"{number}.png")
+    spec = {"source": "folder", "path": str(tmp_path), "colour": "grey", "range": [0, 4095]}
+    [data] = read(TypeAdapter(DataSpec).validate_python(spec)).values()
+    [known] = as_batch(tmp_path / "test/a/2.png", data.image_shape, data.files)
+    assert np.array_equal(known, data.test_images[0])
+    small = as_batch(tmp_path / "test/a/2.png", (4, 4, 1), data.files)
+    by_pillow = Image.fromarray(known[..., 0]).resize((4, 4), Image.Resampling.BILINEAR)
+    assert np.array_equal(small[0, ..., 0], by_pillow)
+    with pytest.raises(UserError, match=r"2\.png: holds 16 bits, and the model was trained on no"):
+        as_batch(tmp_path / "test/a/2.png", data.image_shape)
+    Image.new("LA", (8, 8)).save(tmp_path / "clear.png")
+    with pytest.raises(UserError, match=r"clear\.png: has transparent pixels"):
+        as_batch(tmp_path / "clear.png", data.image_shape, data.files)
+    white = as_batch(tmp_path / "clear.png", data.image_shape, {"background": "white"})
+    assert set(white.flat) == {255}
 
 
 def test_a_file_that_is_no_model_is_refused(runner, model, tmp_path):

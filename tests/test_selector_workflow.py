@@ -128,16 +128,17 @@ def test_bad_degradations_are_refused(degradations, message):
 
 
 def three_modalities(path: Path) -> Path:
-    """Three views of simple patterns: stripes whose direction is the class."""
+    """Three views of simple patterns, one of two channels: stripes whose direction is the class."""
     rng = np.random.default_rng(0)
     labels = np.arange(96) % 3
     x, y = np.meshgrid(np.arange(12), np.arange(12))
     arrays = {"y": labels}
-    for name, channels in {"left": 1, "right": 3, "top": 1}.items():
+    for name, channels in {"left": 1, "right": 3, "top": 2}.items():
         angle = labels * np.pi / 3
         wave = np.sin(np.cos(angle)[:, None, None] * x + np.sin(angle)[:, None, None] * y)
         noise = rng.normal(0, 0.2, (96, 12, 12, channels))
         arrays[name] = np.clip(127 + 80 * (wave[..., None] + noise), 0, 255).astype(np.uint8)
+    arrays["top"][::12] = 0  # what a failed segmentation leaves
     np.savez(path, **arrays)
     return path
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +20,8 @@ class ImageArrays:
     ``std`` are per channel, of pixels scaled to [0, 1], over the training images.
     ``given_validation``, bool [N], marks training images that the source itself has for validation.
     ``reading`` is what a person is told about how the images were read: headings and texts.
+    ``files`` is what makes other image files mean the same: under "ranges" black and white of those
+    with more than 8 bits, by depth (0 for floats), and the "background" of transparent ones.
     """
 
     train_images: torch.Tensor
@@ -32,6 +35,7 @@ class ImageArrays:
     checksum: str
     given_validation: torch.Tensor | None = None
     reading: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -59,7 +63,8 @@ class ImageArrays:
             passport["std"],
             passport["checksum"],
             tensors.get("train.validation"),
-            passport["reading"],
+            passport.get("reading", {}),
+            passport.get("files", {}),
         )
 
     def training_and_validation(self, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,6 +110,7 @@ class ImageArrays:
                 "std": self.std,
                 "images": self.counts(),
                 "reading": self.reading,
+                "files": self.files,
                 **passport,
             },
         )

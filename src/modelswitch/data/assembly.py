@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ class Stored:
         labels: names, or numbers: places in ``class_names`` where those are given.
         groups: the group of each sample, if the source has them.
         facts: by data set, what a person is told about it: headings and texts.
+        files: by data set, how image files were read; see `ImageArrays.files`.
         names: what a person knows the parts by, where that is not ``where`` and the split.
     """
 
@@ -35,6 +37,7 @@ class Stored:
     class_names: list[str] | None = None
     groups: Mapping[str, Sequence[str]] | None = None
     facts: dict[str, Facts] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -91,6 +94,7 @@ def assembled(stored: Stored, test_share: float) -> dict[str, ImageArrays]:
             arrays,
             given_validation=to_validate[~held] if given else None,
             reading=stored.facts.get(name, {}) | _empty(arrays),
+            files=stored.files.get(name, {}),
         )
     return sets
 

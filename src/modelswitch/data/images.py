@@ -28,7 +28,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from modelswitch.config.data import PixelOptions
+from modelswitch.config.data import PixelOptions, Size
 from modelswitch.data.folders import shown
 from modelswitch.errors import UserError
 
@@ -204,6 +204,15 @@ def picture(image: Image.Image, options: PixelOptions) -> Picture:
     if options.size is not None:
         image = image.resize(options.size[::-1], Image.Resampling.BILINEAR)
     return Picture(np.asarray(image), 8, mode, turned)
+
+
+def resized(image: np.ndarray, size: Size | None) -> np.ndarray:
+    """uint8 [H, W] or [H, W, C] at another height and width, each channel by itself."""
+    if size is None or image.shape[:2] == size:
+        return image
+    if image.ndim == 2:
+        return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.stack([resized(channel, size) for channel in np.moveaxis(image, -1, 0)], -1)
 
 
 def _depth(image: Image.Image) -> int:

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 
-from modelswitch.config.data import Layout, PixelOptions, Size
-from modelswitch.data.images import Picture
+from modelswitch.config.data import Layout, PixelOptions, Range
+from modelswitch.data.images import Picture, resized
 from modelswitch.data.ranges import reach_of, scaled
 from modelswitch.errors import UserError
 
@@ -64,15 +63,6 @@ def _layout_of(shape: tuple[int, ...], stated: Layout | None, where: str) -> Lay
 # -------------------------------------------------------------------------------- whole images
 
 
-def resized(image: np.ndarray, size: Size | None) -> np.ndarray:
-    """uint8 [H, W] or [H, W, C] at another height and width, each channel by itself."""
-    if size is None or image.shape[:2] == size:
-        return image
-    if image.ndim == 2:
-        return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-    return np.stack([resized(channel, size) for channel in np.moveaxis(image, -1, 0)], -1)
-
-
 def stacked(images: Sequence[np.ndarray], names: Sequence[object]) -> np.ndarray:
     """[N, H, W, C] of images that are called ``names``; raises `UserError` if they differ in size,
     of those of the rarer sizes the first."""
@@ -116,9 +106,9 @@ def pixels_of_pictures(
     names: Mapping[str, str],
     paths: Mapping[str, Sequence[str]],
     options: PixelOptions,
-) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """uint8 [N, H, W, C] of the pictures of every split, all grey or all in colour, and what a
-    person is told about them.
+) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[int, Range]]:
+    """uint8 [N, H, W, C] of the pictures of every split, all grey or all in colour, what a person
+    is told about them, and black and white of those with more than 8 bits, by depth.
 
     ``names`` are what a person knows the parts by, ``paths`` each picture.
     """
@@ -166,7 +156,7 @@ def pixels_of_pictures(
     facts = _told(told, [reach.clipped for reach in reaches.values()])
     if turned := sum(picture.turned for picture in everything):
         facts["turned upright"] = f"{turned} images, by their orientation tags"
-    return tensors, facts
+    return tensors, facts, {depth: (r.low, r.high) for depth, r in reaches.items()}
 
 
 def _told(pixels: str, clipped: Sequence[str]) -> dict[str, str]:

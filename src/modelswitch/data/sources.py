@@ -120,7 +120,7 @@ def _npz(spec: NpzData | PairedData) -> Stored:
             class_names_in(archive, where),
             groups,
             facts,
-            {split: f"{where}: {key}" for split, key in keys["y"].items()},
+            names={split: f"{where}: {key}" for split, key in keys["y"].items()},
         )
 
     return read_npz(Path(spec.path), stored)
@@ -158,13 +158,16 @@ def _files(spec: FilesSpec) -> Stored:
             for split, part in kept.items()
         }
     left_out = found.left_out + Counter({"corrupt sample": damaged})
-    images, facts = {}, {}
+    images, facts, files = {}, {}, {}
     for name, parts in pictures.items():
         known_as = {split: f"{where}: {split or 'its'} images" for split in parts}
         paths = {split: [shown(s.files[name]) for s in part] for split, part in kept.items()}
-        images[name], facts[name] = pixels_of_pictures(
-            parts, known_as, paths, spec.pixel_options(name)
-        )
+        options = spec.pixel_options(name)
+        images[name], facts[name], ranges = pixels_of_pictures(parts, known_as, paths, options)
+        files[name] = {
+            "ranges": {str(depth): list(ends) for depth, ends in ranges.items()},
+            "background": options.background,
+        }
         if +left_out:
             facts[name]["left out"] = ", ".join(
                 f"{count} × {reason}" for reason, count in sorted((+left_out).items())
@@ -178,6 +181,7 @@ def _files(spec: FilesSpec) -> Stored:
         found.labels,
         {k: [g or "" for g in part] for k, part in groups.items()} if grouped else None,
         facts,
+        files,
     )
 
 
@@ -208,7 +212,7 @@ def _torchvision(spec: TorchvisionData) -> Stored:
         split: [f"{spec.dataset}: {split} image {n}" for n in range(len(part))]
         for split, part in pictures.items()
     }
-    images, facts = pixels_of_pictures(pictures, known_as, paths, options)
+    images, facts, _ = pixels_of_pictures(pictures, known_as, paths, options)
     return Stored(spec.dataset, {dataset: images}, dict(labels), names, facts={dataset: facts})
 
 

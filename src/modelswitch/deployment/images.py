@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -19,17 +19,26 @@ else:
     Images = object
 
 
-def as_batch(images: Images, shape: tuple[int, int, int]) -> np.ndarray:
-    """uint8 [N, H, W, C] of ``shape`` (H, W, C); see `predictor.Predictor.probabilities`."""
+def as_batch(
+    images: Images, shape: tuple[int, int, int], files: Mapping[str, Any] | None = None
+) -> np.ndarray:
+    """uint8 [N, H, W, C] of ``shape`` (H, W, C); see `predictor.Predictor.probabilities`.
+
+    Image files are read as those that the model was trained on, of which ``files`` tells.
+    """
+    files = files or {}
     if isinstance(images, np.ndarray) and images.ndim == 4:
         batch = _checked(images, "images")
         if batch.shape[1:] == shape:
             return batch
-        return _stacked([_fitted(image, shape, "images") for image in batch], shape)
+        return _stacked([_fitted(image, shape, "images", files) for image in batch], shape)
     one = isinstance(images, str | Path | np.ndarray) or hasattr(images, "convert")
     several: Iterable[Any] = [images] if one else images  # type: ignore[assignment]
     return _stacked(
-        [_fitted(image, shape, f"image {number}") for number, image in enumerate(several, 1)],
+        [
+            _fitted(image, shape, f"image {number}", files)
+            for number, image in enumerate(several, 1)
+        ],
         shape,
     )
 
@@ -44,9 +53,15 @@ def _checked(image: np.ndarray, where: str) -> np.ndarray:
     return image
 
 
-def _fitted(image: object, shape: tuple[int, int, int], where: str) -> np.ndarray:
+def _fitted(
+    image: object, shape: tuple[int, int, int], where: str, files: Mapping[str, Any]
+) -> np.ndarray:
     """One image uint8 [H, W, C] of ``shape``."""
     from PIL import Image
+
+    from modelswitch.config.data import PixelOptions
+    from modelswitch.data.images import PictureReader, Unreadable, picture, resized
+    from modelswitch.data.ranges import Reach, scaled
 
     height, width, channels = shape
     if isinstance(image, np.ndarray):
@@ -61,9 +76,7 @@ def _fitted(image: object, shape: tuple[int, int, int], where: str) -> np.ndarra
                 f"3] is taken and resized, or {list(shape)} as it is"
             )
         image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    if isinstance(image, str | Path):
-        return _read(Path(image), shape)
-    if not isinstance(image, Image.Image):
+    if not isinstance(image, str | Path | Image.Image):
         raise UserError(
             f"{where}: is {type(image).__name__}; a path, PIL image or uint8 array is taken"
         )
@@ -71,23 +84,26 @@ def _fitted(image: object, shape: tuple[int, int, int], where: str) -> np.ndarra
         raise UserError(
             f"{where}: the model takes {channels} channels; give uint8 arrays {list(shape)}"
         )
-    converted = image.convert("L" if channels == 1 else "RGB")
-    if converted.size != (width, height):
-        converted = converted.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(converted)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
-
-
-def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        with Image.open(path) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: corrupt, or not an image ({reason})") from error
-    return _fitted(upright, shape, str(path))
+    colour: Any = "grey" if channels == 1 else "rgb"
+    options = PixelOptions((height, width), None, None, colour, files.get("background"))
+    if isinstance(image, Image.Image):
+        try:
+            found = picture(image, options)
+        except Unreadable as reason:
+            raise UserError(f"{where}: {reason}") from reason
+    else:
+        where = str(image)
+        reader = PictureReader()
+        pictures = reader.read(Path(image), options)
+        reader.finish(skip=False)
+        [found] = pictures
+    pixels = found.pixels
+    if found.depth != 8:
+        ends = files.get("ranges", {}).get(str(found.depth))
+        if ends is None:
+            kind = f"{found.depth} bits" if found.depth else "floats"
+            raise UserError(f"{where}: holds {kind}, and the model was trained on no such images")
+        pixels = resized(scaled(pixels, Reach(ends[0], ends[1], "")), (height, width))
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], channels, -1)
+    return pixels

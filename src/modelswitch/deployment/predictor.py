@@ -51,6 +51,7 @@ class Predictor:
         class_names: the K classes, in the order of the logits.
         image_shape: height, width and channels of what the network was trained on.
         mean, std: per channel, of pixels scaled to [0, 1].
+        files: how files of images are read; see `data.arrays.ImageArrays`.
         passport: what the file says about itself: lineage, configuration, data, versions.
     """
 
@@ -62,12 +63,13 @@ class Predictor:
         mean: Sequence[float],
         std: Sequence[float],
         passport: dict[str, Any] | None = None,
+        files: dict[str, Any] | None = None,
     ) -> None:
         self.network = network.eval()
         self.class_names = tuple(class_names)
         self.image_shape = image_shape
         self.mean, self.std = list(mean), list(std)
-        self.passport = passport or {}
+        self.passport, self.files = passport or {}, files or {}
         self._normalise = Normaliser(self.mean, self.std)
 
     def probabilities(self, images: Images) -> np.ndarray:
@@ -81,7 +83,7 @@ class Predictor:
         Raises:
             UserError: an image that cannot be read, or an array of another type or shape.
         """
-        batch = torch.from_numpy(as_batch(images, self.image_shape))
+        batch = torch.from_numpy(as_batch(images, self.image_shape, self.files))
         parts = []
         with torch.inference_mode():
             for start in range(0, len(batch), _BATCH):
@@ -135,7 +137,10 @@ def load(path: str | Path) -> Predictor:
     with naming(f"{path}: does not fit its network"):
         fill(network, tensors)
     to_channels_last(network)
-    return Predictor(network, passport["classes"], shape, given["mean"], given["std"], passport)
+    files = given.get("files", {})
+    return Predictor(
+        network, passport["classes"], shape, given["mean"], given["std"], passport, files
+    )
 
 
 def _from_data(path: Path, passport: dict[str, Any]) -> dict[str, Any]:

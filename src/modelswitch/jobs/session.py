@@ -276,11 +276,13 @@ class Session:
 
     @property
     def input(self) -> dict[str, Any]:
-        """What a model takes: size and normalisation of its images, to be used without the data."""
+        """What a model takes: size and normalisation of its images, and how files of images are
+        read, to be used without the data."""
         return {
             "shape": list(self.data.image_shape),
             "mean": self.data.mean,
             "std": self.data.std,
+            "files": self.data.files,
         }
 
     def _check_kept(self, batch: int) -> None:
