@@ -205,6 +205,27 @@ def test_names_that_are_not_text_are_refused(tmp_path):
         folder(tmp_path)
 
 
+ODD = ["{x}.png", "%s.png", "*.png", "[a].png", "'.png", '".png', "#.png", "-v.png", "é.png",
+       "a b.png", "a\tb.png", "a\nb.png", "a\\b.png", "$HOME.png", "~.png", " .png"]  # fmt: skip
+
+
+def test_files_may_be_called_anything_and_are_shown_in_quotes_where_it_matters(tmp_path):
+    tree(
+        tmp_path,
+        *(f"{split}/{label}/{n}" for split in ("train", "test") for label in "ab" for n in ODD),
+    )
+    assert folder(tmp_path).counts() == {"train": [len(ODD)] * 2, "test": [len(ODD)] * 2}
+    (tmp_path / "train/a/a\nb.png").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"train/a/a\\nb\.png': corrupt"):
+        folder(tmp_path)
+
+
+@pytest.mark.parametrize("label", ["{x}", "%s", "'", '"', "#", "-v", "a\\b", "$HOME", "~", "*"])
+def test_classes_may_be_called_anything(tmp_path, label):
+    tree(tmp_path, *classes("train", "test", names=(label, "other")))
+    assert set(folder(tmp_path).class_names) == {label, "other"}
+
+
 def test_nested_folders_belong_to_their_class_and_same_last_names_stay_apart(tmp_path):
     names = ["hat/cap/0.png", "hat/cap/1.png", "hat/2.png", "bottle/cap/0.png", "bottle/x/y/0.png"]
     data = folder(tree(tmp_path, *names), test=0.4)

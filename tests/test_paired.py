@@ -1,5 +1,7 @@
 """Paired data: what is read, and what is refused with a count."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +10,7 @@ from modelswitch.config.data import NpzData, PairedData
 from modelswitch.data.shapes import image_counts, shapes_of
 from modelswitch.data.sources import read
 from modelswitch.errors import UserError
+from modelswitch.jobs.prepare import prepare
 
 MODALITIES = ("face", "iris")
 
@@ -227,6 +230,36 @@ def test_one_reading_of_a_folder_for_single_and_paired_data(tmp_path):
     alone = read(FolderData(source="folder", path=str(tmp_path / "single")))["folder"]
     assert np.array_equal(alone.train_images, both["face"].train_images)
     assert np.array_equal(alone.test_labels, both["face"].test_labels)
+
+
+def test_what_systems_leave_behind_is_no_sample(tmp_path):
+    """Archives from a Mac, with a shadow of every file and of the whole tree."""
+    folder(tmp_path)
+    plain = paired(tmp_path)
+    for modality in MODALITIES:
+        (tmp_path / modality / "ann" / "._0.png").write_bytes(b"x")
+        shadow = tmp_path / modality / "__MACOSX" / "ann"
+        shadow.mkdir(parents=True)
+        (shadow / "0.png").write_bytes((tmp_path / modality / "ann" / "0.png").read_bytes())
+    data = paired(tmp_path)
+    for name in MODALITIES:
+        assert np.array_equal(data[name].train_images, plain[name].train_images)
+        assert data[name].reading["left out"] == "2 × hidden file, 2 × hidden folder"
+
+
+def test_empty_images_of_one_modality_are_no_leak(tmp_path):
+    """Failed segmentations in training and in test samples, of the same and of other classes."""
+    rng = np.random.default_rng(0)
+    iris = rng.integers(0, 256, (60, 8, 20), dtype=np.uint8)
+    iris[[0, 1, 2, 3, 40]] = 0
+    face = rng.integers(0, 256, (60, 9, 9, 3), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", face=face, iris=iris, y=np.arange(60) % 2)
+    spec = PairedData(source="paired", path=str(tmp_path / "a.npz"), modalities=MODALITIES)
+    lines = prepare(spec, [str(tmp_path / f"{name}.safetensors") for name in MODALITIES])
+    [told] = [line for line in lines if "empty images" in line]
+    counts = [int(n) for n in re.findall(r"(\d+) of \d+ (?:training|test)", told)]
+    assert told.startswith("iris: ")
+    assert sum(counts) == 5
 
 
 def test_unpaired_samples_are_counted(tmp_path):

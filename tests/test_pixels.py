@@ -76,6 +76,10 @@ MODES = {
     "L white is zero": (tiff(255 - GREY, photometric=0), GREY),
     "L of a PGM up to 100": (b"P5 3 1 100\n" + bytes([0, 50, 100]), [[0, 128, 255]]),
     "L signed": (tiff(GREY.astype(np.int8)), "signed"),
+    "L with a transparent grey": (
+        encoded(Image.fromarray(GREY), "PNG", transparency=0),
+        "transparent",
+    ),
     "LA opaque": (encoded(transparent("LA", 255), "PNG"), GREY),
     "LA": (encoded(transparent("LA", 128), "PNG"), "transparent"),
     "P": (encoded(palette_image([0, 1, 2, 3]), "PNG"), COLOUR[:1]),
@@ -179,6 +183,14 @@ def test_modes_that_no_file_has_are_read_rightly_or_refused():
     for mode in ("La", "RGBa", "LAB", "CMYK", "I"):
         with pytest.raises(Unreadable):
             picture(Image.new(mode, (2, 2)), PixelOptions())
+
+
+def test_a_jpeg_in_a_tiff_has_its_colours(tmp_path):
+    """Its pixels are stored as YCbCr."""
+    flat = np.tile(np.array([200, 30, 90], np.uint8), (16, 16, 1))
+    content = encoded(Image.fromarray(flat), "TIFF", compression="jpeg", quality=95)
+    [found] = read_bytes(tmp_path, content)
+    assert np.abs(found.pixels.astype(int) - flat).max() <= 3
 
 
 @pytest.mark.parametrize("colour", ["grey", "rgb"])
@@ -311,6 +323,8 @@ def test_every_type_of_numpy_is_read_rightly_or_refused(tmp_path, kind):
     assert np.array_equal(data.train_images[..., 0], right)
     assert np.array_equal(data.test_images[..., 0], right[:2])
     assert np.asarray(stored).dtype.newbyteorder("=").name in data.reading["pixels"]
+    dark = "no value is above 1 of 255" if right.max() == 1 else None
+    assert data.reading.get("dark images") == dark
 
 
 @pytest.mark.parametrize(

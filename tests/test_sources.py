@@ -93,6 +93,52 @@ def test_what_is_wrong_with_a_npz_is_told_in_one_line(tmp_path, changes, said):
         assert part in str(caught.value)
 
 
+def test_a_label_that_no_test_image_has_changes_no_number(tmp_path):
+    data = read(npz(tmp_path, y_test=np.array([0, 2, 0, 2, 2, 0])))
+    assert data.class_names == ["0", "1", "2"]
+    assert data.test_labels.tolist() == [0, 2, 0, 2, 2, 0]
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i4", "u8", "f8", ">i2"])
+def test_labels_of_any_type_of_number_are_read(tmp_path, kind):
+    labels = {
+        "y_train": (np.arange(12) % 3).astype(kind),
+        "y_test": (np.arange(6) % 3).astype(kind),
+    }
+    data = read(npz(tmp_path, **labels))
+    assert data.train_labels.tolist() == [0, 1, 2] * 4
+    assert data.train_labels.dtype == torch.int64
+
+
+def test_a_set_with_the_samples_last_is_refused(tmp_path):
+    """As SVHN is published: height, width, channels, samples."""
+    images = RANDOM.integers(0, 256, (32, 32, 3, 500), dtype=np.uint8)
+    labels = np.arange(500) % 10 + 1
+    spec = npz(tmp_path, x_train=images, x_test=images, y_train=labels, y_test=labels)
+    with pytest.raises(UserError, match=r"x_train: has shape \(32, 32, 3, 500\)"):
+        read(spec)
+    for layout in ("channels_last", "channels_first"):
+        with pytest.raises(UserError, match="500 labels for 32 images"):
+            read(spec.model_copy(update={"layout": layout}))
+
+
+def test_images_of_one_modality_and_group_stay_together_in_an_archive(tmp_path):
+    images = RANDOM.integers(0, 256, (60, 5, 6), dtype=np.uint8)
+    people = np.array([f"p{number // 3}" for number in range(60)])
+    path = tmp_path / "set.npz"
+    np.savez(path, x=images, y=np.arange(60) % 2, groups=people)
+    data = read(NpzData(source="npz", path=str(path), test=0.3))
+    person = {images[number].tobytes(): people[number] for number in range(60)}
+    sides = [
+        {person[image.numpy().tobytes()] for image in part[..., 0].contiguous()}
+        for part in (data.train_images, data.test_images)
+    ]
+    assert len(sides[0] | sides[1]) == len(sides[0]) + len(sides[1]) == 20
+    np.savez(path, x=images, y=np.arange(60) % 2, groups=people[:-1])
+    with pytest.raises(UserError, match="59 groups for 60 labels"):
+        read(NpzData(source="npz", path=str(path), test=0.3))
+
+
 def test_a_npz_that_was_cut_short_is_refused(tmp_path):
     spec = npz(tmp_path)
     content = (tmp_path / "set.npz").read_bytes()

@@ -58,7 +58,7 @@ def assembled(stored: Stored, test_share: float) -> dict[str, ImageArrays]:
                 )
     groups = stored.groups
     if groups is not None:
-        _refuse_parted(groups, stored.where)
+        _check_groups(groups, labels, stored.where)
     given = "validation" in labels
     first = [WHOLE] if WHOLE in labels else ["train", "validation"] if given else ["train"]
 
@@ -99,8 +99,16 @@ def assembled(stored: Stored, test_share: float) -> dict[str, ImageArrays]:
     return sets
 
 
-def _refuse_parted(groups: Mapping[str, Sequence[str]], where: str) -> None:
-    """Raise where a source's own splits part a group."""
+def _check_groups(
+    groups: Mapping[str, Sequence[str]], labels: Mapping[str, torch.Tensor], where: str
+) -> None:
+    """Raise unless every sample has a group, and where a source's own splits part one."""
+    for split, part in labels.items():
+        if len(groups.get(split, ())) != len(part):
+            raise UserError(
+                f"{where}: has {len(groups.get(split, ()))} groups for {len(part)} labels"
+                + f" of {split}" * (split != WHOLE)
+            )
     seen: dict[str, str] = {}
     parted = sorted(
         group

@@ -11,6 +11,7 @@ from modelswitch.data.images import Picture, resized
 from modelswitch.data.ranges import reach_of, scaled
 from modelswitch.errors import UserError
 
+_DARK = 32  # of 255: images that stay below it may be meant to have another range
 _MOST_CHANNELS = 4  # that an axis is taken for channels with
 
 
@@ -98,7 +99,8 @@ def pixels_of_arrays(
         if options.size is not None:
             images = np.stack([resized(image, options.size) for image in images])
         done[key] = torch.from_numpy(np.ascontiguousarray(images))
-    return done, _told(f"{next(iter(kinds.values()))}, {reach.words}", [reach.clipped])
+    told = f"{next(iter(kinds.values()))}, {reach.words}"
+    return done, _told(told, [reach.clipped], int(max(images.max() for images in done.values())))
 
 
 def pixels_of_pictures(
@@ -153,14 +155,16 @@ def pixels_of_pictures(
         kind + (f" ({count} images)" if len(modes) > 1 else "")
         for kind, count in modes.most_common()
     )
-    facts = _told(told, [reach.clipped for reach in reaches.values()])
+    facts = _told(told, [reach.clipped for reach in reaches.values()], int(images.max()))
     if turned := sum(picture.turned for picture in everything):
         facts["turned upright"] = f"{turned} images, by their orientation tags"
     return tensors, facts, {depth: (r.low, r.high) for depth, r in reaches.items()}
 
 
-def _told(pixels: str, clipped: Sequence[str]) -> dict[str, str]:
+def _told(pixels: str, clipped: Sequence[str], brightest: int) -> dict[str, str]:
     facts = {"pixels": pixels}
     if any(clipped):
         facts["clipped"] = "; ".join(filter(None, clipped))
+    if brightest < _DARK:
+        facts["dark images"] = f"no value is above {brightest} of 255"
     return facts

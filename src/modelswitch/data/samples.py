@@ -175,7 +175,7 @@ def _in_classes(holder: Folder, spec: FilesSpec, split: str) -> dict[tuple[str, 
         classes[label] = folder
         for path in folder.all_images():
             place = path.relative_to(folder.path)
-            name = normal((place.with_suffix("") if several else place).as_posix())
+            name = normal(place.with_suffix("").as_posix()) if several else place.as_posix()
             twice[f"{label}/{name}"] += several and (label, name) in found
             found[label, name] = path
     if +twice:
