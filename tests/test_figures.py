@@ -17,7 +17,15 @@ from scipy import stats
 
 from modelswitch.config.claims import Claim
 from modelswitch.report import contents
-from modelswitch.report.figures import chains, confusions, differences, learning, style
+from modelswitch.report.figures import (
+    chains,
+    confusions,
+    differences,
+    learning,
+    selection,
+    style,
+    weighting,
+)
 from modelswitch.report.figures.draw import FORMATS, draw_all
 from modelswitch.report.write import write_claims
 from modelswitch.results.tables import Tables
@@ -302,6 +310,71 @@ def test_the_diagram_shows_accuracies_and_sizes(rules):
         dot, ends = drawn_at(right, at)
         assert (dot, *ends) == pytest.approx((mean, low, high))
     assert {"559 k", "68.8 k"} <= steps.keys()
+
+
+def test_accuracy_stands_above_the_number_of_parameters(rules):
+    with style.look():
+        [axes] = chains.accuracy_by_size(rules).axes
+    dots = {(float(line.get_xdata()[0]), round(float(line.get_ydata()[0]), 6))
+            for line in axes.lines if len(line.get_xdata()) == 1}  # fmt: skip
+    size = {"teacher": 559_000, "student": 68_800, "teacher/student@wsl": 68_800}
+    for lineage, parameters in size.items():
+        mean = round(accuracies(rules, lineage).mean(), 6)
+        [at] = {x for x, y in dots if y == mean}
+        assert at == pytest.approx(parameters, rel=0.2), "moved a little among equals"
+
+
+def test_the_curve_over_delta_begins_with_the_fixed_weight(rules):
+    with style.look():
+        above, below = weighting.delta_curve(rules).axes
+    fixed, shifted = (accuracies(rules, f"teacher/student@{t}")
+                      for t in ("fixed", "correctness_0.1"))  # fmt: skip
+    for axes, expected in ((above, [fixed, shifted]), (below, [fixed - fixed, shifted - fixed])):
+        [curve] = [line for line in axes.lines if line.get_marker() == "o"]
+        assert curve.get_xdata().tolist() == [0, 0.1]
+        assert curve.get_ydata() == pytest.approx([np.mean(values) for values in expected])
+        band = axes.collections[0].get_paths()[0].vertices[:, 1].round(6)
+        assert set(np.round(t_interval(expected[1]), 6)[1:]) <= set(band)
+
+
+def test_accuracy_where_the_teacher_is_right_and_wrong(rules):
+    with style.look():
+        figure = weighting.teacher_right_wrong(rules)
+    models = rules.models[rules.models["split"] == "test"]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    for axes, metric in zip(figure.axes, ("right", "wrong"), strict=True):
+        for name, transfer in (("fixed", "fixed"), ("wsl", "wsl")):
+            own = models[models["lineage"] == f"teacher/student@{transfer}"]
+            expected = t_interval(100 * own[f"accuracy_teacher_{metric}"].to_numpy())
+            dot, ends = drawn_at(axes, names.index(name))
+            assert (dot, *ends) == pytest.approx(expected)
+
+
+def test_learning_curves_show_the_mean_and_the_reach_of_the_seeds(rules):
+    with style.look():
+        figure = learning.curves(rules)
+    [panel] = [axes for axes in figure.axes if axes.get_title(loc="left") == "scratch"]
+    history = rules.history[rules.history["lineage"] == "student"]
+    epochs = 100 * history.groupby("epoch")["validation_accuracy"].agg(["mean", "min", "max"])
+    [curve] = [line for line in panel.lines if line.get_color() == style.BLUE]
+    assert curve.get_ydata() == pytest.approx(epochs["mean"].to_numpy())
+    band = panel.collections[0].get_paths()[0].vertices[:, 1]
+    for end in ("min", "max"):
+        assert set(epochs[end].round(6)) <= set(band.round(6))
+
+
+def test_curves_of_selectors_show_means_over_seeds(tmp_path):
+    table = Tables(tidy_examples.write_selection(tmp_path)).selection
+    with style.look():
+        figure = selection.of_selector(table, "mms", "iris")
+    picked, accuracy = figure.axes[0], figure.axes[len(figure.axes) // 2]
+    for axes, metric in ((picked, "selection_accuracy"), (accuracy, "accuracy")):
+        for method in ("selector", "largest_probability", "oracle"):
+            own = table[(table["method"] == method) & (table["side"] == "iris")
+                        & (table["degradation"] == "noise")]  # fmt: skip
+            means = 100 * own.groupby("level")[metric].mean()
+            [curve] = [line for line in axes.lines if line.get_label() == method]
+            assert curve.get_ydata() == pytest.approx(means.to_numpy()), (metric, method)
 
 
 def test_reliability_is_drawn_with_wilsons_interval(rules):
