@@ -25,7 +25,7 @@ def packages(experiment):
     used = {model.family for model in experiment.models.values()} & {"torchvision", "timm"}
     if experiment.selector:
         used.add("torchvision")
-    return ",".join(sorted(used))
+    return used
 
 
 # Jobs that this Snakemake runs itself start warm, see docs/warm-start.md. Those of a cluster are run
@@ -39,14 +39,18 @@ STARTS_WARM = (
 START = [sys.executable]
 if STARTS_WARM:
     server = f"modelswitch-{os.getpid()}-{secrets.token_hex(8)}"
-    START += ["-I", "-S", "-E", warm_start.__file__, server, str(os.getpid()), packages(EXPERIMENT)]
+    # One server for all modules of a workflow, of which the last writes the prefix.
+    workflow.started_warm = getattr(workflow, "started_warm", set()) | packages(EXPERIMENT)
+    imported = ",".join(sorted(workflow.started_warm))
+    START += ["-I", "-S", "-E", warm_start.__file__, server, str(os.getpid()), imported]
 
 # A prefix and no parameter of rules: a clone or an environment that has moved is no change.
 # Snakemake formats it, so its braces are double. The first line is Snakemake's own prefix, which this
 # one replaces: without it a script that fails before a pipe would count as done.
 shell.prefix(
     "set -euo pipefail; "
-    "run_script() {{ "
+    # A notebook names its own, without which matplotlib is not even imported; no job has a display.
+    "run_script() {{ MPLBACKEND=agg "
     + shlex.join(START).replace("{", "{{").replace("}", "}}")
     + " "
     + shlex.quote(f"{SCRIPTS}/")

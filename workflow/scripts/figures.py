@@ -1,19 +1,18 @@
 """Draw the figures of a study from its tidy tables; needs nothing but the folder with them."""
 
 import argparse
-from pathlib import Path
 
-from modelswitch.errors import UserError, run_script
+from modelswitch.errors import UserError, naming, run_script
 from modelswitch.report import contents
 from modelswitch.report.figures import draw
-from modelswitch.results.tables import Tables
+from modelswitch.report.two_runs import tables_of
 
 FORMATS = ("png", "svg", "pdf")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", required=True, help="folder with models.csv and the others")
+    parser.add_argument("--tables", required=True, help="folder with models.csv, or above it")
     parser.add_argument("--output", required=True, help="folder to write to")
     parser.add_argument(
         "--formats", nargs="+", choices=FORMATS, default=list(draw.FORMATS), metavar="FORMAT",
@@ -21,9 +20,8 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these figures")
     args = parser.parse_args()
-    if not Path(args.tables).is_dir():
-        raise UserError(f"--tables: {args.tables}: no such folder")
-    tables = Tables(args.tables)
+    with naming("--tables"):
+        tables = tables_of(args.tables)
     facts = contents.facts_in(tables)
     items = contents.figures(facts) + contents.selection_figures(facts)
     if args.only:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ def draw_all(
     An item that the tables have nothing for becomes a figure that says so, so that every declared
     file exists.
     """
+    # Notebooks name their own for whatever is started in them, and without it matplotlib would not
+    # even be imported. No figure here needs a display.
+    os.environ["MPLBACKEND"] = "agg"
     # Imported by name, so that the digest of the code covers them.
     from modelswitch.report.figures import (
         chains,
