@@ -2,17 +2,26 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 # Which code mathematical libraries choose, and whether they may use fewer threads than they have.
 _VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
     "DNNL_MAX_CPU_ISA",
+    "KMP_DETERMINISTIC_REDUCTION",
     "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
     "MKL_DYNAMIC",
     "MKL_ENABLE_INSTRUCTIONS",
     "NVIDIA_TF32_OVERRIDE",
+    "OMP_DYNAMIC",
+    "OMP_SCHEDULE",
+    "OMP_THREAD_LIMIT",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
     "ONEDNN_MAX_CPU_ISA",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
 
 
@@ -43,6 +52,23 @@ def changes(before: dict[str, str], now: dict[str, str]) -> str:
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     )
+
+
+def described(kept: Mapping[str, str]) -> str:
+    """What `arithmetic` found in words for a page; '' of results from before it was kept."""
+    if "gpu" in kept:
+        return kept["gpu"]
+    if "processor" not in kept:
+        return ""
+    plural = "" if kept["threads"] == "1" else "s"
+    said = f"{kept['processor']} ({kept['instructions']}), {kept['threads']} thread{plural}"
+    return " ".join([said, *(f"{name}={kept[name]}" for name in _VARIABLES if name in kept)])
+
+
+def here() -> str:
+    """The processor of this machine, and how many of its cores may be used."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {count} core{'' if count == 1 else 's'}"
 
 
 def _processor() -> str:

@@ -1,11 +1,14 @@
-"""Where results came from: commit and machine, for the results page."""
+"""Where results came from: commit and machines, for the results page."""
 
 from __future__ import annotations
 
-import os
-import platform
+import json
 import subprocess
 from pathlib import Path
+
+import pandas as pd
+
+from modelswitch.execution.arithmetic import described
 
 
 def commit(folder: str | Path) -> str:
@@ -21,15 +24,12 @@ def commit(folder: str | Path) -> str:
     return described.stdout.strip()
 
 
-def machine() -> str:
-    """Processor, cores that may be used, and GPU if torch sees one."""
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} core{'s' if cores != 1 else ''}"
+def machines(models: pd.DataFrame) -> str:
+    """What computed the models of a tidy table, commonest first; '' where that was not recorded."""
+    if "surroundings" not in models:
+        return ""
+    once = models.drop_duplicates(["dataset", "seed", "lineage"])["surroundings"].dropna()
+    counts = once.map(json.loads).map(described).value_counts(sort=True).drop("", errors="ignore")
+    if len(counts) == 1:
+        return str(counts.index[0])
+    return "; ".join(f"{name} ({count} of {len(once)} models)" for name, count in counts.items())

@@ -159,7 +159,7 @@ class Report:
         shown = {
             "command": self._command,
             "commit": provenance.commit(self._source) if self._source else "",
-            "machine": provenance.machine(),
+            "machine": provenance.machines(self._tidy.models),
         }
         return {key: value for key, value in shown.items() if value}
 
