@@ -32,8 +32,8 @@ def learning_rate(training: Training, step: int, steps_per_epoch: int) -> float:
 def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """An optimiser whose methods are not wrapped for torch.compile.
 
-    The wrappers import the compiler, which takes as long as importing torch: a second that every
-    job would pay and none uses.
+    The wrappers import the compiler, which takes longer than importing torch: more than a second
+    that every job without a warm start would pay, for what none uses.
     """
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
     plain = {name: inspect.unwrap(getattr(kind, name)) for name in names}
