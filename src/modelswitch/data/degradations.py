@@ -97,8 +97,8 @@ def lid(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
 
 
 def _torchvision():
-    """torchvision's image functions. Importing them takes more than a second, which is not for plans
-    and trainings of selectors, where nothing is degraded."""
+    """torchvision's image functions. Importing them takes more than a second, which plans and
+    trainings of selectors, where nothing is degraded, do without."""
     from torchvision.transforms.v2 import functional
 
     return functional
