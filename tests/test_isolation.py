@@ -15,6 +15,7 @@ from odd_models import (
 )
 from torch import nn
 
+from modelswitch.config.augment import Augmentation
 from modelswitch.config.weighting import FixedWeighting, ImportedWeighting
 from modelswitch.data.views import Batch, Normaliser, Views
 from modelswitch.errors import UserError
@@ -77,8 +78,9 @@ def test_models_that_work_in_place_see_the_same_data_in_every_epoch(kind):
     images = torch.randint(0, 256, (12, 8, 8, 3), dtype=torch.uint8)
     before = images.clone()
     views = Views(
-        images, torch.arange(12) % CLASSES, Normaliser([0.4] * 3, [0.2] * 3), batch=4, padding=0,
-        flip=False, order_seed=lambda epoch: 1, bank_seed=1, bank=2,
+        images, torch.arange(12) % CLASSES, Normaliser([0.4] * 3, [0.2] * 3), batch=4,
+        augmentation=Augmentation(crop=0, flip=False), order_seed=lambda epoch: 1,
+        bank_seed=1, bank=2,
     )  # fmt: skip
     model = kind()
     epochs = []

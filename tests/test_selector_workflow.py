@@ -74,7 +74,10 @@ def test_recognisers_may_differ_and_may_be_students():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (selectors(recognisers="teachers"), "unknown chain or lineage 'teachers'; allowed: "),
+        (
+            selectors(recognisers="teachers"),
+            "unknown chain or lineage 'teachers' .did you mean 'teacher'..; allowed: ",
+        ),
         (selectors(recognisers={"iris": "full"}), "no recogniser for periocular"),
         (
             selectors(recognisers={"iris": "full", "periocular": "full", "ear": "full"}),

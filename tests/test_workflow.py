@@ -182,7 +182,7 @@ def test_a_changed_loss_reruns_what_uses_it(clone):
 
 @pytest.mark.slow
 def test_what_changes_no_result_retrains_nothing(clone):
-    loss = clone.module_with("temperature**2 * divergence.sum(1)")
+    loss = clone.module_with("temperature**2 * divergence)")
     loss.write_text(loss.read_text() + "\n# Another comment.\n")
     for module in ("results/tables.py", "results/intervals.py", "planning/plan.py"):
         path = clone.folder / "src/modelswitch" / module
