@@ -28,8 +28,12 @@ def machines(models: pd.DataFrame) -> str:
     """What computed the models of a tidy table, commonest first; '' where that was not recorded."""
     if "surroundings" not in models:
         return ""
-    once = models.drop_duplicates(["dataset", "seed", "lineage"])["surroundings"].dropna()
-    counts = once.map(json.loads).map(described).value_counts(sort=True).drop("", errors="ignore")
+    once = models.drop_duplicates(["dataset", "seed", "lineage"])["surroundings"].fillna("")
+    counts = (
+        once.map(lambda text: described(json.loads(text or "{}")))
+        .value_counts(sort=True)
+        .drop("", errors="ignore")
+    )
     if len(counts) == 1:
         return str(counts.index[0])
     return "; ".join(f"{name} ({count} of {len(once)} models)" for name, count in counts.items())
