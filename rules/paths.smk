@@ -51,7 +51,7 @@ def results_of_scripts():
                 f"module {workflow.modifier.namespace}: replace_prefix moves {path} to {moved(path)}, "
                 f"apart from other results in {here or '.'}; use pathvars: results: <folder>"
             )
-    return here.rstrip("/") or here or "."
+    return os.path.normpath(here or ".")
 
 
 HERE = results_of_scripts()
