@@ -27,8 +27,11 @@ def tree(folder: Path, depth: int = 0) -> list[str]:
         lines.append(f"{name:{WIDTH}}{first_sentence(path)}")
     for room in rooms:
         name = "  " * depth + f"{room.name}/"
-        lines.append(f"{name:{WIDTH}}{first_sentence(room / '__init__.py')}")
-        lines += tree(room, depth + 1)
+        sentence = first_sentence(room / "__init__.py")
+        lines.append(f"{name:{WIDTH}}{sentence}")
+        # One more of them is no change of the architecture.
+        if not sentence.startswith("One file a"):
+            lines += tree(room, depth + 1)
     return lines
 
 

@@ -84,7 +84,10 @@ class Dropouts(Odd):
 
 
 class RandomMasks(Odd):
-    """Draws in training and in evaluation."""
+    """Draws in training and in evaluation, before its layer and behind it."""
+
+    def begin(self, x):
+        return x + 0.1 * torch.randn_like(x)
 
     def behind(self, x):
         return x * (torch.rand(x.shape[0], 1, 1, 1) > 0.2)

