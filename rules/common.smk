@@ -14,7 +14,7 @@ from modelswitch.data.manifest import input_files
 from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
 from modelswitch.lineage import ANY_LINEAGE, BRANCH, NAME, ONE_STEP, SEVERAL_STEPS
-from modelswitch.planning.checks import check_once
+from modelswitch.planning.checks import check_once, memory_note, needed_mb
 from modelswitch.storage.code_digest import code_digest, with_own
 
 # Of this file and not of workflow.basedir, for another workflow may use this one as a module.
@@ -134,8 +134,15 @@ def options(files, *names):
     return [word for name, values in lists.items() for word in (f"--{name}", *values)]
 
 
+@functools.cache
+def memory_estimates():
+    return memory_note(EXPERIMENT)
+
+
 def more_memory(wildcards, attempt):
-    return RESOURCES.mem_mb * attempt
+    """What the jobs of the model that the wildcards name need, or those that work on all data."""
+    estimated = needed_mb(memory_estimates(), wildcards.get("dataset"), wildcards.get("lineage"))
+    return (RESOURCES.mem_mb or estimated) * attempt
 
 
 def more_time(wildcards, attempt):

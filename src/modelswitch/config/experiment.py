@@ -55,7 +55,11 @@ class Resources(Strict):
     gpu: Annotated[int, Field(ge=0, le=1)] = Field(
         default=1, description="GPUs, if there are any; without one trainings run on the processor"
     )
-    mem_mb: Annotated[int, Field(ge=1)] = Field(default=3000, description="grows with every retry")
+    mem_mb: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="of every job; by default what each is estimated to need, see docs/memory.md; "
+        "grows with every retry",
+    )
     runtime: Annotated[int, Field(ge=1)] = Field(
         default=240, description="minutes; grows with every retry"
     )

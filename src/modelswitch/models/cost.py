@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from modelswitch.config.experiment import Experiment
@@ -19,6 +17,7 @@ from modelswitch.config.models import ModelSpec
 from modelswitch.errors import UserError, in_one_line, naming
 from modelswitch.models.build import build, to_channels_last
 from modelswitch.models.layers import find_layer
+from modelswitch.models.operations import Operations, memory_of, tensors_in
 
 _aten = torch.ops.aten
 # What multiplies by weights, and where its two factors stand among the arguments.
@@ -52,7 +51,7 @@ class Cost:
     macs: int
 
 
-class LongestPath(TorchDispatchMode):
+class LongestPath(Operations):
     """Follows what an image goes through and counts layers with weights along every path.
 
     Tensors that share memory share a count, so that what is written in place is seen behind it.
@@ -64,28 +63,23 @@ class LongestPath(TorchDispatchMode):
         self._counts: dict[int, tuple[int, torch.UntypedStorage]] = {}
         self._reach(image, 0)
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Otherwise the first pass imports torch's compiler: a second and a half for nothing.
-        return False
-
     def to(self, tensor: torch.Tensor) -> int | None:
         """Layers on the longest path to ``tensor``; None for what does not come from the image."""
-        found = self._counts.get(tensor.untyped_storage()._cdata)
+        found = self._counts.get(memory_of(tensor))
         return None if found is None else found[0]
 
     def _reach(self, tensor: torch.Tensor, count: int) -> None:
         storage = tensor.untyped_storage()
-        self._counts[storage._cdata] = (max(count, self.to(tensor) or 0), storage)
+        self._counts[memory_of(tensor)] = (max(count, self.to(tensor) or 0), storage)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        before = [self.to(tensor) for tensor in _tensors((args, kwargs))]
+        before = [self.to(tensor) for tensor in tensors_in((args, kwargs))]
         reached = [count for count in before if count is not None]
         if reached:
             factors = [self.to(args[place]) for place in _PRODUCTS.get(func, ())]
             layer = factors.count(None) == 1
-            for tensor in _tensors(result):
+            for tensor in tensors_in(result):
                 self._reach(tensor, max(reached) + layer)
         return result
 
@@ -106,10 +100,6 @@ def _counted_in_full() -> Iterator[None]:
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
         onednn.enabled = enabled
-
-
-def _tensors(values: Any) -> Iterator[torch.Tensor]:
-    return (value for value in tree_leaves(values) if isinstance(value, torch.Tensor))
 
 
 def cost(spec: ModelSpec, image_shape: tuple[int, int, int], num_classes: int) -> Cost:

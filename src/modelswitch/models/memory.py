@@ -1,16 +1,16 @@
 """How much memory passes of a model take, without running them where that can be avoided."""
 
 import weakref
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from modelswitch.models.operations import Operations, memory_of, tensors_in
 
 
-class LiveMemory(TorchDispatchMode):
+class LiveMemory(Operations):
     """Counts the bytes of all tensors that are made inside and are still held by someone.
 
     What operations need for themselves while they run is not seen. On torch's meta device nothing
@@ -22,18 +22,13 @@ class LiveMemory(TorchDispatchMode):
         self.now = self.peak = 0
         self._sizes: dict[int, int] = {}
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Otherwise the first pass imports torch's compiler: a second and a half for nothing.
-        return False
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         # A view of what was there before, and what is written into it, takes nothing.
-        before = {storage._cdata for storage in _storages((args, kwargs))}
-        for storage in _storages(result):
-            if storage._cdata not in before:
-                self._count(storage)
+        before = {memory_of(tensor) for tensor in tensors_in((args, kwargs))}
+        for tensor in tensors_in(result):
+            if memory_of(tensor) not in before:
+                self._count(tensor.untyped_storage())
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
@@ -49,8 +44,24 @@ class LiveMemory(TorchDispatchMode):
         self.now -= self._sizes.pop(key, 0)
 
 
-def _storages(values: Any) -> Iterator[torch.UntypedStorage]:
-    return (v.untyped_storage() for v in tree_leaves(values) if isinstance(v, torch.Tensor))
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a model takes.
+
+    Attributes:
+        weights: of its parameters.
+        kept: for every image of a training step, between its forward and its backward pass.
+        fixed, each: of a pass in eval mode, in any case and for every image.
+    """
+
+    weights: int
+    kept: int
+    fixed: int
+    each: int
+
+    def answering(self, budget: int) -> int:
+        """Of a pass with as many images as a budget has room for."""
+        return max(self.fixed + self.each, min(budget, self.fixed + 250 * self.each))
 
 
 def answering_bytes(model: nn.Module, image: torch.Tensor) -> tuple[int, int]:

@@ -1,10 +1,15 @@
 """Checks that need torch, made before the first training and remembered.
 
-Building every model and finding every hint layer takes seconds, and a workflow is parsed often:
-what has been checked once is kept under a digest of the configuration and of this code.
+Building and trying every model takes seconds, and a workflow is read often: what has been checked
+once is kept under a digest of all that it depends on.
 """
 
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
@@ -13,22 +18,85 @@ from modelswitch.graph import Graph
 from modelswitch.storage import cache_folder
 from modelswitch.storage.code_digest import code_digest
 
+# Megabytes for jobs of which nothing is known.
+_UNKNOWN = 3000
+_LIBRARIES = ("torch", "torchvision", "timm")
+_needs: dict[Path, dict[str, Any]] = {}
+
 
 def check_once(experiment: Experiment) -> None:
-    """Raise `UserError` if a model cannot be built or a hint layer does not exist."""
+    """Raise `UserError` if the data are not there, or something that a configuration names does
+    not work: a model in building, training, answering or being loaded, a rule, a loss, a hint."""
     check_present(experiment.data)
-    parts = {
-        "data": experiment.data.model_dump(mode="json"),
-        "models": {k: m.model_dump(mode="json") for k, m in experiment.models.items()},
-        "transfers": {k: t.canonical() for k, t in experiment.all_transfers.items()},
-        "lineages": sorted(map(str, set(experiment.lineages.values()))),
+    asked = _asked(experiment) | {
         "code": code_digest(Path(__file__).with_name("model_checks.py")),
         "own": Graph(experiment).code,
+        "files": _states(experiment),
+        "versions": [platform.python_version(), *map(_version, _LIBRARIES)],
     }
-    stamp = cache_folder.FOLDER / f"checked-{digest(canonical(parts))}"
+    stamp = cache_folder.FOLDER / f"checked-{digest(canonical(asked))}"
     if stamp.exists():
         return
     from modelswitch.planning.model_checks import check_models
 
-    check_models(experiment)
+    needs = check_models(experiment)
+    cache_folder.write(memory_note(experiment), json.dumps(needs, indent=1))
     cache_folder.write(stamp, "")
+
+
+def memory_note(experiment: Experiment) -> Path:
+    """Where it is noted how much memory the jobs of an experiment are estimated to need."""
+    return cache_folder.FOLDER / f"memory-{digest(canonical(_asked(experiment)))}.json"
+
+
+def needed_mb(note: Path, dataset: str | None = None, lineage: str | None = None) -> int:
+    """Megabytes that the jobs of a model need, or those that work on all data or all answers.
+
+    Something for any job where the note is not there: before the checks, or where what models need
+    is not known before a download.
+    """
+    if note not in _needs:
+        if not note.exists():
+            return _UNKNOWN
+        _needs[note] = json.loads(note.read_text(encoding="utf-8"))
+    needs = _needs[note]
+    if dataset is None or lineage is None:
+        return needs.get("data", _UNKNOWN)
+    return needs.get("models", {}).get(dataset, {}).get(lineage, _UNKNOWN)
+
+
+def _asked(experiment: Experiment) -> dict[str, Any]:
+    """All of a configuration that the checks look at."""
+    parts = ("data", "models", "training", "model_training", "responses", "selector", "resources")
+    return experiment.model_dump(mode="json", include=set(parts)) | {
+        "transfers": {k: t.canonical() for k, t in experiment.all_transfers.items()},
+        "lineages": sorted(map(str, set(experiment.lineages.values()))),
+        "seeds": len(experiment.seeds),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _states(experiment: Experiment) -> list[list[Any]]:
+    """Size and date of every file that the data or a model's arguments name, or hold below them."""
+    named = [getattr(experiment.data, key, None) for key in ("path", "csv")]
+    for model in experiment.models.values():
+        named += getattr(model, "arguments", {}).values()
+    found = []
+    for path in named:
+        if not isinstance(path, str) or not path or not Path(path).exists():
+            continue
+        files = [path] if Path(path).is_file() else _below(path)
+        for file in files:
+            state = Path(file).stat()
+            found.append([str(file), state.st_size, state.st_mtime_ns])
+    return found
+
+
+def _below(folder: str) -> list[str]:
+    return sorted(f"{place}/{name}" for place, _, names in os.walk(folder) for name in names)

@@ -1,62 +1,238 @@
-"""Whether the models of an experiment can be built, run on its images, and be hinted."""
+"""Whether the models of an experiment can do what its jobs ask of them, tried on two images.
+
+Every model is built, answers, takes a step of training, is loaded from what its file would hold,
+and is hinted where a transfer asks for that: what a job would find out after its first epoch, or
+its last, is told before anything is trained.
+"""
+
+import itertools
+from typing import Any
 
 import torch
+from torch import nn
 
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.losses import ImportedLoss
+from modelswitch.config.models import PlainModel, ResnetModel
+from modelswitch.config.training import Training
 from modelswitch.config.transfer import Transfer
-from modelswitch.config.weighting import ImportedWeighting
-from modelswitch.data.shapes import shapes_of
+from modelswitch.config.weighting import FixedWeighting, ImportedWeighting
+from modelswitch.data.batches import epoch_cuts
+from modelswitch.data.shapes import DataSize, sizes_of
+from modelswitch.data.views import Batch
 from modelswitch.errors import UserError, in_one_line, naming
-from modelswitch.lineage import Lineage
-from modelswitch.models.build import build
+from modelswitch.lineage import Step
+from modelswitch.models.build import build, give_shapes, to_channels_last
 from modelswitch.models.cost import check_logits
-from modelswitch.transfer.hints import hint_parts
+from modelswitch.models.kept import check_kept
+from modelswitch.models.memory import Footprint, LiveMemory, answering_bytes
+from modelswitch.planning.memory import Needs
+from modelswitch.randomness import seeded
+from modelswitch.training import precision
+from modelswitch.training.optimizer import make_optimizer
+from modelswitch.transfer.distillation import Distillation
+from modelswitch.transfer.hints import HintPretraining, JointTransfer, hint_parts
+from modelswitch.transfer.labels import CrossEntropy
 from modelswitch.transfer.output_losses.registry import output_loss_for
+from modelswitch.transfer.teachers import LiveTeacher
 from modelswitch.transfer.weighting import Balance, Samples, rule_for
 
+# Bytes of weights from which a model is tried without values: on a machine where people only log in
+# there may be no room for its gradients.
+_LARGE = 300e6
+# The first steps of a training may be as small, and two images say nothing about its peak.
+_RATE = 1e-3
 
-def check_models(experiment: Experiment) -> None:
-    """Raise `UserError` for the first model, weighting rule or hint layer that does not work."""
-    # For one image, sharing the work costs more than it saves; the more so beside a training.
+
+def check_models(experiment: Experiment) -> dict[str, Any]:
+    """What the jobs need of memory, in megabytes: of `data`, and by data set and lineage of
+    `models`; nothing where that is unknown before a download.
+
+    Raises:
+        UserError: for the first model, weighting rule, loss or hint that does not work.
+    """
+    # For two images, sharing the work costs more than it saves; the more so beside a training.
     torch.set_num_threads(1)
     for name, transfer in experiment.all_transfers.items():
         if isinstance(transfer.weighting, ImportedWeighting):
             with naming(f"transfers.{name}.weighting"):
-                _try_rule(transfer)
+                _try_rule(transfer, transfer.weighting)
         if isinstance(transfer.loss, ImportedLoss):
             with naming(f"transfers.{name}.loss"):
                 output_loss_for(transfer.loss)
-    for known in shapes_of(experiment.data).values():
-        if known is None:
-            # Whether models suit images that nobody has seen is told by the trainings.
-            continue
-        shape, classes = known
+    sizes = {name: size for name, size in sizes_of(experiment.data).items() if size is not None}
+    footprints: dict[tuple[str, str], Footprint] = {}
+    for dataset, size in sizes.items():
+        trial = _Trial(experiment, size)
         for name in experiment.used_models:
             with naming(f"models.{name}"):
-                model = build(experiment.models[name], shape[2], classes).eval()
-                with in_one_line(f"cannot run on images of {'x'.join(map(str, shape))}"):
-                    with torch.no_grad():
-                        logits = model(torch.zeros(1, shape[2], *shape[:2]))
-                    check_logits(logits, 1, classes)
-        _check_hints(experiment, shape, classes)
+                footprints[dataset, name] = trial.model(name)
+        trial.hints()
+    if len(sizes) < len(experiment.datasets):
+        # Whether models suit images that nobody has seen is told by the trainings.
+        return {}
+    needs = Needs(experiment, sizes, footprints)
+    return {"data": needs.of_data(), "models": needs.of_lineages()}
 
 
-def _try_rule(transfer: Transfer) -> None:
+class _Trial:
+    """Models of an experiment on two random images of one data set."""
+
+    def __init__(self, experiment: Experiment, size: DataSize) -> None:
+        self._experiment, self._size = experiment, size
+        self._steps = sorted(
+            {step for end in experiment.lineages.values() for step in end.steps}, key=str
+        )
+
+    def _batch(self, images: int = 2) -> Batch:
+        height, width, channels = self._size.shape
+        labels = torch.arange(images) % self._size.classes
+        pixels = torch.randn(images, channels, height, width)
+        pixels = pixels.to(memory_format=torch.channels_last)
+        return Batch(pixels, labels, torch.arange(images), None)
+
+    def _trainings(self, model: str) -> list[Training]:
+        """How a model is trained, in every step that it is of."""
+        experiment = self._experiment
+        own = [step for step in self._steps if step.model == model]
+        found = [experiment.training_of(step) for step in own]
+        for step in own:
+            if step.transfer and experiment.all_transfers[step.transfer].hint is not None:
+                found.append(experiment.hint_training_of(step))
+        return found
+
+    def _new(self, name: str, seed: int = 0) -> nn.Module:
+        """A fresh model, as trainings build it."""
+        with seeded(seed):
+            model = build(self._experiment.models[name], self._size.shape[2], self._size.classes)
+            give_shapes(model, self._size.shape)
+        return to_channels_last(model)
+
+    def model(self, name: str) -> Footprint:
+        """Try all that trainings and evaluations do with a model; raises `UserError`."""
+        model = self._new(name)
+        if _bytes(model) > _LARGE:
+            try:
+                with torch.device("meta"):
+                    return self._passes(self._new(name), name)
+            except Exception:
+                # What a model says to tensors without values may be no fault of it.
+                return self._passes(model, name)
+        found = self._passes(model, name)
+        if not isinstance(self._experiment.models[name], PlainModel | ResnetModel):
+            batch = self._batch()
+            with in_one_line("cannot be trained and kept"):
+                check_kept(lambda seed: self._new(name, seed), 0, batch.images, batch.labels)
+        return found
+
+    def _passes(self, model: nn.Module, name: str) -> Footprint:
+        shown = "x".join(map(str, self._size.shape))
+        batch, trainings = self._batch(), self._trainings(name)
+        with in_one_line(f"cannot run on images of {shown}"), torch.inference_mode():
+            for count in (1, 2):
+                answer = model.eval()(batch.images[:count].clone())
+                check_logits(answer, count, self._size.classes)
+                if not answer.is_meta and not torch.isfinite(answer).all():
+                    raise UserError("answers with logits that are no numbers, though untrained")
+            fixed, each = answering_bytes(model, batch.images[:1])
+        with in_one_line(f"cannot be trained on images of {shown}"):
+            with LiveMemory() as held:
+                answer = model.train()(batch.images.clone())
+                self._check_in_training(answer)
+                kept = held.now
+            for training in {t.precision: t for t in trainings}.values():
+                _take_step(CrossEntropy(model), batch, training)
+        if any(self._smallest_batch(training.batch) == 1 for training in trainings):
+            with in_one_line("training.batch: cannot be trained on a batch of one image"):
+                _take_step(CrossEntropy(model), self._batch(1), trainings[0])
+        return Footprint(_bytes(model), kept // 2, fixed, each)
+
+    def _check_in_training(self, answer: object) -> None:
+        with naming("in training"):
+            if isinstance(answer, tuple | list | dict):
+                raise UserError(
+                    f"returns {type(answer).__name__}, expected a tensor of logits; a model with "
+                    "auxiliary outputs has to leave them out, e.g. arguments: {aux_logits: false}"
+                )
+            check_logits(answer, 2, self._size.classes)
+
+    def _smallest_batch(self, batch: int) -> int:
+        """Images of the smallest batch that there can be: how many there are is known about."""
+        images = self._size.to_train(self._experiment.data.validation)
+        if batch <= 2:
+            return 1
+        cuts = epoch_cuts(max(images, 1), batch)
+        return min(after - before for before, after in itertools.pairwise(cuts))
+
+    def hints(self) -> None:
+        """Take a step of every kind of hint between every two models; raises `UserError`."""
+        experiment, seen = self._experiment, set()
+        for end in experiment.lineages.values():
+            for lineage in (end, *end.ancestors()):
+                step, parent = lineage.last, lineage.parent
+                if step.transfer is None or parent is None:
+                    continue
+                transfer = experiment.all_transfers[step.transfer]
+                if transfer.hint is None:
+                    continue
+                tried = (transfer.hint, step.model, parent.last.model)
+                if tried not in seen:
+                    seen.add(tried)
+                    with naming(f"transfers.{step.transfer}.hint"):
+                        self._hint(transfer, step, parent.last.model)
+
+    def _hint(self, transfer: Transfer, step: Step, teacher: str) -> None:
+        assert transfer.hint is not None
+        names = f"student {step.model}", f"teacher {teacher}"
+        own, above = self._new(step.model), self._new(teacher)
+        batch, guide = self._batch(), LiveTeacher(above.requires_grad_(False), names[1])
+        parts = hint_parts(transfer.hint, own, above, batch.images[:1], names)
+        if _bytes(own) + _bytes(above) > _LARGE:
+            return
+        pretrains = transfer.hint.mode == "pretrain"
+        objective: nn.Module = HintPretraining(own, guide, parts, names[0])
+        if not pretrains:
+            distillation = Distillation(
+                own, [guide], rule_for(FixedWeighting()), soft=0.5, temperature=1.0
+            )
+            objective = JointTransfer(distillation, guide, parts, transfer.hint.weight)
+        of_step = self._experiment.hint_training_of if pretrains else self._experiment.training_of
+        with in_one_line("cannot take a step of training"):
+            _take_step(objective, batch, of_step(step))
+
+
+def _bytes(model: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+def _take_step(objective: nn.Module, batch: Batch, training: Training) -> None:
+    """One step as the loop of trainings takes it; raises `UserError` if its loss is no number."""
+    cpu = torch.device("cpu")
+    with precision.autocast(cpu, precision.dtype_for(training.precision, cpu)):
+        loss = objective.train()(batch)["loss"]
+    loss.backward()
+    if loss.is_meta:
+        # What torch's optimisers run in one piece, they do not pretend to.
+        return
+    if not torch.isfinite(loss):
+        raise UserError(f"the loss of its first step is {loss.item()}")
+    optimizer = make_optimizer(objective, training)
+    for group in optimizer.param_groups:
+        group["lr"] = _RATE
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def _try_rule(transfer: Transfer, weighting: ImportedWeighting) -> None:
     """Call a user's own rule on a few samples, before a teacher has been trained for it."""
-    path = transfer.weighting.path
+    path = weighting.path
     logits = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
     student, teacher = logits[0].clone().requires_grad_(), logits[1]
     samples = Samples(student, teacher, torch.arange(8) % 3, transfer.soft, transfer.temperature, 0)
-    rule = rule_for(transfer.weighting)
-    try:
-        balance = rule(samples)
+    with in_one_line(f"{path}: fails on a small batch"):
+        balance = rule_for(weighting)(samples)
         tensors = {part: getattr(balance, part) for part in Balance._fields}
         shapes = {part: tuple(tensor.shape) for part, tensor in tensors.items()}
-    except Exception as error:
-        # Whatever a user's code raises is a mistake in it, to be told in a line.
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}: fails on a small batch ({reason})") from error
     for part, shape in shapes.items():
         if shape != (8,):
             raise UserError(f"{path}: {part} has shape {list(shape)}, expected one value a sample")
@@ -65,29 +241,3 @@ def _try_rule(transfer: Transfer) -> None:
     for part in ("soft_weight", "hard_weight"):
         if tensors[part].requires_grad:
             raise UserError(f"{path}: {part} has a gradient; detach it from the student's logits")
-
-
-def _check_hints(experiment: Experiment, shape: tuple[int, int, int], classes: int) -> None:
-    example = torch.zeros(1, shape[2], shape[0], shape[1])
-    seen = set()
-    for lineage in experiment.lineages.values():
-        for end in (lineage, *lineage.ancestors()):
-            pair = _hinted_pair(experiment, end)
-            if pair is None or pair in seen:
-                continue
-            seen.add(pair)
-            transfer, student, teacher = pair
-            hint = experiment.all_transfers[transfer].hint
-            models = [
-                build(experiment.models[name], shape[2], classes) for name in (student, teacher)
-            ]
-            with naming(f"transfers.{transfer}.hint"):
-                names = f"student {student}", f"teacher {teacher}"
-                hint_parts(hint, models[0], models[1], example, names)
-
-
-def _hinted_pair(experiment: Experiment, lineage: Lineage) -> tuple[str, str, str] | None:
-    step = lineage.last
-    if step.transfer is None or experiment.all_transfers[step.transfer].hint is None:
-        return None
-    return step.transfer, step.model, lineage.parent.last.model

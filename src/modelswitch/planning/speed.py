@@ -16,7 +16,7 @@ from modelswitch.data.degradations import degrade
 from modelswitch.data.shapes import DataSize
 from modelswitch.data.views import Batch
 from modelswitch.execution.malloc import keep_freed_memory
-from modelswitch.models.build import build, to_channels_last
+from modelswitch.models.build import build, give_shapes, to_channels_last
 from modelswitch.models.cost import share_until
 from modelswitch.selector.network import Selector, features
 from modelswitch.selector.objective import PickTrusted, SelectionBatch
@@ -116,6 +116,7 @@ class MeasuredPace:
         height, width, channels = self._sizes[dataset].shape
         dtype = precision.dtype_for(training.precision, self.device)
         model = build(self._experiment.models[name], channels, self._sizes[dataset].classes)
+        give_shapes(model, self._sizes[dataset].shape)
         model = to_channels_last(model.to(self.device))
         images = torch.rand(count, channels, height, width, device=self.device)
         images = images.to(memory_format=torch.channels_last)

@@ -1,0 +1,181 @@
+"""How much memory jobs need, before any of them has run.
+
+The processor's, for a run without a GPU has everything there. Compared with trainings at 224 x 224
+(docs/memory.md), estimates are within a third of what was taken.
+"""
+
+import math
+from collections.abc import Mapping
+
+from modelswitch.config.experiment import Experiment
+from modelswitch.config.job import Job
+from modelswitch.config.models import TimmModel, TorchvisionModel
+from modelswitch.data.shapes import DataSize
+from modelswitch.graph import Graph
+from modelswitch.lineage import ModelFolder
+from modelswitch.models.answers import BUDGET
+from modelswitch.models.memory import Footprint
+from modelswitch.selector.graph import SelectorGraph
+from modelswitch.selector.outputs import selector_conditions
+
+# Of a process before it has read anything, and what the two libraries of models add.
+_PROCESS, _LIBRARIES = 620e6, 200e6
+# What the allocator leaves unused between blocks, and operations need for themselves.
+_LOOSE = 1.5
+# What is asked for beside the estimate.
+_RESERVE = 1.2
+# A process that uses a GPU takes so much of the processor's memory for CUDA's libraries.
+_WITH_GPU = 3000
+_FLOAT, _INDEX = 4, 8
+# Tensors are stored without their memory format, and as one block of bytes before it is written.
+_COPIES_TO_WRITE = 2
+_IMAGES_DEGRADED_AT_ONCE = 500
+
+Footprints = Mapping[tuple[str, str], Footprint]
+
+
+class Needs:
+    """Megabytes that the jobs of an experiment need.
+
+    Args:
+        sizes: of its data sets.
+        footprints: by data set and model.
+    """
+
+    def __init__(
+        self, experiment: Experiment, sizes: Mapping[str, DataSize], footprints: Footprints
+    ) -> None:
+        self._experiment, self._graph = experiment, Graph(experiment)
+        self._sizes, self._footprints = sizes, footprints
+
+    def of_lineages(self) -> dict[str, dict[str, int]]:
+        """By data set and lineage, what the most demanding of a model's jobs needs."""
+        found: dict[str, dict[str, float]] = {}
+
+        def note(place: ModelFolder, taken: float) -> None:
+            of_dataset, lineage = found.setdefault(place.dataset, {}), str(place.lineage)
+            of_dataset[lineage] = max(of_dataset.get(lineage, 0.0), taken)
+
+        for place in self._graph.all_places():
+            note(place, self._training(self._graph.train_job(place), place))
+            if self._graph.pretrains(place):
+                note(place, self._training(self._graph.hint_job(place), place))
+            for teacher in self._graph.teachers(place) if self._graph.stores(place) else ():
+                note(teacher, self._responses(teacher))
+        if self._experiment.selector is not None:
+            selection = SelectorGraph(self._graph)
+            for branch, name in selection.pairs():
+                for place in selection.recognisers(branch, name):
+                    note(place, self._degraded(place))
+        return {
+            dataset: {lineage: self._asked(taken) for lineage, taken in lineages.items()}
+            for dataset, lineages in found.items()
+        }
+
+    def of_data(self) -> int:
+        """Of whatever works on all of the data sets, or on what models answered on them."""
+        images = sum(self._pixels(size) * _all(size) for size in self._sizes.values())
+        taken = [_PROCESS + _LIBRARIES + 4 * images]
+        answers = sum(self._answers(place.dataset) for place in self._graph.models())
+        taken.append(_PROCESS + _LIBRARIES + 3 * answers)
+        comparison = self._experiment.selector
+        if comparison is not None:
+            selection = SelectorGraph(self._graph)
+            several, size = len(self._sizes), next(iter(self._sizes.values()))
+            stored = sum(map(self._answers, self._sizes)) * (1 + len(selection.degradations.sets))
+            conditions = max(
+                len(selector_conditions(selection.modalities, selection.degradations, s.target))
+                for s in comparison.selectors.values()
+            )
+            rows = conditions * size.to_validate(self._experiment.data.validation)
+            # The outputs of a condition, and what a selector sees of them: of each modality, at
+            # most, its outputs at the classes that each finds likeliest.
+            seen = _FLOAT * size.classes * several * (1 + several)
+            taken.append(_PROCESS + 3 * stored + 2 * rows * seen)
+        return self._asked(max(taken))
+
+    def _asked(self, taken: float) -> int:
+        """Megabytes, in hundreds, with a reserve."""
+        rounded = 100 * math.ceil(_RESERVE * taken / 1e8)
+        return max(rounded, _WITH_GPU) if self._experiment.resources.gpu else rounded
+
+    @staticmethod
+    def _pixels(size: DataSize) -> int:
+        return math.prod(size.shape)
+
+    def _answers(self, dataset: str) -> float:
+        """What a model answers at the end, on images held back and for testing."""
+        size = self._sizes[dataset]
+        images = size.to_validate(self._experiment.data.validation) + size.test
+        return _FLOAT * size.classes * images
+
+    def _process(self, *models: str) -> float:
+        kinds = {type(self._experiment.models[model]) for model in models}
+        return _PROCESS + (_LIBRARIES if kinds & {TimmModel, TorchvisionModel} else 0)
+
+    def _images(self, job: Job, place: ModelFolder) -> float:
+        """The prepared data set, the part of it that is trained on, and that with a border."""
+        size, border = self._sizes[place.dataset], 2 * job.augmentation.crop
+        height, width, channels = size.shape
+        trained_on = size.to_train(job.validation)
+        padded = (height + border) * (width + border) * channels
+        return self._pixels(size) * (_all(size) + trained_on) + padded * trained_on
+
+    def _training(self, job: Job, place: ModelFolder) -> float:
+        size, own = self._sizes[place.dataset], place.lineage.last.model
+        images = min(job.training.batch, size.to_train(job.validation))
+        model = self._footprints[place.dataset, own]
+        moments = 2 if job.training.optimizer == "adamw" else 1
+        state = model.weights * (1 + moments)
+        height, width, channels = size.shape
+        # Indices of pixels, the pixels, and these as numbers before and after normalising.
+        views = images * height * width * (2 * _INDEX + channels * (1 + 2 * _FLOAT))
+        teachers = [teacher.lineage.last.model for teacher in self._graph.teachers(place)]
+        if not self._graph.needs_live_teachers(place) and job.transfer and not job.transfer.hint:
+            teachers = []
+        others = [self._footprints[place.dataset, teacher] for teacher in teachers]
+        step = views + model.kept * images + model.weights
+        step += max((other.fixed + other.each * images for other in others), default=0)
+        passing = max(step, model.answering(BUDGET), _COPIES_TO_WRITE * state)
+        return (
+            self._process(own, *teachers)
+            + self._images(job, place)
+            + state
+            + sum(other.weights for other in others)
+            + 3 * self._answers(place.dataset)
+            + _LOOSE * passing
+        )
+
+    def _responses(self, teacher: ModelFolder) -> float:
+        job, size = self._graph.respond_job(teacher), self._sizes[teacher.dataset]
+        name = teacher.lineage.last.model
+        model = self._footprints[teacher.dataset, name]
+        half = _FLOAT // 2 * size.classes * size.to_train(job.validation) * job.stored_views
+        return (
+            self._process(name)
+            + self._images(job, teacher)
+            + model.weights * len(job.teachers)
+            + _LOOSE * (model.answering(BUDGET) + (1 + _COPIES_TO_WRITE) * half)
+        )
+
+    def _degraded(self, place: ModelFolder) -> float:
+        job, size = self._graph.train_job(place), self._sizes[place.dataset]
+        name = place.lineage.last.model
+        model = self._footprints[place.dataset, name]
+        comparison = self._experiment.selector
+        assert comparison is not None
+        images = max(size.to_validate(job.validation), size.test)
+        working = 6 * _FLOAT * self._pixels(size) * min(images, _IMAGES_DEGRADED_AT_ONCE)
+        return (
+            self._process(name)
+            + _LIBRARIES
+            + self._images(job, place)
+            + self._pixels(size) * images
+            + model.weights
+            + _LOOSE * (model.answering(BUDGET) + working)
+            + 3 * self._answers(place.dataset) * (1 + len(comparison.degradations.sets))
+        )
+
+
+def _all(size: DataSize) -> int:
+    return size.train + size.test + (size.validation or 0)
