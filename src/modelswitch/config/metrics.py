@@ -287,7 +287,7 @@ METRICS = {
         ),
         Metric(
             "macs",
-            "multiply-accumulates for one image",
+            "multiply-accumulates of convolutions, matrix products and attention for one image",
             COUNT,
             source="cost",
             lower_is_better=True,

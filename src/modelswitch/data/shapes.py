@@ -155,12 +155,13 @@ class Counts(NamedTuple):
 
 def sizes_of(spec: DataSpec) -> dict[str, DataSize | None]:
     """Size of every data set; None for what cannot be known before a download."""
-    counts = image_counts(spec)
+    # What is wrong with files is told by what looks at their shapes.
+    shapes, counts = shapes_of(spec), image_counts(spec)
     return {
         name: DataSize(*known, counts.train, counts.test, counts.validation)
         if known is not None and counts is not None
         else None
-        for name, known in shapes_of(spec).items()
+        for name, known in shapes.items()
     }
 
 
