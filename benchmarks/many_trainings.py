@@ -28,6 +28,9 @@ WRITES = {"model", "history", "outputs"} if "--job" in sys.argv else {"data"}
 for option, value in zip(sys.argv, sys.argv[1:]):
     if option.removeprefix("--") in WRITES:
         Path(value).touch()
+        if option == "--data":
+            Path(value).with_name("checksum.json").touch()
+            Path(value).with_name("source.json").touch()
 '''
 # Four trainings for each seed, in three generations.
 EACH_SEED = 4

@@ -5,7 +5,8 @@
 
 rule train:
     input:
-        data=DATA,
+        data=prepared(),
+        checksum=checksum(),
     output:
         model=f"{MODEL}/model.safetensors",
         history=f"{MODEL}/history.csv",
@@ -34,7 +35,8 @@ rule train:
 
 rule hint:
     input:
-        data=DATA,
+        data=prepared(),
+        checksum=checksum(),
         teacher=lambda w: stored("model.safetensors", GRAPH.parent(place(w))),
     output:
         hint=f"{MODEL}/hint.safetensors",
@@ -63,7 +65,8 @@ rule hint:
 
 rule distil:
     input:
-        data=DATA,
+        data=prepared(),
+        checksum=checksum(),
         teachers=teacher_models,
         responses=teacher_responses,
         hint=pretrained_student,

@@ -7,10 +7,9 @@ from pathlib import Path
 from snakemake.common import SNAKEFILE_CHOICES
 
 from modelswitch.config import file as configuration_file
-from modelswitch.config.base import imports
 from modelswitch.config.experiment import load
 from modelswitch.config.written import check_written
-from modelswitch.data.manifest import input_files
+from modelswitch.data.manifest import refuse_results_among
 from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
 from modelswitch.lineage import ANY_LINEAGE, BRANCH, NAME, ONE_STEP, SEVERAL_STEPS
@@ -53,16 +52,15 @@ ALL_CORES = workflow.resource_settings.cores or 1
 
 
 @functools.cache
-def checked_files():
-    """The files that the data set is made from, where these and the models are as they should be.
+def checked_data():
+    """What the data set is made from, where this and the models are as they should be.
 
     Asked for by whatever needs the data set and not while the workflow is read: tables, figures and
     pages of stored results have to be made where the data are not.
     """
     try:
-        check_once(EXPERIMENT)
-        # Neither a module's prefix nor a storage is for them: the configuration says where they are.
-        return [local(path) for path in input_files(EXPERIMENT.data)]
+        refuse_results_among(EXPERIMENT.data, HERE)
+        return check_once(EXPERIMENT)
     except UserError as error:
         fail(error)
 
@@ -98,8 +96,7 @@ def command():
 
 def code(script, *sections):
     """What a script runs, also of the user's own behind an `import` in sections of EXPERIMENT."""
-    own = {path: GRAPH.code[path] for section in sections for path in imports(section)}
-    return with_own(code_digest(SCRIPTS / script), own)
+    return with_own(code_digest(SCRIPTS / script), GRAPH.own(*sections))
 
 
 def teacher_models(wildcards):
@@ -155,7 +152,9 @@ def brief_time(wildcards, attempt):
 
 
 def measured(wildcards):
-    """Of the configuration, what sizes and latency depend on, so that nothing else measures anew."""
+    """Of the configuration, what sizes and latency depend on, so that nothing else measures anew: of
+    the data that is the arrays alone, which are an input.
+    """
     alone = {"chains": {name: name for name in EXPERIMENT.used_models}, "seeds": [0]}
-    kept = EXPERIMENT.model_dump(mode="json", include={"name", "data", "models"})
-    return configuration_file.keep(load(kept | alone))
+    kept = EXPERIMENT.model_dump(mode="json", include={"name", "models"})
+    return configuration_file.keep(load(kept | alone | {"data": {"source": "digits"}}))

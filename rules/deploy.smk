@@ -16,7 +16,8 @@ for FORMAT in FORMATS:
         name:
             f"export_{FORMAT.replace('-', '_')}"
         input:
-            data=DATA,
+            data=prepared(),
+            checksum=checksum(),
             model=f"{MODEL}/model.safetensors",
             outputs=f"{MODEL}/outputs.safetensors",
         output:

@@ -3,6 +3,7 @@
 import os
 
 from modelswitch.lineage import (
+    CHECKSUM_FILE,
     COSTS_FILE,
     DATA_FILE,
     DATA_FOLDER,
@@ -27,6 +28,7 @@ def results_folder():
 RESULTS = results_folder()
 # What the rules name, with Snakemake's wildcards.
 DATA = RESULTS + DATA_FILE
+CHECKSUM = RESULTS + CHECKSUM_FILE
 DATA_SET = RESULTS + DATA_FOLDER
 MODEL = RESULTS + MODEL_FOLDER
 SELECTOR = RESULTS + SELECTOR_FOLDER

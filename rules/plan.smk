@@ -3,7 +3,8 @@
 
 rule plan:
     input:
-        lambda w: checked_files(),
+        # Where the data are not, this is told before all else.
+        lambda w: checked_data() and [],
     log:
         f".snakemake/modelswitch/{EXPERIMENT.name}-plan.log",
     localrule: True

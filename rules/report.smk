@@ -17,7 +17,8 @@ report: "../workflow/report/workflow.rst"
 # Sizes and latency of all models in one job that has the machine to itself.
 rule measure_models:
     input:
-        DATA,
+        data=prepared(),
+        checksum=checksum(),
     output:
         RESULTS + COSTS_FILE,
     log:
@@ -34,7 +35,7 @@ rule measure_models:
         code=code("measure.py", *EXPERIMENT.models.values()),
     shell:
         "on_one_thread run_script measure --experiment {params.experiment:q} "
-        "--data {input:q} --costs {output:q} > {log:q} 2>&1"
+        "--data {input.data:q} --costs {output:q} > {log:q} 2>&1"
 
 
 # One job for all of it: each part takes seconds, most of them spent on starting Python.

@@ -3,7 +3,8 @@
 
 rule respond:
     input:
-        data=DATA,
+        data=prepared(),
+        checksum=checksum(),
         teachers=lambda w: stored("model.safetensors", *GRAPH.responders(place(w))),
     output:
         f"{MODEL}/responses.safetensors",

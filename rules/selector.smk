@@ -10,7 +10,8 @@ SELECTION = SelectorGraph(GRAPH)
 
 rule degrade:
     input:
-        data=DATA,
+        data=prepared(),
+        checksum=checksum(),
         model=f"{MODEL}/model.safetensors",
     output:
         f"{MODEL}/degraded.safetensors",
@@ -122,7 +123,8 @@ rule selection_figures:
 
 rule contact_sheet:
     input:
-        rules.prepare_data.output,
+        data=prepared(*EXPERIMENT.datasets),
+        checksum=checksum(*EXPERIMENT.datasets),
     output:
         report(
             f"{FIGURES}/contact_sheet.png",
@@ -142,7 +144,7 @@ rule contact_sheet:
         degradations=SELECTION.degradations.canonical(),
         code=code("contact_sheet.py"),
     shell:
-        "run_script contact_sheet --data {input:q} "
+        "run_script contact_sheet --data {input.data:q} "
         "--modalities {params.modalities:q} --degradations {params.degradations:q} "
         "{params.synthetic} --sheet {output:q} > {log:q} 2>&1"
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from modelswitch.config.experiment import load
 from modelswitch.data.arrays import ImageArrays
+from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.jobs.prepare import prepare
 from modelswitch.report.summaries.data import data_sheet
@@ -84,7 +85,7 @@ def test_the_page_says_what_was_read(tmp_path):
     assert rows["pixels"] == "mode L, 8 bit, 0 to 255"
 
 
-def test_facts_of_other_data_are_not_shown(tmp_path):
+def test_models_of_other_data_make_no_table(tmp_path):
     """The data set was prepared again from other files after the models had been trained."""
     collected(tmp_path, ["b", "a"])
     experiment = load(
@@ -98,9 +99,8 @@ def test_facts_of_other_data_are_not_shown(tmp_path):
     )
     Image.new("L", (4, 4), 200).save(tmp_path / "set/train/a/new.png")
     prepare(experiment.data, [str(tmp_path / "results/named/folder/data.safetensors")])
-    stored = collect.StoredResults(experiment, tmp_path / "results")
-    assert stored.reading().empty
-    assert stored.data_classes().empty
+    with pytest.raises(UserError, match=r"outputs\.safetensors: is of other data than .*checksum"):
+        collect.StoredResults(experiment, tmp_path / "results")
 
 
 @pytest.mark.parametrize("classes", [40_001])

@@ -423,6 +423,40 @@ def test_a_training_goes_on_with_the_own_code_only_that_it_began_with(own, tmp_p
         refuse_changed(planned)
 
 
+@pytest.mark.parametrize("named", ["weights.bin", "folder"])
+def test_a_file_that_arguments_name_counts_by_what_it_holds(own, tmp_path, monkeypatch, named):
+    """Of the models that it is an argument of, and of what they teach; its date does not count."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / named
+    if named == "folder":
+        file = file / "below" / "weights.bin"
+        file.parent.mkdir(parents=True)
+    file.write_bytes(b"before")
+    arguments = {"options": {"files": [named, "no such file"]}}
+    values = changed("models.teacher", {"family": "import", "path": NET, "arguments": arguments})
+
+    def codes() -> dict[str, dict[str, str]]:
+        graph = Graph(load(values))
+        names = ("teacher", "teacher/student@kd", "student")
+        return {n: graph.train_job(graph.place("digits", "seed0", n)).code for n in names}
+
+    before = codes()
+    assert before["teacher"].keys() == {NET, named}
+    assert before["student"] == {}
+    os.utime(file, (1, 1))
+    assert codes() == before
+    file.write_bytes(b"behind")
+    after = codes()
+    assert after["teacher"][named] != before["teacher"][named]
+    assert after["student"] == before["student"]
+    graph = Graph(load(values))
+    planned = graph.train_job(graph.place("digits", "seed0", "teacher"))
+    refuse_changed(planned)
+    file.write_bytes(b"later!")
+    with pytest.raises(UserError, match=f"^{named}: "):
+        refuse_changed(planned)
+
+
 def test_the_code_of_a_session_knows_the_own_code(monkeypatch):
     """Of two sessions that differ in nothing else."""
     script = script_runs.SCRIPTS / "train.py"

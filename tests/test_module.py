@@ -140,7 +140,11 @@ def test_a_data_set_is_where_the_configuration_says_whatever_the_prefix(tmp_path
     )
     status, said = snakemake(tmp_path, "--dry-run", "study_models")
     assert status == 0, said
-    assert "input: own.npz\n" in said
+    assert "rule study_prepare_data:" in said
+    (tmp_path / "own.npz").unlink()
+    status, said = snakemake(tmp_path, "--dry-run", "study_models")
+    assert status == 1
+    assert said.splitlines()[-1] == "error: data.path: own.npz: no such file"
 
 
 def test_stored_results_are_read_where_the_data_are_not_under_any_name_of_the_target(tmp_path):

@@ -4,7 +4,9 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from modelswitch.config.base import imports
+from pydantic import BaseModel
+
+from modelswitch.config.base import argument_texts, imports
 from modelswitch.config.deploy import DeployJob, FormatName
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import Job, Teacher
@@ -12,6 +14,7 @@ from modelswitch.config.transfer import Hint, Transfer
 from modelswitch.config.weighting import MatchedWeighting
 from modelswitch.lineage import Lineage, ModelFolder, Replicate
 from modelswitch.storage.code_digest import own_digest
+from modelswitch.storage.contents import named_digests
 
 
 class Graph:
@@ -19,9 +22,11 @@ class Graph:
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
-        # Digests of the user's own modules, by path.
-        own = imports(experiment).union(*map(imports, experiment.all_transfers.values()))
-        self.code = {path: own_digest(path) for path in own}
+        # Digests of the user's own modules, by path, and of the files that their arguments name.
+        sections = [experiment, *experiment.all_transfers.values()]
+        self.code = {path: own_digest(path) for part in sections for path in imports(part)}
+        texts = {text for part in sections for text in argument_texts(part)}
+        self.code |= named_digests(sorted(texts))
         self.train_job = functools.cache(self._train_job)
         self.hint_job = functools.cache(self._hint_job)
         self.respond_job = functools.cache(self._respond_job)
@@ -167,7 +172,13 @@ class Graph:
         )
         if not self.code:
             return job
-        return job.model_copy(update={"code": {path: self.code[path] for path in imports(job)}})
+        return job.model_copy(update={"code": self.own(job)})
+
+    def own(self, *sections: BaseModel) -> dict[str, str]:
+        """Digests of the user's own modules in sections of the configuration, by path, and of the
+        files that are named among their arguments."""
+        named = {name for part in sections for name in imports(part) | argument_texts(part)}
+        return {name: self.code[name] for name in sorted(named & self.code.keys())}
 
     def _teacher(self, place: ModelFolder, stored: bool) -> Teacher:
         return Teacher(

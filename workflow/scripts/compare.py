@@ -33,6 +33,8 @@ def main() -> None:
     else:
         console.print(sheet.terminal())
         console.print(sheet.note, style="dim")
+    for line in two_runs.data_changes(first, second):
+        console.print(line)
     if not args.all:
         console.print(f"{len(rows) - len(moved)} of {len(rows)} figures did not move.")
     for which, lineages in zip(

@@ -13,8 +13,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the `data` section, as JSON")
     parser.add_argument("--data", required=True, nargs="+", help="one file a modality, in order")
+    parser.add_argument("--holds", default="", help="what the data held when this was planned")
+    parser.add_argument("--configuration", nargs="*", default=[], help="where `data` comes from")
     args = parser.parse_args()
-    print(*prepare(TypeAdapter(DataSpec).validate_json(args.spec), args.data), sep="\n")
+    spec: DataSpec = TypeAdapter(DataSpec).validate_json(args.spec)
+    print(*prepare(spec, args.data, args.holds, args.configuration), sep="\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Iterator
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -136,16 +136,32 @@ class Imported(Strict):
 
 def imports(section: BaseModel) -> set[str]:
     """The paths of all functions of the user's own in a section, at any depth."""
-    if isinstance(section, Imported):
-        return {section.path}
-    found: set[str] = set()
+    return {part.path for part in _sections(section) if isinstance(part, Imported)}
+
+
+def argument_texts(section: BaseModel) -> set[str]:
+    """All texts among the `arguments` in a section, at any depth: they may be names of files."""
+    given = (getattr(part, "arguments", {}) for part in _sections(section))
+    return {text for arguments in given for text in _texts(arguments)}
+
+
+def _sections(section: BaseModel) -> Iterator[BaseModel]:
+    """A section and all those in it."""
+    yield section
     for name in type(section).model_fields:
         value = getattr(section, name)
         values = value.values() if isinstance(value, dict) else value
         for inner in values if isinstance(value, dict | list) else [value]:
             if isinstance(inner, BaseModel):
-                found |= imports(inner)
-    return found
+                yield from _sections(inner)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def check_known(where: str, name: str, allowed: Collection[str], kind: str) -> None:

@@ -68,9 +68,9 @@ class Job(Strict):
     folds: int = 0
     code: dict[str, str] = Field(
         default={},
-        description="digests of the user's own modules that it runs, by path; like that of this "
-        "package's code they are no part of the job's digest, so that results can be read where "
-        "the modules are not",
+        description="digests of the user's own modules that it runs, by path, and of the files "
+        "that arguments name; like that of this package's code they are no part of the job's "
+        "digest, so that results can be read where modules and files are not",
     )
 
     @property

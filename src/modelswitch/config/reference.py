@@ -28,8 +28,9 @@ anything else becomes `-`.
 Where `family`, `rule` or a loss's `name` is `import`, a function of your own does the work. Python
 must find its module, for instance by `PYTHONPATH=.` before the command. When your module changes,
 or another one that it imports from the folder it lies in, what was trained with it is trained
-again; comments, docstrings and messages do not count. What your code reads by itself, a file say,
-is not noticed. Your function is called with its `arguments` and
+again; comments, docstrings and messages do not count. A file or folder that is named among its
+`arguments` counts by what it holds; what your code reads besides is not noticed. Your function is
+called with its `arguments` and
 
 - a weighting rule with `Samples`, to return a `Balance`: both, and all the built-in rules as
   examples, are in `src/modelswitch/transfer/weighting.py`;
@@ -38,6 +39,13 @@ is not noticed. Your function is called with its `arguments` and
 - an inner loss with the features of both layers, maps as [B, C, H, W], to return one value. A
   class derived from `torch.nn.Module` is made with the shapes of both first, so that it can have
   weights of its own: an example is `src/modelswitch/transfer/inner_losses/mse.py`.
+
+Data are known by what their files hold, not by date or place: a file that is touched, copied or
+renamed trains nothing, an image that is added trains anew. Which images are for validation and
+testing depends on what they show (and on their group) and on the seed, so data that grow keep their
+splits: a share is met on average, within a factor of two in every class, and only the few images
+nearest to it may change sides when their class grows. Results of one name are of one data set:
+other files under the same `name` are refused.
 
 `no`, `on`, `7`, `2024-01-01` and the like are no text to YAML: a name or a path that looks so
 stands in quotes. `1e-3` is a number. A section without content is as good as none.

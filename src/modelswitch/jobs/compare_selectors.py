@@ -29,7 +29,10 @@ def _contest(graph: SelectorGraph, branch: str, name: str, results: Path) -> Con
     seed = derive_seed(job.seed, "fusion") % 2**32
     baselines = fit_baselines(outputs["validation"], graph.degradations, seed)
     tensors, passport = artifacts.load(
-        results / graph.model(branch, name), kind="selector", job_digest=digest(job.canonical())
+        results / graph.model(branch, name),
+        kind="selector",
+        job_digest=digest(job.canonical()),
+        data=list(outputs["test"].data),
     )
     selector = Selector(passport["inputs"], len(graph.modalities), job.spec.hidden)
     selector.load_state_dict(tensors)

@@ -3,25 +3,44 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
+from modelswitch.config.base import canonical
 from modelswitch.config.data import DataSpec
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.folders import shown
 from modelswitch.data.images import UnreadableFiles
 from modelswitch.data.leaks import leaks
+from modelswitch.data.manifest import Manifest, Record, manifest
 from modelswitch.data.sources import read
 from modelswitch.data.splits import unrepresented
+from modelswitch.errors import UserError
+from modelswitch.lineage import CHECKSUM_FILE, SOURCE_FILE
+from modelswitch.storage import artifacts, atomic
+from modelswitch.storage.code_digest import code_digest
 
 _MOST_LISTED = 40  # classes; the page has them all
 
 
-def prepare(spec: DataSpec, paths: Sequence[str]) -> list[str]:
+def prepare(
+    spec: DataSpec,
+    paths: Sequence[str | Path],
+    holds: str = "",
+    configuration: Sequence[str] = (),
+) -> list[str]:
     """Write the data set to ``paths``, one a modality in order; lines about each are returned.
 
+    Beside each lie its checksum, which changes where the arrays do, and what it was made from.
     Files that cannot be read are all listed on stderr, before the error that names the first ones.
+
+    Args:
+        holds: the identity of the data's manifest when this was planned, if it was.
+        configuration: the files that ``spec`` comes from.
     """
+    found = manifest(spec)
+    _refuse_changed(spec, holds or found.identity, found, "since the workflow was started")
     try:
         sets = read(spec)
     except UnreadableFiles as error:
@@ -35,11 +54,28 @@ def prepare(spec: DataSpec, paths: Sequence[str]) -> list[str]:
         )
         for name, arrays in sets.items()
     }
+    _refuse_changed(spec, found.identity, manifest(spec), "while it was read")
+    code = code_digest(Path(sys.argv[0]).resolve())
+    record = Record.of(spec, found, Path(paths[0]).parent.parent, configuration, code)
     lines = []
-    for path, (name, arrays) in zip(paths, sets.items(), strict=True):
+    for path, (name, arrays) in zip(map(Path, paths), sets.items(), strict=True):
         arrays.save(path)
+        # Of what is here and nothing else, so that equal arrays have equal files.
+        stored = {
+            "checksum": artifacts.read_passport(path)["checksum"],
+            "classes": arrays.class_names,
+        }
+        atomic.write_text(path.with_name(Path(CHECKSUM_FILE).name), canonical(stored) + "\n")
+        record.write(path.with_name(Path(SOURCE_FILE).name))
         lines += [f"{name}: {line}" for line in _described(arrays)]
     return lines
+
+
+def _refuse_changed(spec: DataSpec, before: str, now: Manifest, when: str) -> None:
+    if before != now.identity:
+        raise UserError(
+            f"{shown(getattr(spec, 'path', spec.source))}: changed {when}; start it again"
+        )
 
 
 def _with_facts(arrays: ImageArrays, where: str, leaks_allowed: bool) -> ImageArrays:

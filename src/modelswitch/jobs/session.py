@@ -30,6 +30,7 @@ from modelswitch.models.kept import check_kept
 from modelswitch.randomness import derive_seed, seeded
 from modelswitch.storage import artifacts, working_folder
 from modelswitch.storage.code_digest import code_digest, own_digest, with_own
+from modelswitch.storage.contents import named_digests
 from modelswitch.training import finite, precision
 from modelswitch.training.finite import FiniteState
 from modelswitch.training.loop import Interrupted, train
@@ -88,12 +89,13 @@ def refuse_future(path: str | Path) -> None:
 
 
 def refuse_changed(job: Job) -> None:
-    """Raise `UserError` where the user's own code is another than when the job was planned.
+    """Raise `UserError` where the user's own code, or a file that arguments name, is another than
+    when the job was planned.
 
     Of one training of several seeds, half would run one code and half the other.
     """
     for path, planned in job.code.items():
-        found = own_digest(path)
+        found = named_digests([path]).get(path) or own_digest(path)
         # One that is not found is told where it is imported.
         if found and found != planned:
             raise UserError(
@@ -325,6 +327,8 @@ class Session:
             "lineage": self.job.lineage,
             "branch": self.job.branch,
             "data": self.data.checksum,
+            # The same for all modalities of one set, and for no other's.
+            "samples": artifacts.checksum({"units": self.data.train_units})[:16],
             "code": self.code,
             # By itself as well: of two models only one may run code of the user's own.
             "package_code": code_digest(Path(sys.argv[0]).resolve()),

@@ -74,6 +74,7 @@ def train_selector(
             "job": job.model_dump(mode="json"),
             "inputs": inputs.shape[1],
             "at_chance": _at_chance(_scores(selector, inputs), targets),
+            "data": list(held_back.data),
         }
         passport |= {"job_digest": digest(job.canonical()), "code": code}
         with artifacts.saving(model, selector.state_dict(), passport) as part:

@@ -5,7 +5,6 @@ once is kept under a digest of all that it depends on.
 """
 
 import json
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
-from modelswitch.data.manifest import check_present
+from modelswitch.data.manifest import Manifest, manifest
 from modelswitch.graph import Graph
 from modelswitch.storage import cache_folder
 from modelswitch.storage.code_digest import code_digest
@@ -24,24 +23,26 @@ _LIBRARIES = ("torch", "torchvision", "timm")
 _needs: dict[Path, dict[str, Any]] = {}
 
 
-def check_once(experiment: Experiment) -> None:
-    """Raise `UserError` if the data are not there, or something that a configuration names does
-    not work: a model in building, training, answering or being loaded, a rule, a loss, a hint."""
-    check_present(experiment.data)
+def check_once(experiment: Experiment) -> Manifest:
+    """The data's manifest; raises `UserError` if they are not there, or something that a
+    configuration names does not work: a model in building, training, answering or being loaded, a
+    rule, a loss, a hint."""
+    found = manifest(experiment.data)
     asked = _asked(experiment) | {
+        "contents": found.contents,
         "code": code_digest(Path(__file__).with_name("model_checks.py")),
         "own": Graph(experiment).code,
-        "files": _states(experiment),
         "versions": [platform.python_version(), *map(_version, _LIBRARIES)],
     }
     stamp = cache_folder.FOLDER / f"checked-{digest(canonical(asked))}"
     if stamp.exists():
-        return
+        return found
     from modelswitch.planning.model_checks import check_models
 
     needs = check_models(experiment)
     cache_folder.write(memory_note(experiment), json.dumps(needs, indent=1))
     cache_folder.write(stamp, "")
+    return found
 
 
 def memory_note(experiment: Experiment) -> Path:
@@ -80,23 +81,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _states(experiment: Experiment) -> list[list[Any]]:
-    """Size and date of every file that the data or a model's arguments name, or hold below them."""
-    named = [getattr(experiment.data, key, None) for key in ("path", "csv")]
-    for model in experiment.models.values():
-        named += getattr(model, "arguments", {}).values()
-    found = []
-    for path in named:
-        if not isinstance(path, str) or not path or not Path(path).exists():
-            continue
-        files = [path] if Path(path).is_file() else _below(path)
-        for file in files:
-            state = Path(file).stat()
-            found.append([str(file), state.st_size, state.st_mtime_ns])
-    return found
-
-
-def _below(folder: str) -> list[str]:
-    return sorted(f"{place}/{name}" for place, _, names in os.walk(folder) for name in names)

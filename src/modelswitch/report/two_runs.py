@@ -147,6 +147,20 @@ def only_in_one(first: Tables, second: Tables) -> tuple[list[str], list[str]]:
     return extra(seeds[0], seeds[1]), extra(seeds[1], seeds[0])
 
 
+def data_changes(first: Tables, second: Tables) -> list[str]:
+    """A line for each data set that the two runs share by name and not by content."""
+    held = [
+        table.models.drop_duplicates("dataset").set_index("dataset")["data"].to_dict()
+        for table in (first, second)
+    ]
+    return [
+        f"{dataset}: the first is of data {before}, the second of {held[1][dataset]}; "
+        "the data differ too, not the models alone"
+        for dataset, before in held[0].items()
+        if before and held[1].get(dataset) and held[1][dataset] != before
+    ]
+
+
 def configuration_changes(first: Tables, second: Tables) -> list[str]:
     """Lines of a unified diff of the two configurations, if both folders have them."""
     texts = []

@@ -22,6 +22,7 @@ from modelswitch.graph import Graph
 from modelswitch.lineage import COSTS_FILE, DATA_FILE, LATENCY_FILE, Lineage, ModelFolder, Replicate
 from modelswitch.models.cost import Cost, model_costs
 from modelswitch.results import scores
+from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.tables import read_csv, write_table
 from modelswitch.storage import artifacts
@@ -58,6 +59,8 @@ class StoredResults:
             )
             for place in self.places
         }
+        passports = {place: passport for place, (_, passport) in self._outputs.items()}
+        refuse_other_data(experiment, self.results, passports)
         self._costs = {
             dataset: self._costs_on(dataset)
             for dataset in dict.fromkeys(place.dataset for place in self.places)

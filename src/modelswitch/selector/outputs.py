@@ -55,13 +55,15 @@ class PairedOutputs:
     """One recogniser per modality on the same N samples of one split.
 
     `sets` names the stored sets, the clean one first; `logits` [M, S, N, C] float32 holds the
-    answers of the M recognisers on the S sets, `labels` is int64 [N].
+    answers of the M recognisers on the S sets, `labels` is int64 [N]. `data` are the checksums of
+    what the recognisers were trained on.
     """
 
     modalities: tuple[str, ...]
     sets: tuple[tuple[str, float], ...]
     logits: torch.Tensor
     labels: torch.Tensor
+    data: tuple[str, ...] = ()
 
     def at(self, condition: Condition) -> torch.Tensor:
         """Logits [M, N, C] where some modalities are degraded and the others are clean."""
@@ -86,6 +88,9 @@ def load_outputs(
     paths = [path for _, path in pairs]
     sets = [_sets(passport) for _, passport in files]
     classes = [passport["classes"] for _, passport in files]
+    for path, (_, passport) in zip(paths, files, strict=True):
+        if passport.get("samples") != files[0][1].get("samples"):
+            raise UserError(f"{path}: answers other samples than {paths[0]}; run Snakemake again")
     result = {}
     for split in SPLITS:
         labels = [tensors[f"{split}.labels"] for tensors, _ in files]
@@ -104,6 +109,7 @@ def load_outputs(
             sets[0],
             torch.stack([tensors[f"{split}.logits"] for tensors, _ in files]),
             labels[0],
+            tuple(passport.get("data", "") for _, passport in files),
         )
     return result
 
