@@ -8,7 +8,9 @@ import tidy_examples
 import torch
 from pydantic import ValidationError
 from scipy.stats import entropy
+from sklearn.dummy import DummyClassifier
 from sklearn.metrics import (
+    balanced_accuracy_score,
     confusion_matrix,
     f1_score,
     log_loss,
@@ -43,6 +45,26 @@ def test_metrics_agree_with_scikit_learn():
         assert measured[name] == pytest.approx(expected)
     expected = f1_score(LABELS, LOGITS.argmax(1), average="macro")
     assert measured["macro_f1"] == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("present", [[0, 1, 2], [0, 2], [2]])
+def test_shares_of_classes_agree_with_scikit_learn(present):
+    """Majority share and balanced accuracy, also where the images lack classes."""
+    of = torch.tensor(present)[(torch.rand(97, generator=GENERATOR) ** 3 * len(present)).long()]
+    logits = torch.nn.functional.one_hot(of, 5) + 0.7 * torch.randn(97, 5, generator=GENERATOR)
+    measured = scores(logits, of)
+    expected = balanced_accuracy_score(of, logits.argmax(1))
+    assert measured["balanced_accuracy"] == pytest.approx(expected)
+    majority = DummyClassifier(strategy="most_frequent").fit(of[:, None], of)
+    assert measured["majority_share"] == pytest.approx(majority.score(of[:, None], of))
+
+
+def test_naming_the_frequent_class_has_the_balanced_accuracy_of_guessing():
+    labels = torch.tensor([0] * 80 + [1] * 2 + [2])
+    measured = scores(torch.tensor([[1.0, 0, 0]]).expand(83, 3), labels)
+    assert measured["accuracy"] == measured["majority_share"] == pytest.approx(80 / 83)
+    assert measured["balanced_accuracy"] == pytest.approx(1 / 3)
 
 
 def test_macro_f1_leaves_out_classes_that_neither_images_nor_answers_have():

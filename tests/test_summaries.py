@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from modelswitch.report.sheet import share
 from modelswitch.report.summaries import make, missing
 from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.report.summaries.classes import classes_sheet
+from modelswitch.report.summaries.data import data_sheet
 from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.write import write_claims, write_sheets
 from modelswitch.results import differences
@@ -212,3 +214,62 @@ def test_summary_opens_with_claims_and_names_what_is_missing(few):
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings[0] == "## Claims"
     assert "**Missing.** Chain x (t): no results." in text
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "images", "majority", "said"),
+    [
+        ([0.6], 100, 0.6, "is no better"),  # exactly
+        ([0.5, 0.52, 0.54], 1000, 0.6, "is no better"),
+        ([0.61], 100, 0.6, "is not shown to be better"),  # one seed, by the number of images
+        ([0.61], 100_000, 0.6, ""),
+        ([0.6, 0.65, 0.7], 100_000, 0.6, "is not shown to be better"),  # by the interval over seeds
+        ([0.8, 0.81, 0.82], 1000, 0.6, ""),
+        ([0.941], 34, 0.941, "is no better"),
+        ([0.9], 1000, math.nan, ""),  # results from before it was measured
+    ],
+)
+def test_a_model_that_is_no_better_than_the_majority_is_said_to_be_so(
+    tmp_path, accuracies, images, majority, said
+):
+    tidy_examples.write(tmp_path, seeds=range(len(accuracies)), images=100, epochs=2)
+    models = pd.read_csv(tmp_path / "models.csv")
+    models["majority_share"], models["images"] = 0.01, images
+    student = models["lineage"] == "student"
+    models.loc[student, "majority_share"] = majority
+    models.loc[student, "accuracy"] = models.loc[student, "seed"].map(dict(enumerate(accuracies)))
+    models.to_csv(tmp_path / "models.csv", index=False)
+    sheet = chains_sheet(Tables(tmp_path))
+    found = [warning for warning in sheet.warnings if "most frequent class" in warning]
+    assert len(found) == bool(said)
+    if said:
+        assert found[0].startswith(f"student {said} than always answering the most frequent class")
+        assert f"of {images} test images right against {100 * majority:.1f} %" in found[0]
+    row = next(row for row in sheet.rows if row["lineage"] == "student")
+    assert row["majority_share"] == pytest.approx(majority, nan_ok=True)
+
+
+def test_the_page_says_what_an_incomplete_batch_leaves_out(tmp_path):
+    tidy_examples.write(tmp_path, images=100, epochs=2)
+    models = pd.read_csv(tmp_path / "models.csv")
+    models["settings"] = json.dumps({"training": {"batch": 128}})
+    models.loc[models["model"] == "teacher", "settings"] = json.dumps({"training": {"batch": 32}})
+    models.to_csv(tmp_path / "models.csv", index=False)
+
+    def told(train, validation):
+        classes = {"label": [0, 1], "label_name": ["a", "b"], "train": train, "test": [50, 50]}
+        classes |= {"dataset": "pictures"} | ({"validation": validation} if validation else {})
+        pd.DataFrame(classes).to_csv(tmp_path / "data_classes.csv", index=False)
+        rows = data_sheet(Tables(tmp_path)).rows
+        return {r["fact"]: r["found"] for r in rows if r["fact"].startswith("batches")}
+
+    # 100 images to validate on are held back of 354, or are the data's own.
+    expected = {
+        "batches of 128": "254 images make 2 steps of at most 127, or 49.6 % would be left out",
+        "batches of 32": "254 images make 8 steps of at most 32, or 11.8 % would be left out",
+    }
+    assert told([300, 54], None) == told([200, 54], [90, 10]) == expected
+    assert told([100, 98], None)["batches of 32"] == (
+        "98 images make 3 steps; 2.0 % are left out, others each epoch"
+    )
+    assert told([300, 56], None) == {}

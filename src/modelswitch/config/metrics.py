@@ -130,6 +130,17 @@ def class_counts(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor
     return right, labels.bincount(minlength=classes), answers.bincount(minlength=classes)
 
 
+def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Mean over the classes that have images of the share of their images answered rightly."""
+    right, images, _ = class_counts(logits, labels)
+    return (right.double() / images)[images > 0].mean().item()
+
+
+def majority_share(logits: Tensor, labels: Tensor) -> float:
+    """Accuracy of answering every image with the class that most of them are of."""
+    return labels.bincount().max().item() / len(labels)
+
+
 def macro_f1(logits: Tensor, labels: Tensor) -> float:
     """Mean over classes of 2 · precision · recall / (precision + recall), each class counting once.
 
@@ -196,6 +207,21 @@ METRICS = {
             heading="accuracy",
             brief=True,
             required=True,
+        ),
+        Metric(
+            "majority_share",
+            "share of images that are of the most frequent class: the accuracy of always answering "
+            "that one",
+            formula=majority_share,
+            heading="majority",
+            claimed=False,
+            compared=False,
+        ),
+        Metric(
+            "balanced_accuracy",
+            "mean over the classes of the share of their images that is answered rightly",
+            formula=balanced_accuracy,
+            heading="balanced accuracy",
         ),
         Metric(
             "macro_f1",

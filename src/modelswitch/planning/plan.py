@@ -1,6 +1,5 @@
 """What an experiment would train: the tree of models, their cost, and how long it takes."""
 
-import itertools
 from collections import Counter
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modelswitch.config.experiment import Experiment
-from modelswitch.data.batches import epoch_cuts
+from modelswitch.data.batches import incomplete
 from modelswitch.data.shapes import DataSize
 from modelswitch.lineage import Lineage
 from modelswitch.models.cost import Cost
@@ -114,17 +113,8 @@ def unseen(experiment: Experiment, sizes: dict[str, DataSize]) -> list[str]:
     found = []
     for dataset, size in sizes.items():
         images = size.to_train(experiment.data.validation)
-        for batch in batches:
-            cuts, remnant = epoch_cuts(images, batch), images % min(batch, images)
-            said = (
-                f"{dataset}, batches of {batch}: about {images} images make {len(cuts) - 1} steps"
-            )
-            share = f"{100 * remnant / images:.1f} %"
-            if cuts[-1] < images:
-                found.append(f"{said}; {share} are left out, others each epoch")
-            elif remnant:
-                largest = max(after - before for before, after in itertools.pairwise(cuts))
-                found.append(f"{said} of at most {largest}, or {share} would be left out")
+        said = {batch: incomplete(images, batch) for batch in batches}
+        found += [f"{dataset}, batches of {b}: about {text}" for b, text in said.items() if text]
     return found
 
 

@@ -100,6 +100,15 @@ def mean_interval(values: Iterable[float], confidence: float = CONFIDENCE) -> Es
     return Estimate(mean, float(low), float(high), spread, int(known.size))
 
 
+def proportion_low(share: float, count: float, confidence: float = CONFIDENCE) -> float:
+    """The lower end of Wilson's interval of a share of `count` images; NaN where one is unknown."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    if math.isnan(share) or not count > 0:
+        return NAN
+    return float(proportion_confint(share * count, count, 1 - confidence, method="wilson")[0])
+
+
 def paired_difference(
     better: Sequence[float],
     than: Sequence[float],

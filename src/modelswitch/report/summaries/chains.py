@@ -7,12 +7,26 @@ import math
 from modelswitch.config.metrics import METRICS, Metric, of_models
 from modelswitch.report.contents import COMPRESSION
 from modelswitch.report.sheet import Sheet, Shown, measured, number, share, text
-from modelswitch.report.summaries.remarks import datasets, one_seed, refused, teachers, tied
+from modelswitch.report.summaries.remarks import (
+    datasets,
+    no_better_than_majority,
+    one_seed,
+    refused,
+    teachers,
+    tied,
+)
 from modelswitch.results import differences, seeds, tree
 
 NAN = math.nan
 # These have a place of their own in the table; the other metrics with a heading stand behind them.
-PLACED = ("accuracy", "parameters", "depth", "parent_accuracy")
+PLACED = (
+    "accuracy",
+    "majority_share",
+    "balanced_accuracy",
+    "parameters",
+    "depth",
+    "parent_accuracy",
+)
 
 
 def chains_sheet(tables) -> Sheet | None:
@@ -27,6 +41,7 @@ def chains_sheet(tables) -> Sheet | None:
         warnings += found
         beside += lines
         warnings += refused(differences.of_chains(models))
+        warnings += no_better_than_majority(models, seeds.split_of(models))
         rows += _rows(models, dataset)
     if not rows:
         return None
@@ -40,6 +55,8 @@ def chains_sheet(tables) -> Sheet | None:
         number("times smaller", "times_smaller", "{:.1f}", brief=False),
         _column("depth"),
         _column("accuracy", f"{split} accuracy %"),
+        _column("majority_share"),
+        _column("balanced_accuracy"),
         share("gain over scratch", "gain", signed=True),
         *([validation] if split == "test" else []),
         _column("parent_accuracy"),
@@ -51,7 +68,8 @@ def chains_sheet(tables) -> Sheet | None:
     return Sheet(
         "chains", "Chains", COMPRESSION, rows, columns,
         note="Mean over seeds ± half of the 95 % t interval. Gain: difference, paired by seed, to "
-        "the same model trained from scratch, in percentage points. Latency: one image, one CPU "
+        "the same model trained from scratch, in percentage points. Majority: accuracy of always "
+        "answering the most frequent class. Latency: one image, one CPU "
         "thread, median." + "".join(f" {line}" for line in beside),
         warnings=[*tables.remarks, *warnings, *tied(rows), *one_seed(rows)],
         in_brief=lambda row: bool(row["chain"]) or row["switches"] == 0,

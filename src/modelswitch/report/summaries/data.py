@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from modelswitch.data.batches import incomplete
 from modelswitch.report.contents import RUN
 from modelswitch.report.sheet import Sheet, text
 from modelswitch.report.summaries.remarks import datasets
@@ -16,6 +19,7 @@ def data_sheet(tables) -> Sheet | None:
         part = tables.of(dataset)
         if part.data_classes is not None:
             rows += [{"dataset": dataset} | row for row in _counted(part.data_classes)]
+            rows += [{"dataset": dataset} | row for row in _batches(part)]
         if part.reading is not None:
             rows += part.reading[["dataset", "fact", "found"]].to_dict("records")
     if not rows:
@@ -47,4 +51,22 @@ def _counted(classes) -> list[dict[str, str]]:
     return [
         {"fact": "images", "found": total},
         {"fact": f"{len(classes)} classes", "found": ", ".join(shown) + more},
+    ]
+
+
+def _batches(tables) -> list[dict[str, str]]:
+    """What incomplete batches leave out of the models' epochs."""
+    models, classes = tables.models, tables.data_classes
+    images, about = int(classes["train"].sum()), ""
+    if classes["validation"].isna().all():
+        # Those held back are among the images for training, with groups not equally many each seed.
+        held = models.loc[models["split"] == "validation", "images"].dropna()
+        images -= 0 if held.empty else int(held.max())
+        about = "about " if held.nunique() > 1 else ""
+    settings = [json.loads(text) for text in set(models["settings"]) if text]
+    batches = {found["training"]["batch"] for found in settings if "batch" in found["training"]}
+    return [
+        {"fact": f"batches of {batch}", "found": about + text}
+        for batch in sorted(batches)
+        if (text := incomplete(images, batch))
     ]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from modelswitch.config.metrics import SHARE
-from modelswitch.results import differences, seeds
+from modelswitch.results import differences, intervals, seeds
 
 
 def datasets(tables) -> list[str]:
@@ -36,6 +36,35 @@ def teachers(models, split: str, dataset: str) -> tuple[list[str], list[str]]:
         else:
             warnings.append(f"A teacher that is no better than its student from scratch: {line}")
     return warnings, lines
+
+
+def no_better_than_majority(models, split: str) -> list[str]:
+    """A warning for every model that may know no more than which class is the most frequent.
+
+    That is, if the share of that class is not below both intervals of its accuracy: that over seeds
+    (with one seed there is none) and that of a share of so many images.
+    """
+    warnings = []
+    majority = seeds.over_seeds(models, "majority_share", split)
+    counts = models[models["split"] == split].groupby("lineage")["images"].min()
+    for lineage, accuracy in seeds.over_seeds(models, "accuracy", split).items():
+        share = majority[lineage].mean
+        images = counts.get(lineage, math.nan)
+        if math.isnan(share):
+            continue
+        by_images = intervals.proportion_low(accuracy.mean, images)
+        if accuracy.mean <= share:
+            told = "is no better"
+        elif accuracy.low <= share or by_images <= share:
+            told = "is not shown to be better"
+        else:
+            continue
+        warnings.append(
+            f"{lineage} {told} than always answering the most frequent class: "
+            f"{seeds.percent(accuracy)} % of {images:.0f} {split} images right against "
+            f"{SHARE.text(share)} %."
+        )
+    return warnings
 
 
 def refused(pairs: Iterable[differences.Pair]) -> list[str]:
