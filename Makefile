@@ -9,7 +9,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 QUIETLY := $(IN_VENV) sh workflow/quietly.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check configuration plan run report bench docs format clean
+.PHONY: help demo test test-long check configuration plan run report join bench docs format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ report: run ## CONFIG's results as one HTML file, beside them, to open in any br
 	sh workflow/quietly.sh snakemake --cores $(CORES) --configfile "$(CONFIG)" \
 		--report "$$file" --report-stylesheet workflow/report/snakemake.css && \
 	echo "$$file"
+
+join: $(VENV)/run.stamp ## one set of tables and one page of PARTS="results/a results/b …", into INTO=folder
+	@$(IN_VENV) python workflow/scripts/join.py $(PARTS) --into "$(INTO)"
 
 format: $(VENV)/test.stamp ## put the code into its standard form
 	@$(BIN)/ruff check --fix -q . && $(BIN)/ruff format -q . && $(BIN)/snakefmt Snakefile rules workflow

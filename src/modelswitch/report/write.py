@@ -19,13 +19,13 @@ from modelswitch.report.figures import draw
 from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries import make, missing
 from modelswitch.results import tables, verdicts
+from modelswitch.results.joining import CONFIGURATION
 from modelswitch.storage import atomic
 
 SEARCH = (
     "A search: everything here is measured on validation images. The test set appears nowhere, so "
     "that nothing can be chosen on it."
 )
-CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
 
 
 class Report:
@@ -62,6 +62,10 @@ class Report:
         from modelswitch.results import collect
 
         collect.write(collect.StoredResults(self.experiment, self._results), self.tables)
+        self.write_summaries()
+
+    def write_summaries(self) -> None:
+        """Claims and summaries from tidy tables that are in place."""
         atomic.write_text(self.tables / CONFIGURATION, self._configuration)
         write_claims(self.experiment.claims, self.tables)
         write_sheets(self._sheets, self.tables)

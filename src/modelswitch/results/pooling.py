@@ -36,6 +36,7 @@ class Apart:
     name: str  # lineage or selector
     seed: int
     line: str  # for a person
+    differs: str  # from which seeds and in what
 
 
 def models_apart(models: pd.DataFrame) -> list[Apart]:
@@ -74,7 +75,7 @@ def selectors_apart(selection: pd.DataFrame, models: Iterable[Apart]) -> list[Ap
                 lines[row["selector"], row["seed"]] = line
     found = [apart for apart in _apart(known) if (apart.name, apart.seed) not in lines]
     return found + [
-        Apart("", name, seed, f"selector {name}, seed {seed}: {line}")
+        Apart("", name, seed, f"selector {name}, seed {seed}: {line}", f"listens to what {line}")
         for (name, seed), line in lines.items()
     ]
 
@@ -140,8 +141,9 @@ def _apart(known: Mapping[tuple[str, str], Mapping[int, Known]]) -> list[Apart]:
             what = named(differing(seeds[against], seeds[seed]))
             where = f"{name} on {dataset}" if dataset else f"selector {name}"
             others = ", ".join(map(str, kept))
-            line = f"{where}: seed {seed} is left out, for it differs from seed {others} in {what}."
-            result.append(Apart(dataset, name, seed, line))
+            differs = f"differs from seed {others} in {what}"
+            line = f"{where}: seed {seed} is left out, for it {differs}."
+            result.append(Apart(dataset, name, seed, line, differs))
     return result
 
 

@@ -1,0 +1,167 @@
+"""One study from parts of it: its seeds, trained on several machines or on several days.
+
+A part is the folder of tables that a run has left, its `configuration.yaml` included. Parts are
+joined only where they are the same study: all but the seeds has to agree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from modelswitch.config.experiment import Experiment, load
+from modelswitch.errors import UserError
+from modelswitch.lineage import TABLES_FOLDER
+from modelswitch.results import pooling
+from modelswitch.results.schema import SCHEMAS
+from modelswitch.results.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
+# What a machine decides and not the study.
+_OF_A_MACHINE = {"seeds", "resources"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some seeds of a study.
+
+    Attributes:
+        folder: where its tables are.
+        tables: by name, those that it has.
+    """
+
+    folder: Path
+    experiment: Experiment
+    tables: Mapping[str, pd.DataFrame]
+
+    @property
+    def seeds(self) -> set[int]:
+        return set(self.tables["models"]["seed"])
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What computed it, as far as every training of it had the same."""
+        found: dict[str, set[str]] = {}
+        for text in self.tables["models"]["surroundings"].unique():
+            known = json.loads(text) if text else {}
+            for name, value in pooling.flat(known.get("versions", {})).items():
+                found.setdefault(name, set()).add(str(value))
+        return {name: ", ".join(sorted(values)) for name, values in found.items() if name}
+
+
+def read_part(path: str | Path) -> Part:
+    """The part in a folder of tables, or of results with such a folder in it.
+
+    Raises:
+        UserError: no tables, no configuration beside them, or one that is not of these tables.
+    """
+    folder = Path(path)
+    inside = folder / Path(TABLES_FOLDER).name
+    if inside.is_dir():
+        folder = inside
+    written = folder / CONFIGURATION
+    if not written.exists():
+        raise UserError(
+            f"{path}: has no {CONFIGURATION}, so nothing says what its tables are of; give the "
+            "folder of results, or `tables` in it, of a run that has made its tables"
+        )
+    try:
+        values = yaml.safe_load(written.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{written}: not YAML that can be read ({error})") from error
+    experiment = load(values, str(written))
+    read = {
+        name: table
+        for name, schema in SCHEMAS.items()
+        if (schema.collected or name == "selection")
+        and (table := read_table(folder, name)) is not None
+    }
+    if "models" not in read:
+        raise UserError(f"{folder}: no {SCHEMAS['models'].file} with results here")
+    part = Part(folder, experiment, read)
+    strange = part.seeds - set(experiment.seeds)
+    if strange:
+        raise UserError(
+            f"{folder}: has seed {min(strange)}, which is none of seeds in its {CONFIGURATION}"
+        )
+    return part
+
+
+def join(parts: Sequence[Part], versions_may_differ: bool = False) -> Part:
+    """All seeds of the parts as one; what it is made of is checked first.
+
+    Raises:
+        UserError: a seed is in two parts, or they differ in more than the seed, in one line that
+            names what: settings, data, code, models' shapes, versions of libraries.
+    """
+    first = parts[0]
+    for place, part in enumerate(parts[1:], 1):
+        _refuse(first, part, _differing_settings(first, part), "configuration")
+        if not versions_may_differ:
+            _refuse(first, part, pooling.differing(first.versions, part.versions), "versions")
+        for other in parts[:place]:
+            both = other.seeds & part.seeds
+            if both:
+                raise UserError(
+                    f"{part.folder}: has seed {min(both)}, and {other.folder} has it, too; "
+                    "a seed counts once"
+                )
+    tables = {name: _joined(parts, name) for part in parts for name in part.tables}
+    apart = pooling.models_apart(tables["models"])
+    if "selection" in tables:
+        apart += pooling.selectors_apart(tables["selection"], apart)
+    if apart:
+        [owner] = [part for part in parts if apart[0].seed in part.seeds]
+        one = apart[0]
+        where = f"{one.name} of seed {one.seed}"
+        raise UserError(f"{owner.folder}: is not of the same study: {where} {one.differs}")
+    seeds = sorted({seed for part in parts for seed in part.experiment.seeds})
+    return Part(first.folder, first.experiment.model_copy(update={"seeds": seeds}), tables)
+
+
+def _differing_settings(first: Part, second: Part) -> dict:
+    known = [
+        pooling.flat(part.experiment.model_dump(mode="json", exclude=_OF_A_MACHINE))
+        for part in (first, second)
+    ]
+    return pooling.differing(*known, everything=True)
+
+
+def _refuse(first: Part, second: Part, found: Mapping, what: str) -> None:
+    if found:
+        raise UserError(
+            f"{second.folder}: is not of the same study as {first.folder}: "
+            f"{what} differs in {pooling.named(found)}"
+        )
+
+
+def _joined(parts: Sequence[Part], name: str) -> pd.DataFrame:
+    """A table of all parts. What is not told by seed is of the data and the same in all of them."""
+    import pandas as pd
+
+    lacking = [part for part in parts if name not in part.tables]
+    by_seed = "seed" in SCHEMAS[name].key
+    if lacking and by_seed and name != "latency":
+        owner = next(part for part in parts if name in part.tables)
+        raise UserError(
+            f"{lacking[0].folder}: has no {SCHEMAS[name].file}, and {owner.folder} has one"
+        )
+    found = pd.concat([p.tables[name] for p in parts if name in p.tables], ignore_index=True)
+    if by_seed:
+        return found
+    found = found.drop_duplicates(ignore_index=True)
+    twice = found.duplicated(list(SCHEMAS[name].key))
+    if twice.any():
+        row = found.loc[twice.idxmax()]
+        what = ", ".join(f"{column} {row[column]}" for column in SCHEMAS[name].key)
+        file = SCHEMAS[name].file
+        raise UserError(f"{parts[0].folder}: {file} is not the same in all parts ({what})")
+    return found

@@ -1,0 +1,181 @@
+"""A study in parts: joined they are what the whole would be, or are refused with what differs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import script_runs
+import tidy_examples
+import yaml
+
+from modelswitch.errors import UserError
+from modelswitch.results import joining
+from modelswitch.results.schema import SCHEMAS
+from modelswitch.results.tables import read_table, write_table
+
+STUDY = {
+    "name": "example",
+    "data": {"source": "digits", "name": "pictures"},
+    "seeds": [0, 1, 2, 3],
+    "models": {
+        "teacher": {"family": "plain", "stages": [[16, 1]]},
+        "middle": {"family": "plain", "stages": [[8, 1]]},
+        "student": {"family": "plain", "stages": [[4, 2]]},
+    },
+    "transfers": {"kd": {"soft": 0.7}},
+    "chains": tidy_examples.FEW,
+    "claims": {
+        "helps": {
+            "statement": "An assistant helps.",
+            "better": "chain",
+            "than": "direct",
+        }
+    },
+    "report": {"split": "test"},
+}
+VERSIONS = json.dumps({"threads": 1, "versions": {"python": "3.11", "torch": "2.14"}})
+
+
+def part(folder: Path, seeds: list[int], **other) -> Path:
+    """The tables of some seeds of one study, as a run leaves them."""
+    tables = tidy_examples.write(folder / "tables", seeds=seeds, images=120, epochs=3)
+    models = read_table(tables, "models").assign(surroundings=VERSIONS, data="d1")
+    write_table(tables, "models", models)
+    values = STUDY | {"seeds": seeds} | other
+    (tables / "configuration.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    parts = [part(folder / "a", [0, 3]), part(folder / "b", [1, 2])]
+    part(folder / "whole", [0, 1, 2, 3])
+    return folder, parts
+
+
+@pytest.mark.slow
+def test_joined_parts_are_the_whole(made, tmp_path):
+    folder, parts = made
+    joined, whole = tmp_path / "joined", tmp_path / "whole"
+    ended = script_runs.run("join", *parts, "--into", joined)
+    assert ended[0] == 0, ended
+    assert script_runs.run("join", folder / "whole", "--into", whole)[0] == 0
+    for name in ("claims", "models", "history", "predictions", "per_class", "weights"):
+        one, other = (read_table(place / "example/tables", name) for place in (joined, whole))
+        keys = list(SCHEMAS[name].key)
+        pd.testing.assert_frame_equal(
+            *(t.sort_values(keys).reset_index(drop=True) for t in (one, other))
+        )
+    for file in ("tables/chains.csv", "tables/configuration.yaml"):
+        assert (joined / "example" / file).read_text() == (whole / "example" / file).read_text()
+    claims = read_table(joined / "example/tables", "claims")
+    assert claims["seeds"].tolist() == [4]
+    assert "An assistant helps" in (joined / "example/results.html").read_text()
+
+
+def refused(parts) -> str:
+    with pytest.raises(UserError) as error:
+        joining.join([joining.read_part(path) for path in parts])
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def changed(folder: Path, source: Path, **columns) -> Path:
+    shutil.copytree(source, folder)
+    models = read_table(folder / "tables", "models")
+    write_table(folder / "tables", "models", models.assign(**columns))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"data": "d2"}, "of seed 1 differs from seed 0, 3 in data (d1, d2)"),
+        ({"shapes": "s2"}, None),
+        ({"code": json.dumps({"train": "c2"})}, None),
+        ({"epochs": 4}, "epochs (3, 4)"),
+        (
+            {"surroundings": VERSIONS.replace("2.14", "2.15")},
+            "versions differs in torch (2.14, 2.15)",
+        ),
+    ],
+)
+def test_what_differs_is_named(made, tmp_path, columns, said):
+    first, second = made[1]
+    if said is None:  # what only one of them knows is no difference: both have to say it
+        [name] = columns
+        value = columns[name].replace("2", "1")
+        first = changed(tmp_path / "first", first, **{name: value})
+        said = "c1, c2" if name == "code" else "shapes of the weights (s1, s2)"
+    message = refused([first, changed(tmp_path / "other", second, **columns)])
+    assert said in message
+    assert str(tmp_path / "other") in message
+
+
+def test_other_versions_are_joined_where_that_is_asked_for(made, tmp_path):
+    first, second = made[1]
+    other = changed(tmp_path / "o", second, surroundings=VERSIONS.replace("2.14", "2.15"))
+    parts = [joining.read_part(path) for path in (first, other)]
+    assert joining.join(parts, versions_may_differ=True).seeds == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            {"transfers": {"kd": {"soft": 0.9}}},
+            "configuration differs in transfers.kd.soft (0.7, 0.9)",
+        ),
+        ({"claims": {}}, "claims"),
+    ],
+)
+def test_another_configuration_is_named(made, tmp_path, other, said):
+    assert said in refused([made[1][0], part(tmp_path / "b", [1, 2], **other)])
+
+
+def test_resources_are_of_a_machine_and_no_difference(made, tmp_path):
+    other = part(tmp_path / "b", [1, 2], resources={"threads": 2})
+    parts = [joining.read_part(path) for path in (made[1][0], other)]
+    assert joining.join(parts).experiment.seeds == [0, 1, 2, 3]
+
+
+def test_a_seed_counts_once(made, tmp_path):
+    message = refused([made[1][0], part(tmp_path / "b", [2, 3])])
+    assert "has seed 3, and" in message
+
+
+def test_a_part_that_lacks_a_table(made, tmp_path):
+    shutil.copytree(made[1][1], tmp_path / "b")
+    (tmp_path / "b/tables/predictions.parquet").unlink()
+    assert "has no predictions.parquet, and" in refused([made[1][0], tmp_path / "b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("configuration.yaml", "has no configuration.yaml"),
+        ("models.csv", "no models.csv with results here"),
+    ],
+)
+def test_a_folder_that_is_no_part(made, tmp_path, name, said):
+    shutil.copytree(made[1][1], tmp_path / "b")
+    (tmp_path / "b/tables" / name).unlink()
+    assert said in refused([made[1][0], tmp_path / "b"])
+
+
+def test_a_seed_that_its_configuration_has_not(made, tmp_path):
+    shutil.copytree(made[1][1], tmp_path / "b")
+    path = tmp_path / "b/tables/configuration.yaml"
+    path.write_text(yaml.safe_dump(STUDY | {"seeds": [1]}))
+    assert "has seed 2, which is none of seeds" in refused([made[1][0], tmp_path / "b"])
+
+
+def test_the_parts_are_not_written_over(made, tmp_path):
+    shutil.copytree(made[1][0], tmp_path / "example")
+    ended = script_runs.run("join", tmp_path / "example", "--into", tmp_path)
+    assert ended[0] == 1
+    assert "--into" in str(ended)
