@@ -56,7 +56,7 @@ def write(folder: Path, fresh: list[Part]) -> list[Part]:
     known = [store / f"{name}.json" for name in PARTS]
     parts = [Part.load(path) for path in known if path.exists()]
     about = machine()
-    (folder / "machine.json").write_text(json.dumps(about, indent=2) + "\n")
+    (folder / "machine.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(markdown(parts, about), encoding="utf-8")
     (folder / "bench.csv").write_text(as_csv(parts), encoding="utf-8")
     return parts

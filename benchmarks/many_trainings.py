@@ -66,15 +66,15 @@ def workflow(folder: Path, trainings: int) -> None:
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "Snakefile", folder)
     for script in (folder / "workflow" / "scripts").glob("*.py"):
-        script.write_text(STUB)
+        script.write_text(STUB, encoding="utf-8")
     seeds = list(range(trainings // EACH_SEED))
-    (folder / "many.json").write_text(json.dumps(EXPERIMENT | {"seeds": seeds}))
+    (folder / "many.json").write_text(json.dumps(EXPERIMENT | {"seeds": seeds}), encoding="utf-8")
 
 
 def snakemake(folder: Path, *arguments: str) -> Cost:
     """Run Snakemake in ``folder`` to its end; raises where it fails."""
     command = [sys.executable, "-m", "snakemake", "models", "--configfile", "many.json"]
-    with (folder / "said").open("w") as said:
+    with (folder / "said").open("w", encoding="utf-8") as said:
         begun = time.perf_counter()
         process = subprocess.Popen(
             [*command, *arguments], cwd=folder, stdout=said, stderr=subprocess.STDOUT
@@ -82,7 +82,7 @@ def snakemake(folder: Path, *arguments: str) -> Cost:
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begun
     if status:
-        raise SystemExit((folder / "said").read_text()[-3000:])
+        raise SystemExit((folder / "said").read_text(encoding="utf-8")[-3000:])
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 

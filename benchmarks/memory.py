@@ -53,12 +53,12 @@ def peak(script: str, job: Job, data: Path, folder: Path, *options: str) -> floa
     command += ["--data", data, "--threads", "1", "--gpus", "0", "--resume", folder / "resume"]
     for name in outputs:
         command += [f"--{name.split('.')[0]}", folder / name]
-    with (folder / "log").open("w") as log:
+    with (folder / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen([*map(str, command), *options], stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{script}: {(folder / 'log').read_text()[-2000:]}")
+        raise RuntimeError(f"{script}: {(folder / 'log').read_text(encoding='utf-8')[-2000:]}")
     return 1024 * usage.ru_maxrss / 1e9
 
 

@@ -41,7 +41,9 @@ class Program:
 
     def __init__(self, command: list[str], **options: Any) -> None:
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, **options)
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, **options, encoding="utf-8"
+        )
 
     def ready(self) -> dict[str, Any]:
         """What the program says about itself, in the first line that it prints."""

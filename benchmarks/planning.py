@@ -153,7 +153,9 @@ def dry_run(folder: Path, *options: str) -> dict[str, float]:
     command = [sys.executable, "-m", "snakemake", "-n", "--directory", str(folder), *options]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
@@ -174,9 +176,9 @@ def compare(trainings: int, rounds: int, scratch: Path) -> tuple[list[dict], lis
     for folder in folders.values():
         folder.mkdir()
     configfile = folders["ours"] / "config.json"
-    configfile.write_text(json.dumps(configuration(trainings)))
+    configfile.write_text(json.dumps(configuration(trainings)), encoding="utf-8")
     snakefile = folders["plain"] / "Snakefile"
-    snakefile.write_text(plain(trainings))
+    snakefile.write_text(plain(trainings), encoding="utf-8")
     # The same settings for both, whatever profile would be found from here.
     os.environ.pop("SNAKEMAKE_PROFILE", None)
     ours = ("--snakefile", str(ROOT / "Snakefile"), "--configfile", str(configfile))

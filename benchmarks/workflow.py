@@ -80,7 +80,9 @@ def job_of(benchmark: Path) -> Job:
 
 
 def log_of(benchmark: Path) -> str:
-    return benchmark.with_name(benchmark.name.replace(".benchmark.tsv", ".log")).read_text()
+    return benchmark.with_name(benchmark.name.replace(".benchmark.tsv", ".log")).read_text(
+        encoding="utf-8"
+    )
 
 
 def add_inside(job: Job, folder: Path, name: str) -> None:
@@ -156,7 +158,12 @@ exit $status
 def run_demo(folder: Path) -> list[tuple[str, float, float]]:
     """Run the demo in a copy of the project in ``folder``; its commands with start and end."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     for name in listed.stdout.split("\0"):
         if name and not name.startswith("results/") and (ROOT / name).is_file():
@@ -166,14 +173,14 @@ def run_demo(folder: Path) -> list[tuple[str, float, float]]:
     shims.mkdir()
     for name in ("snakemake", "python"):
         real = Path(sys.executable).with_name(name)
-        (shims / name).write_text(_SHIM.format(program=real, name=name, log=log))
+        (shims / name).write_text(_SHIM.format(program=real, name=name, log=log), encoding="utf-8")
         (shims / name).chmod(0o755)
     environment = os.environ | {
         "PATH": f"{shims}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(folder / "src"),
         "CORES": str(CORES),
     }
-    with (folder / "demo.log").open("w") as output:
+    with (folder / "demo.log").open("w", encoding="utf-8") as output:
         done = subprocess.run(
             ["sh", "workflow/demo.sh"],
             cwd=folder,
@@ -183,8 +190,8 @@ def run_demo(folder: Path) -> list[tuple[str, float, float]]:
             check=False,
         )
     if done.returncode:
-        raise RuntimeError((folder / "demo.log").read_text()[-3000:])
-    calls = [line.split() for line in log.read_text().splitlines()]
+        raise RuntimeError((folder / "demo.log").read_text(encoding="utf-8")[-3000:])
+    calls = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
     return [(name, float(start), float(end)) for name, start, end in calls]
 
 
@@ -223,7 +230,10 @@ def main() -> None:
         folder = args.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "calls.log").exists():
-            calls = [line.split() for line in (folder / "calls.log").read_text().splitlines()]
+            calls = [
+                line.split()
+                for line in (folder / "calls.log").read_text(encoding="utf-8").splitlines()
+            ]
             calls = [(name, float(start), float(end)) for name, start, end in calls]
         else:
             note("runs the demo: some minutes")

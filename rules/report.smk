@@ -88,7 +88,9 @@ rule results:
         results=lambda w, output: str(Path(output.page).parents[1]),
         command=lambda w, output: command(),
         code=code("report.py"),
-        templates=digest("".join(path.read_text() for path in sorted(CAPTIONS.iterdir()))),
+        templates=digest(
+            "".join(path.read_text(encoding="utf-8") for path in sorted(CAPTIONS.iterdir()))
+        ),
     shell:
         "run_script report --experiment {params.experiment:q} --results {params.results:q} "
         "--command {params.command:q} > {log:q} 2>&1"

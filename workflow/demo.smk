@@ -11,7 +11,7 @@ min_version("9.12")
 
 def configuration(name):
     path = Path(workflow.basedir).parent / "config" / f"{name}.yaml"
-    return yaml.safe_load(path.read_text())
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 module compression:

@@ -96,7 +96,12 @@ def _in_a_process(path: Path, processors: list[int]) -> dict[str, Any]:
     code = "from modelswitch.deployment.latency import main; main()"
     command = [sys.executable, "-c", code, str(path), ",".join(map(str, processors))]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | settings
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | settings,
+        encoding="utf-8",
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

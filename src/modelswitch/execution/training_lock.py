@@ -59,7 +59,8 @@ class Holder(NamedTuple):
 def _kernel() -> tuple[str, str]:
     """Names of this boot and of this set of process ids; empty where there is no /proc."""
     try:
-        return _BOOT_ID.read_text().strip(), str(Path("/proc/self/ns/pid").readlink())
+        boot = _BOOT_ID.read_text(encoding="utf-8").strip()
+        return boot, str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return "", ""
 
@@ -68,7 +69,7 @@ def _started(pid: int) -> int:
     """When a process started, in ticks since the boot; -1 where that cannot be told."""
     try:
         # The name, in brackets, may hold anything.
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+        after_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
     except OSError:
         return -1
     return int(after_name.split()[19])

@@ -17,7 +17,7 @@ def commit(folder: str | Path) -> str:
         described = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12",
              "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=True,
+            capture_output=True, text=True, timeout=10, check=True, encoding="utf-8",
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return ""
