@@ -126,7 +126,13 @@ def commit() -> str:
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False, encoding="utf-8"
+            ["git", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
         ).stdout.strip()
 
     # The benchmark's own results are no change of the program.

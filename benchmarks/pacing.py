@@ -42,7 +42,13 @@ class Program:
     def __init__(self, command: list[str], **options: Any) -> None:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, text=True, **options, encoding="utf-8"
+            command,
+            stdin=pipe,
+            stdout=pipe,
+            text=True,
+            **options,
+            encoding="utf-8",
+            errors="replace",
         )
 
     def ready(self) -> dict[str, Any]:

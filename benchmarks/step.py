@@ -75,7 +75,12 @@ def install() -> Path:
 def version(python: Path) -> str:
     code = "from importlib.metadata import version; print(version('torchdistill'))"
     return subprocess.run(
-        [python, "-c", code], check=True, capture_output=True, text=True, encoding="utf-8"
+        [python, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     ).stdout.strip()
 
 

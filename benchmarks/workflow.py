@@ -164,6 +164,7 @@ def run_demo(folder: Path) -> list[tuple[str, float, float]]:
         text=True,
         check=True,
         encoding="utf-8",
+        errors="replace",
     )
     for name in listed.stdout.split("\0"):
         if name and not name.startswith("results/") and (ROOT / name).is_file():

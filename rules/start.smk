@@ -36,7 +36,8 @@ STARTS_WARM = (
     and workflow.exec_mode == ExecMode.DEFAULT
     and not workflow.deployment_settings.deployment_method
 )
-START = [sys.executable]
+# In jobs text is UTF-8, whatever the locale: their arguments, their files' names and their logs.
+START = [sys.executable, "-X", "utf8"]
 if STARTS_WARM:
     server = f"modelswitch-{os.getpid()}-{secrets.token_hex(8)}"
     # One server for all modules of a workflow, of which the last writes the prefix.
@@ -50,7 +51,7 @@ if STARTS_WARM:
 shell.prefix(
     "set -euo pipefail; "
     # A notebook names its own, without which matplotlib is not even imported; no job has a display.
-    "run_script() {{ MPLBACKEND=agg "
+    "run_script() {{ MPLBACKEND=agg PYTHONUTF8=1 PYTHONIOENCODING=utf-8 "
     + shlex.join(START).replace("{", "{{").replace("}", "}}")
     + " "
     + shlex.quote(f"{SCRIPTS}/")

@@ -110,3 +110,29 @@ def test_ways_to_select_are_compared_in_every_situation(tmp_path):
     assert (moved["metric"], moved["difference"]) == ("accuracy", pytest.approx(0.01))
     compared = {row["metric"] for row in rows if "always" in row["name"]}
     assert compared == {"accuracy", "selection_accuracy"}
+
+
+def test_seeds_that_are_left_out_are_named(tmp_path):
+    """Of the second run, a model's seed 2 and a selector's seed 1; both are in no mean."""
+    for name in ("a", "b"):
+        run(tmp_path / name, {0: 0.8, 1: 0.9, 2: 0.7})
+        write_selection(tmp_path / name / "tables")
+    for table, own in (("models", 2), ("selection", 1)):
+        path = tmp_path / "b" / "tables" / f"{table}.csv"
+        changed = pd.read_csv(path)
+        changed["data"] = [("x", "y")[seed == own] for seed in changed["seed"]]
+        changed.loc[changed["seed"] == own, "accuracy"] = 0.0
+        changed.to_csv(path, index=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "workflow/scripts/compare.py", tmp_path / "a", tmp_path / "b"],
+        capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    said = " ".join(done.stdout.split())
+    left_out = "is left out, for it differs from seed"
+    assert f"In the second: teacher on d: seed 2 {left_out} 0, 1 in data (x, y)." in said
+    assert f"In the second: selector mms: seed 1 {left_out} 0, 2 in data (x, y)." in said
+    assert "In the first" not in said
+    assert "figures did not move" in said
+    first, second = (two_runs.tables_of(str(tmp_path / name)) for name in ("a", "b"))
+    [row] = two_runs.compare(first, second, ["accuracy"])[:1]
+    assert row["second"] == pytest.approx(0.85), "the mean of the seeds that are left"

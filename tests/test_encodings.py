@@ -35,7 +35,9 @@ def without_encoding(tree: ast.AST) -> list[ast.Call]:
         name = call.func.attr if method else getattr(call.func, "id", "")
         owner = getattr(call.func.value, "id", "") if method else ""
         given = {word.arg: word.value for word in call.keywords}
-        if "encoding" in given:
+        starts = name in STARTERS and (owner == "subprocess" or not method)
+        # What other programs say is in the letters of their locale.
+        if "encoding" in given and (not starts or "errors" in given):
             continue
         if name in ("read_text", "write_text"):
             guilty = owner not in OWN
@@ -47,10 +49,14 @@ def without_encoding(tree: ast.AST) -> list[ast.Call]:
             default = "w+b" if name.endswith("File") else "r"
             mode = default if mode is None else getattr(mode, "value", "")
             guilty = "b" not in mode and (owner not in OTHERS or name == "fdopen")
-        elif name in STARTERS and (owner == "subprocess" or not method):
-            guilty = name.startswith("get") or any(
-                getattr(given.get(word), "value", False) is True
-                for word in ("text", "universal_newlines")
+        elif starts:
+            guilty = (
+                name.startswith("get")
+                or "encoding" in given
+                or any(
+                    getattr(given.get(word), "value", False) is True
+                    for word in ("text", "universal_newlines")
+                )
             )
         else:
             guilty = name == "TextIOWrapper"
@@ -75,7 +81,8 @@ def without_encoding(tree: ast.AST) -> list[ast.Call]:
         ("path.write_text('x', newline='')", True),
         ("atomic.write_text(path, 'x')", False),
         ("subprocess.run(['x'], text=True)", True),
-        ("subprocess.run(['x'], text=True, encoding='utf-8')", False),
+        ("subprocess.run(['x'], text=True, encoding='utf-8')", True),
+        ("subprocess.run(['x'], encoding='utf-8', errors='replace')", False),
         ("subprocess.run(['x'], capture_output=True)", False),
         ("tempfile.NamedTemporaryFile('w')", True),
         ("tempfile.NamedTemporaryFile()", False),

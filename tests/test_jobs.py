@@ -392,3 +392,20 @@ def test_a_file_from_the_future_is_refused_with_what_mends_it(tmp_path):
     os.utime(path, (ahead, ahead))
     with pytest.raises(UserError, match=r"model\.safetensors: dated 60 minutes.*--touch"):
         refuse_future(path)
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_a_front_whose_training_went_on_elsewhere_is_told_of_its_student(tmp_path, mixed):
+    transfers = {"fit": {"hint": {"mode": "pretrain"}}}
+    training = EXPERIMENT["training"] | {"epochs": 1, "warmup": 0}
+    chains = {"all": "teacher/student@fit"}
+    runner = Runner(tmp_path, transfers=transfers, chains=chains, training=training)
+    place = runner.place("teacher/student@fit")
+    front = runner.pretrain(place)
+    tensors, passport = artifacts.load(front)
+    assert passport["mixed_arithmetic"] is False
+    artifacts.save(front, tensors, passport | {"mixed_arithmetic": mixed})
+    runner.pretrain = lambda place: front
+    runner.train(place)
+    stored = artifacts.read_passport(runner.file(place, "outputs.safetensors"))
+    assert stored.get("mixed_arithmetic", False) is mixed

@@ -1,8 +1,11 @@
 """The results page stands alone, whatever names are in it."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tidy_examples
 
@@ -88,3 +91,49 @@ def test_every_figure_of_the_catalogue_has_a_caption_file():
 def test_a_wrong_template_folder_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no page\.html\.jinja here"):
         page.Templates(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Tables of trainings that went otherwise than meant, and the lines that a reader needs."""
+    folder = tmp_path_factory.mktemp("told") / "tables"
+    tidy_examples.write(folder, images=60, epochs=2)
+    tidy_examples.write_selection(folder)
+    models = pd.read_csv(folder / "models.csv")
+    middle = models["lineage"] == "teacher/middle@kd"
+    values = {"at_chance": "true", "same_first_weights": "true", "mixed_arithmetic": "true"}
+    for column, value in values.items():
+        models[column] = pd.Series("", index=models.index).mask(middle, value)
+    models["surroundings"] = [f'{{"threads": "{1 + seed % 2}"}}' for seed in models["seed"]]
+    models.to_csv(folder / "models.csv", index=False)
+    selection = pd.read_csv(folder / "selection.csv").assign(at_chance="true")
+    selection.to_csv(folder / "selection.csv", index=False)
+    lines = [
+        "Trained under different circumstances (threads: 1, 2)",
+        "teacher/middle@kd: seeds 0, 1, 2 ended no better than a constant guess.",
+        "teacher/middle@kd: seeds 0, 1, 2 began with the same first weights",
+        "teacher/middle@kd: seeds 0, 1, 2 went on after a stop with other threads",
+        "selector mms: seeds 0, 1, 2 ended no better than naming one modality always.",
+    ]
+    return folder, lines
+
+
+def test_the_page_and_the_summary_tell_what_trainings_found_out(told):
+    folder, lines = told
+    sheets = make.all_sheets(Tables(folder))
+    html = page.results_page(page.Templates(REPORT), "study", sheets, [], folder)
+    warnings = re.findall(r'<p class="warning">([^<]*)</p>', html)
+    text = page.summary("study", sheets, [])
+    for line in lines:
+        assert sum(line in warning for warning in warnings) == 1, line
+        assert text.count(f"> {line}") == 1, line
+
+
+def test_the_terminal_tells_it_too(told):
+    folder, lines = told
+    script = REPORT.parent / "scripts" / "show.py"
+    done = subprocess.run(
+        [sys.executable, script, folder.parent], capture_output=True, encoding="utf-8", check=True
+    )
+    said = " ".join(done.stdout.split())
+    assert [line for line in lines if line not in said] == []

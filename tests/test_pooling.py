@@ -10,7 +10,8 @@ from modelswitch.config.claims import Claim
 from modelswitch.errors import UserError
 from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.report.summaries.rules import rules_sheet
-from modelswitch.results import differences, pooling
+from modelswitch.report.summaries.selection import selection_sheet
+from modelswitch.results import differences, findings, pooling
 from modelswitch.results.tables import Tables
 from modelswitch.results.verdicts import assess
 
@@ -225,3 +226,88 @@ def test_several_data_sets_are_compared_each_by_itself(folder):
     assert row["seeds"] == 2
     assert row["estimate"] == pytest.approx(means[CHAIN] - means["student"])
     assert "mean over pictures, other" in row["note"]
+
+
+def test_what_trainings_found_out_about_themselves_is_told(folder):
+    def change(frame):
+        frame = frame.assign(at_chance="false", same_first_weights="", mixed_arithmetic="false")
+        frame.loc[frame["lineage"].isin(["student", "teacher"]), "at_chance"] = "true"
+        frame.loc[of(frame, CHAIN, 0, 2), "at_chance"] = "true"
+        frame.loc[frame["lineage"] == "student", "same_first_weights"] = "true"
+        frame.loc[of(frame, CHAIN, 1), "mixed_arithmetic"] = "true"
+        return frame
+
+    tables = changed(folder, change)
+    chance, chain, same, mixed = tables.remarks
+    assert chance == "student, teacher: seeds 0, 1, 2 ended no better than a constant guess."
+    assert chain == f"{CHAIN}: seeds 0, 2 ended no better than a constant guess."
+    assert same.startswith("student: seeds 0, 1, 2 began with the same first weights whatever")
+    assert mixed.startswith(f"{CHAIN}: seed 1 went on after a stop with other threads, processor")
+    assert chains_sheet(tables).warnings[:4] == tables.remarks
+    assert tables.models["seed"].nunique() == 3, "told, and pooled"
+    unlooked = changed(folder, lambda frame: frame.drop(columns=list(findings.OF_MODELS)))
+    assert unlooked.remarks == []
+
+
+def test_a_selector_that_learned_nothing_is_told_beside_its_numbers(tmp_path):
+    tidy_examples.write(tmp_path, images=60, epochs=2)
+    tidy_examples.write_selection(tmp_path)
+
+    def change(frame):
+        return frame.assign(at_chance=frame["seed"].map({0: "true", 1: "false", 2: ""}))
+
+    tables = changed(tmp_path, change, "selection.csv")
+    [line] = selection_sheet(tables).warnings
+    assert line == "selector mms: seed 0 ended no better than naming one modality always."
+
+
+def selection_with(folder, column, values):
+    """selection.csv of which the seeds have these values in a column."""
+    tidy_examples.write(folder, images=60, epochs=2)
+    tidy_examples.write_selection(folder)
+
+    def change(frame):
+        frame[column] = frame["seed"].map(dict(enumerate(values)))
+        frame.loc[(frame["seed"] == 1) & (frame["method"] == "selector"), "accuracy"] = 0.0
+        return frame
+
+    return changed(folder, change, "selection.csv")
+
+
+IRIS, OTHER = (json.dumps({"iris": lineage}) for lineage in ("teacher", "teacher/student@kd"))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("settings", ("a", "b", "a"), "settings (a, b)"),
+        ("code", ("a", "b", "a"), "code (a, b)"),
+        ("data", ("one", "another", "one"), "data (one, another)"),
+        ("recognisers", (IRIS, OTHER, IRIS), "recognisers ("),
+    ],
+)
+def test_a_selectors_seed_that_differs_in_more_is_left_out(tmp_path, column, values, said):
+    tables = selection_with(tmp_path, column, values)
+    assert set(tables.selection["seed"]) == {0, 2}
+    [line] = [line for line in selection_sheet(tables).warnings if "left out" in line]
+    assert line.startswith("selector mms: seed 1 is left out, for it differs from seed 0, 2 in")
+    assert said in line
+    rows = [row for row in selection_sheet(tables).rows if row["method"] == "selector"]
+    assert {row["seeds"] for row in rows} == {2}
+    assert all(row["accuracy"] > 0.5 for row in rows)
+
+
+def test_a_selectors_seed_goes_with_the_recogniser_that_it_listens_to(tmp_path):
+    """Its own digests are the same; but the model below it was trained by other code."""
+    tables = selection_with(tmp_path, "recognisers", [json.dumps({"pictures": "teacher"})] * 3)
+    assert set(tables.selection["seed"]) == {0, 1, 2}
+
+    def change(frame):
+        frame["code"] = '{"train":"a"}'
+        frame.loc[of(frame, "teacher", 1), "code"] = '{"train":"b"}'
+        return frame
+
+    tables = changed(tmp_path, change)
+    assert set(tables.selection["seed"]) == {0, 2}
+    [line] = [line for line in selection_sheet(tables).warnings if "selector mms, seed 1" in line]
+    assert "code of train (a, b)" in line

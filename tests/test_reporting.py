@@ -205,6 +205,8 @@ def test_seeds_that_were_trained_by_other_code_are_told_and_not_pooled(tmp_path,
             "code": "b" if seed1 else "a",
             "data": "same",
             "threads": 1 + ("seed2" in path.parts),
+            "at_chance": "seed0" in path.parts and path.parts[-2] == "student",
+            "mixed_arithmetic": False,
         }
         artifacts.save(path, tensors, passport)
     report = Report(experiment, ROOT / "workflow/report")
@@ -224,6 +226,8 @@ def test_seeds_that_were_trained_by_other_code_are_told_and_not_pooled(tmp_path,
         said = path.read_text()
         assert "seed 1 is left out, for it differs from seed 0, 2 in code of distil (a, b)" in said
         assert "(threads: 1, 2)" in said
+        assert "student: seed 0 ended no better than a constant guess." in said
+        assert "went on after a stop" not in said
 
 
 def test_a_search_has_the_same_trainings_as_the_study_behind_it():

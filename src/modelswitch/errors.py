@@ -1,6 +1,7 @@
 """The one kind of error that is meant for a person, and how a script shows it."""
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
@@ -30,6 +31,9 @@ def fail(message: object) -> NoReturn:
 
 def run_script(main: Callable[[], None]) -> None:
     """Call a script's ``main``; a `UserError`, full memory or a failing disk becomes one line."""
+    # Where a locale lacks a letter, a question mark stands for it. Jobs write UTF-8 in any case.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(errors="replace")
     try:
         main()
     except UserError as error:

@@ -33,7 +33,7 @@ def main() -> None:
     else:
         console.print(sheet.terminal())
         console.print(sheet.note, style="dim")
-    for line in two_runs.data_changes(first, second):
+    for line in two_runs.data_changes(first, second) + two_runs.remarks(first, second):
         console.print(line)
     if not args.all:
         console.print(f"{len(rows) - len(moved)} of {len(rows)} figures did not move.")

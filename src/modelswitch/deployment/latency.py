@@ -102,6 +102,7 @@ def _in_a_process(path: Path, processors: list[int]) -> dict[str, Any]:
         check=False,
         env=os.environ | settings,
         encoding="utf-8",
+        errors="replace",
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

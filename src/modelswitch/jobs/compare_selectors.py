@@ -10,7 +10,7 @@ from modelswitch.graph import Graph
 from modelswitch.lineage import TABLES_FOLDER, Replicate
 from modelswitch.randomness import derive_seed
 from modelswitch.report.summaries.selection import markdown
-from modelswitch.results import pooling
+from modelswitch.results import findings, pooling
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.selection import summarise
 from modelswitch.results.tables import write_table
@@ -40,7 +40,8 @@ def _contest(graph: SelectorGraph, branch: str, name: str, results: Path) -> Con
 
 
 def _made_from(graph: SelectorGraph, branch: str, name: str, results: Path) -> dict[str, str]:
-    """All that a comparison is made from but its seed: what decides which seeds are pooled."""
+    """What a comparison is made from but its seed, which decides what is pooled, and what its
+    selector found out about itself."""
     job = graph.job(branch, name)
     settings = job.model_dump(mode="json", exclude={"name", "seed", "recognisers"})
     listened = sorted(zip(job.recognisers, graph.files(branch, name), strict=True),
@@ -52,6 +53,7 @@ def _made_from(graph: SelectorGraph, branch: str, name: str, results: Path) -> d
         "settings": digest(canonical(settings)),
         "code": digest(canonical([selector["code"], *(p["code"] for p in passports)])),
         "data": digest(canonical([passport["data"] for passport in passports])),
+        **findings.found(selector, "at_chance"),
     }
 
 
@@ -78,5 +80,6 @@ def compare_selectors(experiment: Experiment, results: Path) -> None:
     for table, content in (("confusion", counts), ("selection_summary", pd.DataFrame(rows))):
         with atomic.replacing(folder / f"{table}.csv") as part:
             content.to_csv(part, index=False)
-    text = markdown(rows, pooling.without(counts, apart, "selector"), [a.line for a in apart])
+    remarks = [*(a.line for a in apart), *findings.of_selectors(frame)]
+    text = markdown(rows, pooling.without(counts, apart, "selector"), remarks)
     atomic.write_text(folder / "selection_summary.md", text)

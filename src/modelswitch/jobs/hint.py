@@ -30,5 +30,6 @@ def pretrain(session: Session, teacher: str, hint: str, history: str) -> None:
         "teacher_layer": parts.teacher_layer.path,
         "student_layer": parts.student_layer.path,
     }
-    with checked_weights(session, student, hint, session.passport("hint", **layers)):
+    found = {"mixed_arithmetic": session.findings.get("mixed_arithmetic", False)}
+    with checked_weights(session, student, hint, session.passport("hint", **layers, **found)):
         write_history(history, rows, "hint")

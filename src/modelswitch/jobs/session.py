@@ -191,6 +191,8 @@ class Session:
         refuse_future(path)
         tensors, passport = artifacts.load(path, data=self.data.checksum, **expected)
         self.inputs.append(passport["checksum"])
+        if passport.get("mixed_arithmetic"):
+            self.findings["mixed_arithmetic"] = True
         if passport["classes"] != self.data.class_names:
             raise UserError(
                 f"{path}: was trained for {len(passport['classes'])} classes, "
@@ -262,7 +264,10 @@ class Session:
                 report=report,
             )
             if resume is not None:
-                self.findings["mixed_arithmetic"] = resume.mixed
+                # Its front's training may have been, before.
+                self.findings["mixed_arithmetic"] = resume.mixed or self.findings.get(
+                    "mixed_arithmetic", False
+                )
             if not validates:
                 self._look_again(objective, views, dtype)
             return rows

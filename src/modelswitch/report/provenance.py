@@ -17,7 +17,8 @@ def commit(folder: str | Path) -> str:
         described = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12",
              "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=True, encoding="utf-8",
+            capture_output=True, text=True, timeout=10, check=True,
+            encoding="utf-8", errors="replace",
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -161,6 +161,15 @@ def data_changes(first: Tables, second: Tables) -> list[str]:
     ]
 
 
+def remarks(first: Tables, second: Tables) -> list[str]:
+    """Of each run what a reader has to know: which seeds are left out of its means, and why."""
+    return [
+        f"In the {which}: {line}"
+        for which, tables in (("first", first), ("second", second))
+        for line in (*tables.remarks, *tables.remarks_on_selectors)
+    ]
+
+
 def configuration_changes(first: Tables, second: Tables) -> list[str]:
     """Lines of a unified diff of the two configurations, if both folders have them."""
     texts = []

@@ -21,7 +21,7 @@ from modelswitch.config.metrics import of_models
 from modelswitch.graph import Graph
 from modelswitch.lineage import COSTS_FILE, DATA_FILE, LATENCY_FILE, Lineage, ModelFolder, Replicate
 from modelswitch.models.cost import Cost, model_costs
-from modelswitch.results import scores
+from modelswitch.results import findings, scores
 from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.tables import read_csv, write_table
@@ -108,6 +108,7 @@ class StoredResults:
             # Results from before one of these was recorded stay readable.
             measured = [metric.name for metric in of_models() if metric.source == "passport"]
             fixed |= {name: passport.get(name) for name in measured}
+            fixed |= findings.found(passport)
             for split in self.splits:
                 if f"{split}.logits" in tensors:
                     rows.append(fixed | {"split": split} | self._measured(place, split))

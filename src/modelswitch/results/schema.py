@@ -73,6 +73,9 @@ SCHEMAS = {
             data? | text | checksum of the prepared data set
             shapes? | text | digest of names and shapes of its weights
             surroundings? | text | what can change the bits of equal trainings (device, threads, versions, …), as JSON
+            at_chance? | text | `true` if it ended no better than a constant guess, on validation images or else on those for testing
+            same_first_weights? | text | `true` if the seed does not change its first weights; own families always heed it, and say nothing
+            mixed_arithmetic? | text | `true` if it was stopped and went on with other threads, processor or libraries
             """
         ),
         key=("dataset", "seed", "lineage", "split"),
@@ -293,6 +296,7 @@ SCHEMAS = {
             settings? | text | digest of all that the configuration says about the selector but names and seed
             code? | text | digest of the code of its steps
             data? | text | digest of the prepared data sets
+            at_chance? | text | `true` if the selector ended no better than naming one modality always
             """
         ),
         key=("selector", "seed", "method", "degradation", "side", "level"),

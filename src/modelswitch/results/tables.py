@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from modelswitch.errors import UserError
-from modelswitch.results import pooling
+from modelswitch.results import findings, pooling
 from modelswitch.results.pooling import Apart
 from modelswitch.results.schema import SCHEMAS, Schema
 from modelswitch.storage import atomic
@@ -101,8 +101,9 @@ class Tables:
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader has to know about how these tables may be pooled."""
-        lines = [apart.line for apart in (*self._models_apart, *self._selectors_apart)]
+        """What a reader has to know about how models may be pooled, and about trainings that went
+        otherwise than meant."""
+        lines = [apart.line for apart in self._models_apart]
         models = self._get("models")
         differ = "" if models is None else pooling.surroundings(models)
         if differ:
@@ -110,7 +111,14 @@ class Tables:
                 f"Trained under different circumstances ({differ}): the bits of equal trainings "
                 "can differ."
             )
-        return lines
+        return lines if models is None else lines + findings.of_models(models)
+
+    @property
+    def remarks_on_selectors(self) -> list[str]:
+        """The same about selectors."""
+        selection = self._get("selection")
+        lines = [apart.line for apart in self._selectors_apart]
+        return lines if selection is None else lines + findings.of_selectors(selection)
 
     def left_out(self, name: str) -> list[str]:
         """Of a lineage or a selector, the seeds that are not pooled with the others, and why."""

@@ -99,6 +99,6 @@ def selection_sheet(tables) -> Sheet | None:
         f"({explained}). Over best baseline: difference in accuracy, paired by seed, in percentage "
         "points; the best baseline is chosen on these results, which favours it. By lot: pairs "
         "for which several modalities are equally sure.",
-        warnings=one_seed(rows),
+        warnings=[*tables.remarks_on_selectors, *one_seed(rows)],
         in_brief=lambda row: row["situation"] in ("seen", "unseen"),
     )  # fmt: skip
