@@ -107,6 +107,20 @@ class NpzData(DataBase):
     )
 
 
+class IdxData(DataBase):
+    """A folder with the four IDX files that MNIST, Fashion-MNIST and their kin come as:
+    train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte,
+    t10k-labels-idx1-ubyte, as they are or packed (.gz)."""
+
+    source: Literal["idx"]
+    path: str = Field(description="folder, relative to the working directory")
+    size: Size | None = Field(default=None, description=_SIZE)
+    range: Range | None = Field(default=None, description=_RANGE)
+    class_names: list[str] | None = Field(
+        default=None, description="in the order of their numbers, which the files alone have"
+    )
+
+
 class FilesData(DataBase):
     """What the sources that read image files share."""
 
@@ -293,6 +307,6 @@ class PairedData(ModalitiesData, FilesData):
 
 
 DataSpec = Annotated[
-    DigitsData | NpzData | FolderData | TorchvisionData | EyesData | PairedData,
+    DigitsData | NpzData | IdxData | FolderData | TorchvisionData | EyesData | PairedData,
     Field(discriminator="source"),
 ]

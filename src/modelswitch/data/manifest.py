@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from modelswitch.config.base import canonical, digest
-from modelswitch.config.data import DataSpec, FolderData, NpzData, PairedData
+from modelswitch.config.data import DataSpec, FolderData, IdxData, NpzData, PairedData
 from modelswitch.data.folders import shown
+from modelswitch.data.idx import idx_files
 from modelswitch.data.samples import find_samples
 from modelswitch.errors import UserError
 from modelswitch.storage import atomic
@@ -61,9 +62,12 @@ def manifest(spec: DataSpec) -> Manifest:
 
 
 def _contents(spec: DataSpec) -> str:
-    if not isinstance(spec, NpzData | FolderData | PairedData):
+    if not isinstance(spec, NpzData | IdxData | FolderData | PairedData):
         return ""
     path = Path(spec.path)
+    if isinstance(spec, IdxData):
+        files = [file for pair in idx_files(path).values() for file in pair]
+        return digest(canonical(file_digests(files, str(path))))
     if isinstance(spec, NpzData) or (
         isinstance(spec, PairedData) and spec.csv is None and not path.is_dir()
     ):

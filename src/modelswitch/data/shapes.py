@@ -12,13 +12,15 @@ from modelswitch.config.data import (
     DataSpec,
     DigitsData,
     EyesData,
+    IdxData,
     NpzData,
     PairedData,
     TorchvisionData,
 )
 from modelswitch.data import sources
 from modelswitch.data.files import Keys, keys_in, read_npz
-from modelswitch.data.folders import WHOLE
+from modelswitch.data.folders import WHOLE, shown
+from modelswitch.data.idx import idx_files, idx_shape, read_idx
 from modelswitch.data.images import PictureReader, is_grey
 from modelswitch.data.labels import class_names_in, numbered
 from modelswitch.data.pixels import shape_arranged
@@ -40,6 +42,8 @@ def shapes_of(spec: DataSpec) -> dict[str, Shape | None]:
     if isinstance(spec, TorchvisionData):
         sources.torchvision_dataset(spec.dataset)
         return dict.fromkeys(spec.datasets, _published(spec))
+    if isinstance(spec, IdxData):
+        return dict.fromkeys(spec.datasets, _in_idx(spec))
     if sources.is_archive(spec):
         return {**_in_archive(spec)}
     assert not isinstance(spec, NpzData)
@@ -99,6 +103,15 @@ def _in_archive(spec: NpzData | PairedData) -> dict[str, Shape]:
 def _classes(arrays: Mapping[str, np.ndarray], keys: Mapping[str, str], where: str) -> int:
     labels = {split: arrays[key] for split, key in keys.items()}
     return len(numbered(labels, keys, class_names_in(arrays, where))[1])
+
+
+def _in_idx(spec: IdxData) -> Shape:
+    files = idx_files(Path(spec.path))
+    known_as = {split: shown(pair.labels) for split, pair in files.items()}
+    labels = {split: read_idx(pair.labels) for split, pair in files.items()}
+    shape = shape_arranged(idx_shape(files["train"].images), None, shown(files["train"].images))
+    height, width = spec.size or shape[:2]
+    return (height, width, shape[2]), len(numbered(labels, known_as, spec.class_names)[1])
 
 
 def _in_files(spec: FilesSpec) -> dict[str, Shape]:
@@ -175,6 +188,9 @@ def image_counts(spec: DataSpec) -> Counts | None:
         return known and Counts(known.train, known.test)
     if isinstance(spec, DigitsData):
         found = {WHOLE: 1797}
+    elif isinstance(spec, IdxData):
+        files = idx_files(Path(spec.path))
+        found = {split: idx_shape(pair.labels)[0] for split, pair in files.items()}
     elif sources.is_archive(spec):
         with zipfile.ZipFile(spec.path) as archive:
             keys = _keys(spec, archive)["y"]
@@ -183,5 +199,5 @@ def image_counts(spec: DataSpec) -> Counts | None:
         assert not isinstance(spec, NpzData)
         found = {split: len(part) for split, part in find_samples(spec).parts.items()}
     train = found.get(WHOLE, found.get("train", 0))
-    test = found.get("test", round(train * spec.test))
+    test = found["test"] if "test" in found else round(train * getattr(spec, "test", 0.0))
     return Counts(train if "test" in found else train - test, test, found.get("validation"))

@@ -17,6 +17,7 @@ from modelswitch.config.data import (
     DataSpec,
     DigitsData,
     EyesData,
+    IdxData,
     NpzData,
     PairedData,
     PixelOptions,
@@ -26,6 +27,7 @@ from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.assembly import Stored, assembled
 from modelswitch.data.files import keys_in, read_npz
 from modelswitch.data.folders import WHOLE, shown, some
+from modelswitch.data.idx import idx_files, read_idx
 from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
 from modelswitch.data.labels import class_names_in, texts_of
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
@@ -46,6 +48,8 @@ def _stored(spec: DataSpec) -> Stored:
         return _eyes(spec)
     if isinstance(spec, TorchvisionData):
         return _torchvision(spec)
+    if isinstance(spec, IdxData):
+        return _idx(spec)
     if is_archive(spec):
         return _npz(spec)
     assert not isinstance(spec, NpzData)
@@ -124,6 +128,24 @@ def _npz(spec: NpzData | PairedData) -> Stored:
         )
 
     return read_npz(Path(spec.path), stored)
+
+
+def _idx(spec: IdxData) -> Stored:
+    files = idx_files(Path(spec.path))
+    [dataset] = spec.datasets
+    images, facts = pixels_of_arrays(
+        {split: read_idx(pair.images) for split, pair in files.items()},
+        {split: shown(pair.images) for split, pair in files.items()},
+        spec.pixel_options(dataset),
+    )
+    return Stored(
+        shown(spec.path),
+        {dataset: images},
+        {split: read_idx(pair.labels) for split, pair in files.items()},
+        spec.class_names,
+        facts={dataset: facts},
+        names={split: shown(pair.labels) for split, pair in files.items()},
+    )
 
 
 def _files(spec: FilesSpec) -> Stored:
