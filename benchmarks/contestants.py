@@ -109,9 +109,9 @@ def responses(here: Session, path: Path) -> StoredResponses:
 def objective(here: Session, scratch: Path) -> torch.nn.Module:
     """What the session's job minimises, with a fresh student and a teacher that is untrained."""
     student = here.new_model()
-    transfer = here.job.transfer
-    if transfer is None:
+    if here.job.transfer is None:
         return CrossEntropy(student)
+    transfer = here.job.transfer.separated
     if here.job.stored_views:
         guide = responses(here, scratch / "responses.safetensors")
     teacher = None

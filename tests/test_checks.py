@@ -12,6 +12,7 @@ import torchvision
 from torch import nn
 
 from modelswitch.config.experiment import load
+from modelswitch.data.shapes import DataSize
 from modelswitch.errors import UserError
 from modelswitch.planning import checks, model_checks
 from modelswitch.planning.model_checks import check_models
@@ -294,6 +295,35 @@ def test_a_step_with_every_hint_is_taken(transfer, monkeypatch):
     assert taken.count(kind) == 1
     with pytest.raises(UserError, match=rf"transfers\.{transfer}\.hint: .*has no inner layer"):
         check_models(experiment("NoInnerLayer", chain=f"teacher/own@{transfer}"))
+
+
+TOO_FEW = [
+    ({"loss": "standardised"}, 2, 64, r"loss: 'standardised' .* 2 classes; it needs at least 3"),
+    ({"weighting": "standardised"}, 2, 64, r"loss: 'standardised' .* 2 classes"),
+    ({"loss": {"name": "dkd", "alpha": 0}}, 2, 64, "loss: 'dkd' .* at least 3"),
+    ({"loss": "dist"}, 2, 64, "loss: 'dist' .* at least 3"),
+    (
+        {"loss": {"name": "dist", "beta": 0}},
+        2,
+        1,
+        "loss: .*training.batch: 1 makes batches of 1; .* 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("transfer", "classes", "batch", "said"), TOO_FEW)
+def test_a_loss_that_classes_or_batches_leave_nothing_to_do_is_refused(
+    transfer, classes, batch, said, monkeypatch
+):
+    size = DataSize((8, 8, 1), classes, 200, 50)
+    monkeypatch.setattr(model_checks, "sizes_of", lambda data: {"digits": size})
+    values = copy.deepcopy(VALUES) | {"chains": {"one": "teacher/teacher@kd"}}
+    values["transfers"] = {"kd": transfer}
+    values["training"] = {"epochs": 2, "batch": batch, "warmup": 1}
+    with pytest.raises(UserError, match=rf"transfers\.kd\.{said}"):
+        check_models(load(values))
+    values["transfers"] = {"kd": {"loss": "dkd"}}
+    check_models(load(values))
 
 
 # ----------------------------------------------------------------------------------- remembered

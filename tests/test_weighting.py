@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from modelswitch.config.weighting import (
     ConfidenceWeighting,
     CorrectnessWeighting,
-    DkdWeighting,
     ImportedWeighting,
+    WeightedWeighting,
 )
+from modelswitch.transfer.output_losses.dkd import dkd_loss
 from modelswitch.transfer.output_losses.kl import soft_loss
+from modelswitch.transfer.output_losses.standardised import standardised_loss
 from modelswitch.transfer.weighting import RULES, Samples, rule_for
 
 PARAMETERS = {
     "correctness": {"delta": 0.2},
     "confidence": {"delta": 0.2},
     "shuffled": {"delta": 0.2},
-    "dkd": {"alpha": 1.0, "beta": 8.0, "warmup": 20},
-    "standardised": {"base_temperature": 2.0, "soft_weight": 9.0},
+    "weighted": {"soft_weight": 9.0, "hard_weight": 0.1, "warmup": 20},
     "matched": {"soft_weight": 0.3, "hard_weight": 0.6},
 }
 
@@ -122,47 +123,39 @@ def test_adjusting_swaps_the_top_and_the_true_probability_of_a_wrong_teacher():
 
 def test_dkd_with_the_weight_of_the_teachers_rest_is_the_ordinary_soft_loss():
     # Zhao et al. 2022, equation 7: KL = TCKD + (1 - p_target) NCKD.
-    s = samples(count=16, epoch=100)
-    parts = {"alpha": 1.0, "warmup": 0}
-    target = RULES["dkd"](s, beta=0.0, **parts).soft_loss
-    non_target = RULES["dkd"](s, beta=1.0, **parts).soft_loss - target
+    s = samples(count=16)
+    logits = s.student, s.teacher, 3.0, s.labels
+    target = dkd_loss(*logits, alpha=1.0, beta=0.0)
+    non_target = dkd_loss(*logits, alpha=0.0, beta=1.0)
     p = F.softmax(s.teacher / 3.0, 1).gather(1, s.labels[:, None]).squeeze(1)
     expected = soft_loss(s.student, s.teacher, 3.0)
     torch.testing.assert_close(target + (1 - p) * non_target, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_dkd_grows_over_its_warm_up():
-    weights = [RULES["dkd"](samples(epoch=e), 1.0, 8.0, 4).soft_weight[0].item() for e in range(6)]
-    assert weights == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
-
-
 def test_standardising_takes_shift_and_scale_out_of_the_logits():
     s = samples()
-    scaled = Samples(s.student * 5 + 2, s.teacher / 3 - 1, s.labels, 0.6, 3.0, 0)
-    rule = RULES["standardised"]
-    first, second = (rule(x, 2.0, 9.0).soft_loss for x in (s, scaled))
+    first = standardised_loss(s.student, s.teacher, 3.0, base_temperature=2.0)
+    second = standardised_loss(s.student * 5 + 2, s.teacher / 3 - 1, 3.0, base_temperature=2.0)
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
 
 
 def test_standardising_follows_its_formula():
     # Sun et al. 2024: z-scores by the sample's own mean and (unbiased) deviation, then tau^2 KL.
     s = samples()
-    balance = RULES["standardised"](s, 2.0, 9.0)
+    loss = standardised_loss(s.student, s.teacher, 3.0, base_temperature=2.0)
     for i in range(10):
         p, q = (
             probabilities([(z - statistics.mean(row)) / statistics.stdev(row) for z in row], 2.0)
             for row in (s.teacher[i].tolist(), s.student[i].tolist())
         )
         expected = 4 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
-        assert balance.soft_loss[i].item() == pytest.approx(expected, rel=1e-4)
-    assert balance.soft_weight.unique().tolist() == [9.0]
-    assert balance.hard_weight.unique().tolist() == pytest.approx([0.4])
+        assert loss[i].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_dkd_weights_target_and_rest_by_alpha_and_beta():
     # Zhao et al. 2022: binary KL of target against rest, and KL among the rest, both times T^2.
-    s = samples(epoch=100)
-    balance = RULES["dkd"](s, alpha=1.5, beta=8.0, warmup=20)
+    s = samples()
+    loss = dkd_loss(s.student, s.teacher, 3.0, s.labels, alpha=1.5, beta=8.0)
     for i in range(10):
         y = int(s.labels[i])
         p, q = (probabilities(z[i].tolist(), 3.0) for z in (s.teacher, s.student))
@@ -170,7 +163,7 @@ def test_dkd_weights_target_and_rest_by_alpha_and_beta():
         target = sum(a * math.log(a / b) for a, b in pairs)
         rest = [(p[j] / (1 - p[y]), q[j] / (1 - q[y])) for j in range(7) if j != y]
         expected = 9 * (1.5 * target + 8 * sum(a * math.log(a / b) for a, b in rest))
-        assert balance.soft_loss[i].item() == pytest.approx(expected, rel=1e-3)
+        assert loss[i].item() == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["fixed", "correctness", "confidence", "shuffled"])
@@ -219,7 +212,7 @@ def test_rules_are_resolved_from_specifications():
     s = samples()
     rule = rule_for(CorrectnessWeighting(rule="correctness", delta=0.1))
     assert torch.equal(rule(s).soft_weight, RULES["correctness"](s, delta=0.1).soft_weight)
-    assert rule_for(DkdWeighting(rule="dkd"))(s).hard_weight.unique().tolist() == [1.0]
+    assert rule_for(WeightedWeighting(rule="weighted"))(s).hard_weight.unique().tolist() == [1.0]
     assert rule_for(ConfidenceWeighting(rule="confidence", delta=0.0))(s) is not None
     own = rule_for(ImportedWeighting(rule="import", path="test_weighting:all_soft"))
     assert own(s) == "all soft"

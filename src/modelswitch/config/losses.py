@@ -1,40 +1,201 @@
 """Losses of a transfer, as validated values: what is compared, of outputs and of inner layers."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from modelswitch.config.base import Imported, Strict
 
+Weight = Annotated[float, Field(ge=0)]
+Temperature = Annotated[float, Field(gt=0, le=1e6)]
 
-class KlLoss(Strict):
+
+class Loss(Strict):
+    """What every loss says of itself, for docs/methods.md and the checks before a training.
+
+    Attributes:
+        source: paper or code that it is from.
+        formula: in LaTeX, with s and t the logits of student and teacher, or F_s and F_t the
+            features of their layers, y the label, T the temperature, B the batch, C the classes.
+        needs: what else it asks for, in words.
+        classes, batch: the fewest with which it has something to teach.
+        weights: settings of which one at least has to be above 0.
+    """
+
+    source: ClassVar[str] = ""
+    formula: ClassVar[str] = ""
+    needs: ClassVar[str] = ""
+    classes: ClassVar[int] = 2
+    batch: ClassVar[int] = 1
+    weights: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def fewest_classes(self) -> int:
+        return self.classes
+
+    @property
+    def smallest_batch(self) -> int:
+        return self.batch
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> "Loss":
+        if self.weights and not any(getattr(self, name) for name in self.weights):
+            raise ValueError(
+                f"{' and '.join(self.weights)} are 0, so that nothing is learned; "
+                "allowed: one of them at least above 0"
+            )
+        return self
+
+
+class KlLoss(Loss):
     """Kullback-Leibler divergence of softened outputs (Hinton 2015)."""
+
+    source = "Hinton, Vinyals, Dean 2015, arXiv:1503.02531"
+    formula = r"T^2\, \mathrm{KL}(p_t \,\|\, p_s),\ p_z = \mathrm{softmax}(z/T)"
 
     name: Literal["kl"] = "kl"
 
 
-class DkdLoss(Strict):
+class LogitMseLoss(Loss):
+    """Mean squared difference of logits (Ba 2014); the transfer's `temperature` is not used."""
+
+    source = "Ba, Caruana 2014, arXiv:1312.6184; Kim et al. 2021, arXiv:2105.08919"
+    formula = r"\frac{1}{C} \sum_c (s_c - t_c)^2"
+    needs = "with `views: stored`: `centred: true`, for stored logits are known but for a shift"
+
+    name: Literal["mse"]
+    centred: bool = Field(
+        default=False,
+        description="take the mean over classes off both first: a softmax does not see it",
+    )
+
+
+class DkdLoss(Loss):
     """Target-class and non-target-class parts of that divergence, weighted apart (Zhao 2022)."""
 
+    source = "Zhao et al. 2022, arXiv:2203.08679, equation 7"
+    formula = (
+        r"T^2 (\alpha\, \mathrm{KL}(b_t \,\|\, b_s) "
+        r"+ \beta\, \mathrm{KL}(\hat p_t \,\|\, \hat p_s)),\ "
+        r"b = (p_y, 1 - p_y),\ \hat p = p \text{ among the classes but } y"
+    )
+    needs = "3 classes for the non-target part"
+    weights = ("alpha", "beta")
+
     name: Literal["dkd"] = "dkd"
-    alpha: Annotated[float, Field(ge=0)] = Field(default=1.0, description="target-class part")
-    beta: Annotated[float, Field(ge=0)] = Field(default=8.0, description="non-target part")
+    alpha: Weight = Field(default=1.0, description="target-class part")
+    beta: Weight = Field(default=8.0, description="non-target part")
+
+    @property
+    def fewest_classes(self) -> int:
+        return 2 if self.alpha else 3
 
 
-class StandardisedLoss(Strict):
+class StandardisedLoss(Loss):
     """The divergence of z-scored logits (Sun 2024); the transfer's `temperature` is not used."""
+
+    source = "Sun et al. 2024, arXiv:2403.01427"
+    formula = (
+        r"T_0^2\, \mathrm{KL}(\mathrm{softmax}(Z(t)/T_0) \,\|\, \mathrm{softmax}(Z(s)/T_0))"
+        r",\ Z(z) = (z - \mathrm{mean}(z)) / \mathrm{std}(z)"
+    )
+    needs = "3 classes: with 2, z-scores are the same for all samples"
+    classes = 3
 
     name: Literal["standardised"] = "standardised"
     base_temperature: Annotated[float, Field(gt=0)] = 2.0
 
 
-class MseLoss(Strict):
+class DistLoss(Loss):
+    """Correlations of softened outputs, within a sample and within a class over the batch
+    (Huang 2022). The second is of the batch as a whole and gets the mean of the samples' weights.
+    """
+
+    source = "Huang et al. 2022, arXiv:2205.10536"
+    formula = (
+        r"T^2 \bigl(\beta (1 - \rho(p_s, p_t)) + \gamma \tfrac{1}{C} \sum_c "
+        r"(1 - \rho(p_s^{(c)}, p_t^{(c)}))\bigr),\ \rho \text{ Pearson's correlation}"
+    )
+    needs = "`beta` 3 classes, `gamma` a batch of 2"
+    weights = ("beta", "gamma")
+
+    name: Literal["dist"]
+    beta: Weight = Field(default=1.0, description="relations of the classes in a sample")
+    gamma: Weight = Field(default=1.0, description="relations of a batch's samples in a class")
+
+    @property
+    def fewest_classes(self) -> int:
+        return 3 if self.beta else 2
+
+    @property
+    def smallest_batch(self) -> int:
+        return 2 if self.gamma else 1
+
+
+class MultiLevelLoss(Loss):
+    """Divergence, and relations of samples and of classes, at several temperatures (Jin 2023).
+
+    The transfer's `temperature` is not used. The part of the classes is of the batch as a whole
+    and gets the mean of the samples' weights. The authors' code shows two views of every image and
+    scales some parts by how sure the teacher is; this is the formula of their paper.
+    """
+
+    source = "Jin, Wang, Lin 2023, CVPR, Multi-Level Logit Distillation"
+    formula = (
+        r"\sum_T T^2\, \mathrm{KL}(p_t \,\|\, p_s) "
+        r"+ \tfrac{1}{B} \|P_t P_t^\top - P_s P_s^\top\|^2 "
+        r"+ \tfrac{1}{C} \|P_t^\top P_t - P_s^\top P_s\|^2,\ P \text{ a batch's } p \text{ as rows}"
+    )
+
+    name: Literal["multi_level"]
+    temperatures: Annotated[list[Temperature], Field(min_length=1)] = [2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+class SmoothingLoss(Loss):
+    """Control: label smoothing as a teacher that knows nothing (Yuan 2020).
+
+    The teacher's answers and the transfer's `temperature` are not used. With `soft: 0.1` it has the
+    gradient of a training with `label_smoothing: 0.1`.
+    """
+
+    source = "Szegedy et al. 2016, arXiv:1512.00567; Yuan et al. 2020, arXiv:1909.11723, section 3"
+    formula = r"\mathrm{KL}(u \,\|\, \mathrm{softmax}(s)),\ u_c = 1/C"
+
+    name: Literal["ls"]
+
+
+class TfKdLoss(Loss):
+    """Control: a teacher that is made up, sure of the true class and of nothing else (Tf-KD, the
+    regularisation of Yuan 2020).
+
+    The teacher's answers are not used. As in the authors' code the made-up probabilities enter a
+    softmax at the transfer's `temperature`, and the student is not softened; they use 20 and
+    `soft: 0.1`. Their other control, a model that learns from one of its own kind, is a chain:
+    `student/student@kd`.
+    """
+
+    source = "Yuan et al. 2020, arXiv:1909.11723, Tf-KD_reg"
+    formula = (
+        r"\mathrm{KL}(\mathrm{softmax}(d/T) \,\|\, \mathrm{softmax}(s)),\ d_y = a,\ "
+        r"d_c = (1 - a)/(C - 1)"
+    )
+
+    name: Literal["tf_kd"]
+    correct: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.99, description="a, what the made-up teacher gives the true class"
+    )
+
+
+class MseLoss(Loss):
     """Mean squared error through a regressor that is trained along (FitNets, Romero 2015)."""
+
+    source = "Romero et al. 2015, arXiv:1412.6550"
+    formula = r"\mathrm{mean}\,(r(F_s) - F_t)^2,\ r \text{ a } 1 \times 1 \text{ convolution}"
 
     name: Literal["mse"] = "mse"
 
 
-class ImportedLoss(Imported):
+class ImportedLoss(Imported, Loss):
     """A user's own loss."""
 
     name: Literal["import"]
@@ -45,7 +206,18 @@ def _named(value: Any) -> Any:
 
 
 OutputLoss = Annotated[
-    Annotated[KlLoss | DkdLoss | StandardisedLoss | ImportedLoss, Field(discriminator="name")],
+    Annotated[
+        KlLoss
+        | LogitMseLoss
+        | DkdLoss
+        | StandardisedLoss
+        | DistLoss
+        | MultiLevelLoss
+        | SmoothingLoss
+        | TfKdLoss
+        | ImportedLoss,
+        Field(discriminator="name"),
+    ],
     BeforeValidator(_named),
 ]
 InnerLoss = Annotated[

@@ -5,12 +5,26 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from modelswitch.config.base import Share, Strict, numbers
-from modelswitch.config.losses import InnerLoss, KlLoss, MseLoss, OutputLoss
+from modelswitch.config.losses import (
+    DkdLoss,
+    InnerLoss,
+    KlLoss,
+    LogitMseLoss,
+    MseLoss,
+    OutputLoss,
+    SmoothingLoss,
+    StandardisedLoss,
+    TfKdLoss,
+)
 from modelswitch.config.training import TrainingChange
-from modelswitch.config.weighting import FixedWeighting, WeightingSpec
-
-# Of these rules the loss is a part.
-_WITH_OWN_LOSS = ("dkd", "standardised")
+from modelswitch.config.weighting import (
+    AdjustedWeighting,
+    DkdWeighting,
+    FixedWeighting,
+    StandardisedWeighting,
+    WeightedWeighting,
+    WeightingSpec,
+)
 
 
 def _layer(value: Any) -> Any:
@@ -94,12 +108,66 @@ class Transfer(Strict):
                 f"weighting.delta: {delta} around soft={self.soft} leaves [0, 1] on every sample; "
                 f"at most {max(self.soft, 1 - self.soft):g}"
             )
+        self._loss_fits()
+        if self.drop and self.guides == "parent":
+            raise ValueError("drop: only with guides: ancestors")
+        return self
+
+    def _loss_fits(self) -> None:
+        """Raise ValueError for a loss with which the weighting rule or the views make no sense."""
         rule = self.weighting.rule
-        if rule in _WITH_OWN_LOSS and not isinstance(self.loss, KlLoss):
+        if self.separated is not self and not isinstance(self.loss, KlLoss):
             raise ValueError(
                 f"loss: found {self.loss.name!r}, but the rule {rule!r} brings a loss of its own; "
                 "leave one of them out"
             )
-        if self.drop and self.guides == "parent":
-            raise ValueError("drop: only with guides: ancestors")
-        return self
+        if isinstance(self.loss, SmoothingLoss | TfKdLoss) and isinstance(
+            self.weighting, AdjustedWeighting
+        ):
+            raise ValueError(
+                f"weighting: the rule {rule!r} changes what the teacher answers, which the loss "
+                f"{self.loss.name!r} does not look at; allowed: another rule, or another loss"
+            )
+        stored = self.views == "stored"
+        if stored and isinstance(self.loss, LogitMseLoss) and not self.loss.centred:
+            raise ValueError(
+                "loss: 'mse' compares logits themselves, and stored ones are known but for a "
+                "shift; write loss: {name: mse, centred: true}, or views: live"
+            )
+
+    @property
+    def separated(self) -> "Transfer":
+        """The same transfer; of a rule that is an old name for a loss and its weights, both."""
+        rule = self.weighting
+        if isinstance(rule, DkdWeighting):
+            loss: OutputLoss = DkdLoss(alpha=rule.alpha, beta=rule.beta)
+            weighting = WeightedWeighting(rule="weighted", warmup=rule.warmup)
+        elif isinstance(rule, StandardisedWeighting):
+            loss = StandardisedLoss(base_temperature=rule.base_temperature)
+            weighting = WeightedWeighting(
+                rule="weighted", soft_weight=rule.soft_weight, hard_weight=1 - self.soft
+            )
+        else:
+            return self
+        return self.model_copy(update={"loss": loss, "weighting": weighting})
+
+    @property
+    def notes(self) -> list[str]:
+        """What to write instead of old names that still work."""
+        new = self.separated
+        if new is self:
+            return []
+        loss, weighting = (
+            part.model_dump(exclude_defaults=True) for part in (new.loss, new.weighting)
+        )
+        name = new.loss.name
+        return [
+            f"weighting: {self.weighting.rule!r} is a loss and no rule; it still works, and is "
+            f"written loss: {_flow({'name': name} | loss) if loss else name}, weighting: "
+            f"{_flow({'rule': new.weighting.rule} | weighting)} now"
+        ]
+
+
+def _flow(values: dict[str, Any]) -> str:
+    """Values as a YAML mapping on one line."""
+    return "{" + ", ".join(f"{key}: {value}" for key, value in values.items()) + "}"

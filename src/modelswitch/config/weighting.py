@@ -1,52 +1,109 @@
 """Rules that balance soft and hard loss per sample, as validated values."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelswitch.config.base import Imported, Name, Share, Strict
 
 
-class FixedWeighting(Strict):
+class Weighting(Strict):
+    """What every rule says of itself, for docs/methods.md.
+
+    Attributes:
+        source: paper that it is from.
+        formula: of the soft weight w of a sample in LaTeX, lambda being the transfer's `soft`.
+    """
+
+    source: ClassVar[str] = ""
+    formula: ClassVar[str] = ""
+
+
+class FixedWeighting(Weighting):
     """The same balance for every sample."""
+
+    source = "Hinton, Vinyals, Dean 2015, arXiv:1503.02531"
+    formula = r"w = \lambda"
 
     rule: Literal["fixed"] = "fixed"
 
 
-class CorrectnessWeighting(Strict):
+class CorrectnessWeighting(Weighting):
     """soft + delta where the teacher is right, soft - delta where it is wrong."""
+
+    formula = r"w = \lambda + \delta \text{ where the teacher is right, else } \lambda - \delta"
 
     rule: Literal["correctness"]
     delta: Share = Field(description="shift of the soft weight, clipped to [0, 1] with it")
 
 
-class HardSwitchWeighting(Strict):
+class HardSwitchWeighting(Weighting):
     """Soft loss alone where the teacher is right, hard loss alone where it is wrong (Meng 2019)."""
+
+    source = "Meng et al. 2019, ICASSP, Conditional Teacher-Student Learning"
+    formula = r"w = 1 \text{ where the teacher is right, else } 0"
 
     rule: Literal["hard_switch"]
 
 
-class ConfidenceWeighting(Strict):
+class ConfidenceWeighting(Weighting):
     """A shift from -delta to +delta with the teacher's probability of the true class."""
+
+    formula = r"w = \lambda + \delta\,(2 p_t(y) - 1)"
 
     rule: Literal["confidence"]
     delta: Share = Field(description="largest shift of the soft weight")
 
 
-class WslWeighting(Strict):
+class WslWeighting(Weighting):
     """Weighted soft labels (Zhou 2021): the soft weight grows where the student lags."""
+
+    source = "Zhou et al. 2021, arXiv:2102.00650"
+    formula = (
+        r"w = \lambda\,(1 - \exp(-\mathrm{CE}(s) / \mathrm{CE}(t))),\ "
+        r"\text{hard weight } 1 - \lambda"
+    )
 
     rule: Literal["wsl"]
 
 
-class AdjustedWeighting(Strict):
+class AdjustedWeighting(Weighting):
     """Knowledge adjustment (Wen 2019): a wrong teacher's top probability goes to the true class."""
+
+    source = "Wen, Lai, Qian 2019, arXiv:1911.07471"
+    formula = r"w = \lambda,\ t_y \leftrightarrow \max_c t_c \text{ where the teacher is wrong}"
 
     rule: Literal["adjusted"]
 
 
-class DkdWeighting(Strict):
-    """Decoupled distillation (Zhao 2022); its soft loss replaces the usual one."""
+class WeightedWeighting(Weighting):
+    """Weights of soft and hard loss that need not add up to 1; the transfer's `soft` is not used.
+
+    For losses whose authors weight them so: `loss: dkd` with `{rule: weighted, warmup: 20}`, `loss:
+    standardised` with `{rule: weighted, soft_weight: 9, hard_weight: 0.1}`.
+    """
+
+    formula = r"w = w_0 \min(1, (e + 1) / e_0) \text{ in epoch } e \text{ of a warm-up of } e_0"
+
+    rule: Literal["weighted"]
+    soft_weight: Annotated[float, Field(ge=0)] = 1.0
+    hard_weight: Annotated[float, Field(ge=0)] = 1.0
+    warmup: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="epochs of linear growth of the soft weight"
+    )
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> "WeightedWeighting":
+        if self.soft_weight == self.hard_weight == 0:
+            raise ValueError(
+                "soft_weight and hard_weight are 0, so that nothing is learned; "
+                "allowed: one of them at least above 0"
+            )
+        return self
+
+
+class DkdWeighting(Weighting):
+    """Old name of `loss: dkd` with `weighting: {rule: weighted, warmup: 20}`."""
 
     rule: Literal["dkd"]
     alpha: Annotated[float, Field(ge=0)] = Field(default=1.0, description="target-class part")
@@ -54,29 +111,34 @@ class DkdWeighting(Strict):
     warmup: Annotated[int, Field(ge=0)] = Field(default=20, description="epochs of linear growth")
 
 
-class StandardisedWeighting(Strict):
-    """Logit standardisation (Sun 2024): z-scored logits at a base temperature."""
+class StandardisedWeighting(Weighting):
+    """Old name of `loss: standardised` with `weighting: {rule: weighted, soft_weight: 9,
+    hard_weight: …}`, the hard weight being 1 - `soft`."""
 
     rule: Literal["standardised"]
     base_temperature: Annotated[float, Field(gt=0)] = 2.0
     soft_weight: Annotated[float, Field(ge=0)] = 9.0
 
 
-class ShuffledWeighting(Strict):
+class ShuffledWeighting(Weighting):
     """Control: `correctness` with right and wrong permuted over the samples of a batch."""
+
+    formula = r"w = \lambda \pm \delta, \text{ right and wrong permuted over the batch}"
 
     rule: Literal["shuffled"]
     delta: Share = Field(description="as for correctness")
 
 
-class MatchedWeighting(Strict):
+class MatchedWeighting(Weighting):
     """Control: fixed weights at the means that another transfer really used."""
+
+    formula = r"w = \text{mean of the other transfer}"
 
     rule: Literal["matched"]
     to: Name = Field(description="the transfer whose mean weights are taken")
 
 
-class ImportedWeighting(Imported):
+class ImportedWeighting(Imported, Weighting):
     """A user's own rule."""
 
     rule: Literal["import"]
@@ -89,6 +151,7 @@ WeightingSpec = Annotated[
     | ConfidenceWeighting
     | WslWeighting
     | AdjustedWeighting
+    | WeightedWeighting
     | DkdWeighting
     | StandardisedWeighting
     | ShuffledWeighting

@@ -82,8 +82,9 @@ def distil(
         hint: the student whose front was pre-trained.
         matched: history of the training whose mean weights are taken.
     """
-    job, transfer = session.job, session.job.transfer
-    assert transfer is not None
+    job = session.job
+    assert job.transfer is not None
+    transfer = job.transfer.separated
     student, owner = session.new_model(), f"student {job.lineage}"
     if hint is not None:
         session.load_weights(student, hint, kind="hint", job_digest=job.hint)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from modelswitch.config.experiment import Experiment
-from modelswitch.config.losses import ImportedLoss
+from modelswitch.config.losses import ImportedLoss, Loss
 from modelswitch.config.models import PlainModel, ResnetModel
 from modelswitch.config.training import Training
 from modelswitch.config.transfer import Transfer
@@ -67,7 +67,7 @@ def check_models(experiment: Experiment) -> dict[str, Any]:
         for name in experiment.used_models:
             with naming(f"models.{name}"):
                 footprints[dataset, name] = trial.model(name)
-        trial.hints()
+        trial.switches()
     if len(sizes) < len(experiment.datasets):
         # Whether models suit images that nobody has seen is told by the trainings.
         return {}
@@ -158,14 +158,18 @@ class _Trial:
 
     def _smallest_batch(self, batch: int) -> int:
         """Images of the smallest batch that there can be: how many there are is known about."""
-        images = self._size.to_train(self._experiment.data.validation)
         if batch <= 2:
             return 1
+        return self._smallest_cut(batch)
+
+    def _smallest_cut(self, batch: int) -> int:
+        images = self._size.to_train(self._experiment.data.validation)
         cuts = epoch_cuts(max(images, 1), batch)
         return min(after - before for before, after in itertools.pairwise(cuts))
 
-    def hints(self) -> None:
-        """Take a step of every kind of hint between every two models; raises `UserError`."""
+    def switches(self) -> None:
+        """Look whether losses have what they need, and take a step of every kind of hint between
+        every two models; raises `UserError`."""
         experiment, seen = self._experiment, set()
         for end in experiment.lineages.values():
             for lineage in (end, *end.ancestors()):
@@ -173,6 +177,8 @@ class _Trial:
                 if step.transfer is None or parent is None:
                     continue
                 transfer = experiment.all_transfers[step.transfer]
+                with naming(f"transfers.{step.transfer}.loss"):
+                    self._has_enough(transfer.separated.loss, experiment.training_of(step))
                 if transfer.hint is None:
                     continue
                 tried = (transfer.hint, step.model, parent.last.model)
@@ -180,6 +186,22 @@ class _Trial:
                     seen.add(tried)
                     with naming(f"transfers.{step.transfer}.hint"):
                         self._hint(transfer, step, parent.last.model)
+
+    def _has_enough(self, loss: Loss, training: Training) -> None:
+        """Raise `UserError` where the classes or the smallest batch leave a loss nothing to do."""
+        classes, batch = self._size.classes, self._smallest_cut(training.batch)
+        name = getattr(loss, "name", "")
+        if classes < loss.fewest_classes:
+            raise UserError(
+                f"{name!r} has nothing to compare in {classes} classes; "
+                f"it needs at least {loss.fewest_classes}"
+            )
+        if batch < loss.smallest_batch:
+            raise UserError(
+                f"{name!r} compares the images of a batch with each other, and training.batch: "
+                f"{training.batch} makes batches of {batch}; it needs at least "
+                f"{loss.smallest_batch} images in each"
+            )
 
     def _hint(self, transfer: Transfer, step: Step, teacher: str) -> None:
         assert transfer.hint is not None

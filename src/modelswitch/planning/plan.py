@@ -153,6 +153,11 @@ def show(
     stored, answered = counts(tasks, ANSWERS)
     lines += [f"beside them {answered}"] if stored else []
     lines += unseen(experiment, sizes)
+    lines += [
+        f"transfers.{name}.{note}"
+        for name, transfer in experiment.transfers.items()
+        for note in transfer.notes
+    ]
     if len(sizes) < len(experiment.datasets):
         lines.append("sizes and time: unknown until the data set has been downloaded")
     else:

@@ -29,6 +29,12 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
     return torch.autocast(device.type, dtype)
 
 
+def full_precision(tensor: torch.Tensor) -> contextlib.AbstractContextManager:
+    """No autocast on the device of ``tensor``: for sums of many products, which half precision
+    rounds too much."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
 def make_deterministic() -> None:
     """Ask torch for algorithms that give the same bits every time."""
     # Not use_deterministic_algorithms(True, warn_only=True), which does the same and imports

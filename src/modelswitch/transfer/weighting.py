@@ -1,8 +1,9 @@
 """Rules that set the balance of soft and hard loss for each sample.
 
 A rule is a pure function of `Samples` and its own parameters. It returns one weight for the soft
-and one for the hard loss of every sample, and the soft loss itself: the transfer's, or one that
-belongs to the rule. Gradients flow through the soft loss alone, never through a weight.
+and one for the hard loss of every sample, and the soft loss itself: the transfer's, for the
+teacher's logits or for those that the rule makes of them. Gradients flow through the soft loss
+alone, never through a weight.
 
 ``soft`` is the weight lambda of the soft loss and ``1 - soft`` that of the hard loss, unless a rule
 says otherwise.
@@ -18,10 +19,8 @@ import torch
 import torch.nn.functional as F
 
 from modelswitch.config.weighting import ImportedWeighting, WeightingSpec
-from modelswitch.transfer.output_losses.dkd import dkd_loss
 from modelswitch.transfer.output_losses.kl import soft_loss
 from modelswitch.transfer.output_losses.registry import SoftLoss
-from modelswitch.transfer.output_losses.standardised import standardised_loss
 from modelswitch.user_code import import_object
 
 
@@ -155,35 +154,15 @@ def adjusted(samples: Samples) -> Balance:
     return Balance(_all(samples, samples.soft), _all(samples, 1 - samples.soft), loss)
 
 
-@register("dkd")
-def dkd(samples: Samples, alpha: float, beta: float, warmup: int) -> Balance:
-    """Decoupled distillation (Zhao et al. 2022), see `output_losses.dkd`.
+@register("weighted")
+def weighted(samples: Samples, soft_weight: float, hard_weight: float, warmup: int = 0) -> Balance:
+    """Weights that are given, that of the soft loss growing to its value over ``warmup`` epochs.
 
-    The hard loss has weight 1, the soft loss grows to 1 over ``warmup`` epochs; ``soft`` is not
-    used.
+    ``soft`` is not used.
     """
     growth = min((samples.epoch + 1) / warmup, 1.0) if warmup else 1.0
-    loss = dkd_loss(
-        samples.student,
-        samples.teacher,
-        samples.temperature,
-        samples.labels,
-        alpha=alpha,
-        beta=beta,
-    )
-    return Balance(_all(samples, growth), _all(samples, 1.0), loss)
-
-
-@register("standardised")
-def standardised(samples: Samples, base_temperature: float, soft_weight: float) -> Balance:
-    """Logit standardisation (Sun et al. 2024), see `output_losses.standardised`.
-
-    The hard loss has weight ``1 - soft``.
-    """
-    loss = standardised_loss(
-        samples.student, samples.teacher, samples.temperature, base_temperature=base_temperature
-    )
-    return Balance(_all(samples, soft_weight), _all(samples, 1 - samples.soft), loss)
+    soft, hard = _all(samples, soft_weight * growth), _all(samples, hard_weight)
+    return Balance(soft, hard, samples.soft_loss())
 
 
 @register("shuffled")

@@ -37,10 +37,15 @@ def kl(log_student: torch.Tensor, log_teacher: torch.Tensor) -> torch.Tensor:
     thinks of it.
     """
     parts = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
-    total = parts.masked_fill(log_teacher == -torch.inf, 0).sum(1)
-    # Where the two are the same but for rounding, rounding decides about the sign of the value. The
-    # gradient has no such trouble, and stays.
-    return total + (-total.detach()).clamp_min(0)
+    return never_negative(parts.masked_fill(log_teacher == -torch.inf, 0).sum(1))
+
+
+def never_negative(value: torch.Tensor) -> torch.Tensor:
+    """``value`` of two things that may be the same but for rounding, which would decide its sign.
+
+    The gradient has no such trouble, and stays.
+    """
+    return value + (-value.detach()).clamp_min(0)
 
 
 def in_safe_precision(temperature: float, *logits: torch.Tensor) -> tuple[torch.Tensor, ...]:

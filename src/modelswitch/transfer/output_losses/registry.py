@@ -7,9 +7,14 @@ import torch
 
 from modelswitch.config.losses import ImportedLoss, OutputLoss
 from modelswitch.errors import UserError, in_one_line
+from modelswitch.transfer.output_losses.dist import dist_loss
 from modelswitch.transfer.output_losses.dkd import dkd_loss
 from modelswitch.transfer.output_losses.kl import soft_loss
+from modelswitch.transfer.output_losses.mse import mse_loss
+from modelswitch.transfer.output_losses.multi_level import multi_level_loss
+from modelswitch.transfer.output_losses.smoothing import smoothing_loss
 from modelswitch.transfer.output_losses.standardised import standardised_loss
+from modelswitch.transfer.output_losses.tf_kd import tf_kd_loss
 from modelswitch.user_code import import_object
 
 # Called with the logits [B, C] of student and teacher, the temperature and the labels [B]; gives
@@ -17,8 +22,13 @@ from modelswitch.user_code import import_object
 SoftLoss = Callable[[torch.Tensor, torch.Tensor, float, torch.Tensor], torch.Tensor]
 OUTPUT_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "kl": soft_loss,
+    "mse": mse_loss,
     "dkd": dkd_loss,
     "standardised": standardised_loss,
+    "dist": dist_loss,
+    "multi_level": multi_level_loss,
+    "ls": smoothing_loss,
+    "tf_kd": tf_kd_loss,
 }
 
 
