@@ -273,3 +273,19 @@ def test_the_page_says_what_an_incomplete_batch_leaves_out(tmp_path):
         "98 images make 3 steps; 2.0 % are left out, others each epoch"
     )
     assert told([300, 56], None) == {}
+
+
+def test_classes_without_images_to_measure_with_are_named_on_the_page(tmp_path):
+    tidy_examples.write(tmp_path, images=100, epochs=2)
+    assert data_sheet(Tables(tmp_path)) is None
+    table = pd.read_csv(tmp_path / "per_class.csv")
+    table.loc[table["label"] == 3, "images"] = 0
+    table.loc[(table["label"] == 7) & (table["seed"] == 1), "images"] = 0
+    table.to_csv(tmp_path / "per_class.csv", index=False)
+    [row] = data_sheet(Tables(tmp_path)).rows
+    assert row["fact"] == "test lacks"
+    assert row["found"] == "no image of 2 of 10 classes: 'class 3', 'class 7' (seed 1)"
+    # What was said when the data were read is not said again.
+    read = {"dataset": ["pictures"], "fact": ["test lacks"], "found": ["no image of 1 of 10"]}
+    pd.DataFrame(read).to_csv(tmp_path / "reading.csv", index=False)
+    assert [r["found"] for r in data_sheet(Tables(tmp_path)).rows] == ["no image of 1 of 10"]

@@ -22,6 +22,8 @@ def data_sheet(tables) -> Sheet | None:
             rows += [{"dataset": dataset} | row for row in _batches(part)]
         if part.reading is not None:
             rows += part.reading[["dataset", "fact", "found"]].to_dict("records")
+        told = {row["fact"] for row in rows if row["dataset"] == dataset}
+        rows += [{"dataset": dataset} | row for row in _lacking(part) if row["fact"] not in told]
     if not rows:
         return None
     several = len(datasets(tables)) > 1
@@ -70,3 +72,23 @@ def _batches(tables) -> list[dict[str, str]]:
         for batch in sorted(batches)
         if (text := incomplete(images, batch))
     ]
+
+
+def _lacking(tables) -> list[dict[str, str]]:
+    """Classes of which a split has no image to measure with; which one is held back for validation
+    is up to the seed."""
+    if tables.per_class is None or tables.per_class["images"].isna().all():
+        return []
+    found = []
+    for split, own in tables.per_class.groupby("split"):
+        classes, every = own["label"].nunique(), own["seed"].nunique()
+        names = []
+        for _, rows in own[own["images"] == 0].groupby("label"):
+            seeds = sorted(rows["seed"].unique())
+            of = "" if len(seeds) == every else f" (seed {', '.join(map(str, seeds))})"
+            names.append(f"{rows['label_name'].iloc[0]!r}{of}")
+        if names:
+            more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+            text = f"no image of {len(names)} of {classes} classes: {', '.join(names[:MOST])}{more}"
+            found.append({"fact": f"{split} lacks", "found": text})
+    return found
