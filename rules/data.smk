@@ -3,7 +3,7 @@
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 from modelswitch.data.manifest import Record, refuse_other
-from modelswitch.lineage import SOURCE_FILE
+from modelswitch.lineage import SOURCE_FILE, SPLITS_FILE
 
 IN_STORAGE = workflow.storage_settings.default_storage_provider is not None
 
@@ -17,6 +17,9 @@ rule prepare_data:
         checksum=expand(CHECKSUM, experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets),
         source=expand(
             RESULTS + SOURCE_FILE, experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets
+        ),
+        splits=(RESULTS + SPLITS_FILE).format(
+            experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets[0]
         ),
     log:
         f"{FOLDER}/{EXPERIMENT.datasets[0]}/data.log",

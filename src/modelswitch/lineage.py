@@ -31,6 +31,8 @@ DATA_FILE = f"{DATA_FOLDER}/data.safetensors"
 # Beside it: what changes where the arrays do and only there, and what they were made from.
 CHECKSUM_FILE = f"{DATA_FOLDER}/checksum.json"
 SOURCE_FILE = f"{DATA_FOLDER}/source.json"
+# Of all modalities beside the first one's: which image is where.
+SPLITS_FILE = f"{DATA_FOLDER}/splits.csv"
 COSTS_FILE = f"{DATA_FOLDER}/models.json"
 LATENCY_FILE = f"{DATA_FOLDER}/latency.csv"
 MODEL_FOLDER = f"{DATA_FOLDER}/{{branch}}/{{lineage}}"

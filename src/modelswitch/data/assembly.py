@@ -13,6 +13,7 @@ from modelswitch.data.labels import numbered
 from modelswitch.data.splits import for_testing, split_units, uniform
 from modelswitch.errors import UserError
 
+_ABOUT = ["label", "split", "group"]
 Labels = np.ndarray | Sequence[str]
 Facts = dict[str, str]
 
@@ -29,6 +30,8 @@ class Stored:
         facts: by data set, what a person is told about it: headings and texts.
         files: by data set, how image files were read; see `ImageArrays.files`.
         names: what a person knows the parts by, where that is not ``where`` and the split.
+        files_of: of each sample of a source of files its file in every data set, as a list in
+            ``data.csv`` names them.
     """
 
     where: str
@@ -39,9 +42,20 @@ class Stored:
     facts: dict[str, Facts] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    files_of: Mapping[str, Sequence[Sequence[str]]] | None = None
 
 
-def assembled(stored: Stored, test_share: float) -> dict[str, ImageArrays]:
+@dataclass(frozen=True)
+class Assembled:
+    """Checked data sets by name, and a table of which sample is in which split: its columns and one
+    row a sample, of the pages of one file a single row."""
+
+    sets: dict[str, ImageArrays]
+    columns: list[str]
+    rows: list[tuple[str, ...]]
+
+
+def assembled(stored: Stored, test_share: float) -> Assembled:
     """The data sets of a source, after checking that their parts fit together.
 
     A source without images for testing gives a share of every class. Its own images for validation
@@ -96,7 +110,43 @@ def assembled(stored: Stored, test_share: float) -> dict[str, ImageArrays]:
             reading=stored.facts.get(name, {}) | _empty(arrays),
             files=stored.files.get(name, {}),
         )
-    return sets
+    places = _places(stored, labels, class_names, held)
+    return Assembled(sets, [*_columns(stored), *_ABOUT[: None if groups else 2]], places)
+
+
+def _places(
+    stored: Stored,
+    labels: Mapping[str, torch.Tensor],
+    class_names: Sequence[str],
+    held: torch.Tensor,
+) -> list[tuple[str, ...]]:
+    """Of every sample where it is from, its class, its split and, if there are any, its group.
+
+    ``held`` marks those for testing among the training images, or all.
+    """
+    rows: list[tuple[str, ...]] = []
+    for part, own in labels.items():
+        count = len(own)
+        splits = [part] * count
+        if part in (WHOLE, "train"):
+            splits = ["test" if row else "train" for row in held[:count].tolist()]
+        names = [class_names[label] for label in own.tolist()]
+        files = (
+            stored.files_of[part]
+            if stored.files_of
+            else [(part or "all", str(n)) for n in range(count)]
+        )
+        about = [names, splits, *([stored.groups[part]] if stored.groups else [])]
+        rows += [(*place, *rest) for place, *rest in zip(files, *about, strict=True)]
+    # The pages of a file have one row.
+    return list(dict.fromkeys(rows))
+
+
+def _columns(stored: Stored) -> list[str]:
+    """Those that say where a sample is from: as in a list in ``data.csv``, or its number."""
+    if stored.files_of is None:
+        return ["part", "number"]
+    return ["path"] if len(stored.images) == 1 else list(stored.images)
 
 
 def _check_groups(
@@ -110,14 +160,14 @@ def _check_groups(
                 + f" of {split}" * (split != WHOLE)
             )
     seen: dict[str, str] = {}
-    parted = sorted(
+    parted = {
         group
         for split, part in groups.items()
         for group in set(part)
         if seen.setdefault(group, split) != split
-    )
+    }
     if parted:
-        raise UserError(f"{where}: {len(parted)} groups are in two splits: {some(parted)}")
+        raise UserError(f"{where}: {len(parted)} groups are in two splits: {some(sorted(parted))}")
 
 
 def _empty(arrays: ImageArrays) -> Facts:

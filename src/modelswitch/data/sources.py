@@ -5,6 +5,7 @@ numbers of labels and splits of samples, and checks that all fits together.
 """
 
 import inspect
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,7 +25,7 @@ from modelswitch.config.data import (
     TorchvisionData,
 )
 from modelswitch.data.arrays import ImageArrays
-from modelswitch.data.assembly import Stored, assembled
+from modelswitch.data.assembly import Assembled, Stored, assembled
 from modelswitch.data.files import keys_in, read_npz
 from modelswitch.data.folders import WHOLE, shown, some
 from modelswitch.data.idx import idx_files, read_idx
@@ -38,6 +39,11 @@ from modelswitch.errors import UserError
 def read(spec: DataSpec) -> dict[str, ImageArrays]:
     """The data sets that a configuration names, one a modality; raises `UserError` for what is
     wrong with them."""
+    return read_with_places(spec).sets
+
+
+def read_with_places(spec: DataSpec) -> Assembled:
+    """The same, with a table of which sample is in which split."""
     return assembled(_stored(spec), getattr(spec, "test", 0.0))
 
 
@@ -204,6 +210,13 @@ def _files(spec: FilesSpec) -> Stored:
         {k: [g or "" for g in part] for k, part in groups.items()} if grouped else None,
         facts,
         files,
+        files_of={
+            split: [
+                [Path(os.path.relpath(file, spec.path)).as_posix() for file in s.files.values()]
+                for s in part
+            ]
+            for split, part in kept.items()
+        },
     )
 
 

@@ -1,5 +1,6 @@
 """Turning a data set, wherever it is kept, into one checked file of arrays a modality."""
 
+import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,10 +15,10 @@ from modelswitch.data.folders import shown
 from modelswitch.data.images import UnreadableFiles
 from modelswitch.data.leaks import leaks
 from modelswitch.data.manifest import Manifest, Record, manifest
-from modelswitch.data.sources import read
+from modelswitch.data.sources import read_with_places
 from modelswitch.data.splits import unrepresented
 from modelswitch.errors import UserError
-from modelswitch.lineage import CHECKSUM_FILE, SOURCE_FILE
+from modelswitch.lineage import CHECKSUM_FILE, SOURCE_FILE, SPLITS_FILE
 from modelswitch.storage import artifacts, atomic
 from modelswitch.storage.code_digest import code_digest
 
@@ -32,7 +33,8 @@ def prepare(
 ) -> list[str]:
     """Write the data set to ``paths``, one a modality in order; lines about each are returned.
 
-    Beside each lie its checksum, which changes where the arrays do, and what it was made from.
+    Beside each lie its checksum, which changes where the arrays do, and what it was made from;
+    beside the first a table of which sample is in which split, in the form of ``data.csv``.
     Files that cannot be read are all listed on stderr, before the error that names the first ones.
 
     Args:
@@ -42,7 +44,7 @@ def prepare(
     found = manifest(spec)
     _refuse_changed(spec, holds or found.identity, found, "since the workflow was started")
     try:
-        sets = read(spec)
+        assembled = read_with_places(spec)
     except UnreadableFiles as error:
         print(*error.lines, sep="\n", file=sys.stderr)
         raise
@@ -50,9 +52,11 @@ def prepare(
     # All are checked before the first is written.
     sets = {
         name: _with_facts(
-            arrays, source if len(sets) == 1 else f"{source}: {name}", spec.leaks == "allowed"
+            arrays,
+            source if len(assembled.sets) == 1 else f"{source}: {name}",
+            spec.leaks == "allowed",
         )
-        for name, arrays in sets.items()
+        for name, arrays in assembled.sets.items()
     }
     _refuse_changed(spec, found.identity, manifest(spec), "while it was read")
     code = code_digest(Path(sys.argv[0]).resolve())
@@ -68,6 +72,9 @@ def prepare(
         atomic.write_text(path.with_name(Path(CHECKSUM_FILE).name), canonical(stored) + "\n")
         record.write(path.with_name(Path(SOURCE_FILE).name))
         lines += [f"{name}: {line}" for line in _described(arrays)]
+    splits = Path(paths[0]).with_name(Path(SPLITS_FILE).name)
+    with atomic.replacing(splits) as part, part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([assembled.columns, *assembled.rows])
     return lines
 
 
