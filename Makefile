@@ -29,12 +29,13 @@ $(VENV)/test.stamp: $(VENV)/run.stamp
 demo: $(VENV)/run.stamp ## all three systems on data that is here already, with a table at the end
 	@$(IN_VENV) CORES=$(CORES) sh workflow/demo.sh
 
-test: $(VENV)/test.stamp ## every check: formatters, linters, snakemake --lint, pytest
+test: $(VENV)/test.stamp ## every check: formatters, linters, types, snakemake --lint, pytest
 	@$(IN_VENV) $(MAKE) --no-print-directory check
 
 check: # what `test` runs, in an environment that is there
 	ruff format --check .
 	ruff check .
+	mypy
 	snakefmt --check Snakefile rules workflow
 	snakemake --lint --configfile config/digits.yaml
 	python -m pytest
@@ -75,4 +76,4 @@ docs: $(VENV)/run.stamp ## regenerate what is generated: config/README.md, docs/
 
 clean: ## remove results and caches, keep the environment and results/reference
 	@find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null; \
-	rm -rf .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis

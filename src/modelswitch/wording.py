@@ -75,8 +75,13 @@ def markdown_table(
 
     align = ["right" if at in numeric else "left" for at in range(len(headings))]
     # Without a row there is nothing that tabulate could align.
-    aligned = {"colalign": align} if cells else {}
-    return tabulate(cells, list(headings), tablefmt="github", disable_numparse=True, **aligned)
+    return tabulate(
+        cells,
+        list(headings),
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=align if cells else None,
+    )
 
 
 def _cell(text: str) -> str:

@@ -53,7 +53,7 @@ class LastWords(logging.Handler):
             self._failed |= {job["jobid"]: (job["rule_name"], logs) for job in jobs}
         elif event == "job_finished":
             # At another attempt.
-            self._failed.pop(told.get("job_id"), None)
+            self._failed.pop(told.get("job_id", -1), None)
         elif event == "error":
             self._error = record.getMessage()
 

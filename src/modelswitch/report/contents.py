@@ -135,7 +135,7 @@ def tables(facts: PageFacts) -> list[Entry]:
 def facts_of(experiment: Experiment) -> PageFacts:
     """What a configuration will have on its page."""
     ends = experiment.lineages.values()
-    used = {step.transfer for lineage in ends for step in lineage.steps} - {None}
+    used = {s.transfer for lineage in ends for s in lineage.steps if s.transfer is not None}
     rules = [experiment.all_transfers[name].weighting.rule for name in used]
     selector = experiment.selector
     return PageFacts(

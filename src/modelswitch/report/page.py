@@ -7,11 +7,22 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from modelswitch.errors import UserError
 from modelswitch.report.contents import SYSTEMS, Entry
 from modelswitch.report.sheet import Sheet
+
+
+class Shown(TypedDict):
+    """What the page and the summary of one experiment show alike, see `results_page`."""
+
+    name: str
+    sheets: Sequence[Sheet]
+    items: Sequence[Entry]
+    notice: str
+    missing: Sequence[str]
+    provenance: dict[str, str]
 
 
 class Templates:

@@ -128,7 +128,7 @@ def only_in_one(first: Tables, second: Tables) -> tuple[list[str], list[str]]:
     """Lineages that only the first, and only the second has, or of which it has more seeds."""
     seeds = [
         {
-            lineage: set(map(int, rows["seed"]))
+            str(lineage): set(map(int, rows["seed"]))
             for lineage, rows in tables.models.groupby("lineage", sort=False)
         }
         for tables in (first, second)
@@ -172,13 +172,11 @@ def remarks(first: Tables, second: Tables) -> list[str]:
 
 def configuration_changes(first: Tables, second: Tables) -> list[str]:
     """Lines of a unified diff of the two configurations, if both folders have them."""
-    texts = []
-    for tables in (first, second):
-        path = tables.folder / "configuration.yaml"
-        texts.append(path.read_text(encoding="utf-8").splitlines() if path.exists() else None)
-    if texts[0] is None or texts[1] is None:
+    paths = [tables.folder / "configuration.yaml" for tables in (first, second)]
+    if not all(path.exists() for path in paths):
         return []
-    return list(difflib.unified_diff(*texts, "first", "second", lineterm="", n=1))
+    before, after = (path.read_text(encoding="utf-8").splitlines() for path in paths)
+    return list(difflib.unified_diff(before, after, "first", "second", lineterm="", n=1))
 
 
 def comparison(rows: list[dict]) -> Sheet:

@@ -84,7 +84,7 @@ class Report:
             )
             path = self._pages / f"{item.name}.html"
             atomic.write_text(path, page.table_page(templates, sheet))
-        shown = {
+        shown: page.Shown = {
             "name": self.experiment.name,
             "sheets": self._sheets,
             "items": items,

@@ -41,19 +41,17 @@ def matrix(confusions: pd.DataFrame, classes: int) -> np.ndarray:
 def most_confused(confusions: pd.DataFrame, most: int) -> list[Confusion]:
     """The pairs of classes of which the largest share is mistaken, in one model's rows."""
     images = confusions.groupby("label")["images"].sum()
-    pairs = (
-        confusions[confusions["label"] != confusions["predicted"]]
-        .groupby(["label", "predicted", "label_name", "predicted_name"], as_index=False)["images"]
-        .sum()
-    )
+    pair = ["label", "predicted", "label_name", "predicted_name"]
+    mistaken = confusions[confusions["label"] != confusions["predicted"]]
+    pairs = mistaken.groupby(pair, as_index=False)[["images"]].sum()
     pairs["share"] = pairs["images"] / pairs["label"].map(images)
     # Among equal shares the larger class first, then the order of the classes: never chance.
     pairs = pairs.sort_values(
         ["share", "images", "label", "predicted"], ascending=[False, False, True, True]
     )
     return [
-        Confusion(row.label_name, row.predicted_name, int(row.images), float(row.share))
-        for row in pairs.head(most).itertuples()
+        Confusion(row["label_name"], row["predicted_name"], int(row["images"]), float(row["share"]))
+        for row in pairs.head(most).to_dict("records")
     ]
 
 

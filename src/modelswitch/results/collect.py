@@ -91,7 +91,7 @@ class StoredResults:
         costs = model_costs(self.experiment, shape, len(seen["classes"]))
         return {name: dataclasses.asdict(cost) for name, cost in costs.items()}
 
-    def _key(self, place: ModelFolder) -> dict[str, object]:
+    def _key(self, place: ModelFolder) -> dict[str, str | int]:
         return {
             "experiment": place.experiment,
             "dataset": place.dataset,

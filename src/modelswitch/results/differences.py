@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 TOO_FEW_WRONG = 0.02
 SCRATCH, DIRECT = "over scratch", "over a direct switch"
 FIXED = "fixed"
+Row = dict[Hashable, Any]  # of a table: column name to value
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def of_rules(tables: Tables, metric: str = "accuracy") -> list[Rule]:
     models = tables.models
     split = seeds.split_of(models)
     switched = models[models["rule"] != ""].drop_duplicates("lineage")
-    settings: dict[str, dict[str, Any]] = {r["lineage"]: r for r in switched.to_dict("records")}
+    settings = {row["lineage"]: row for row in switched.to_dict("records")}
     pairs: dict[tuple[str, str], list[TreeNode]] = {}
     for node in tree.tree(models):
         if node.lineage in settings:
@@ -138,7 +140,7 @@ def of_rules(tables: Tables, metric: str = "accuracy") -> list[Rule]:
 def _beside_fixed(
     node: TreeNode,
     group: list[TreeNode],
-    settings: dict[str, dict[str, Any]],
+    settings: dict[str, Row],
     models: pd.DataFrame,
     metric: str,
     split: str,
@@ -164,7 +166,7 @@ def _beside_fixed(
     return Rule(node, name, own["rule"], own["delta"], baseline, difference, refused)
 
 
-def _but_rule(row: dict[str, Any]) -> dict[str, Any]:
+def _but_rule(row: Row) -> dict[str, Any]:
     """All that is known of how a switch was made but its weighting: by path, leaves of JSON."""
     if row["settings"]:
         settings = json.loads(row["settings"])

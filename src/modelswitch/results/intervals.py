@@ -223,7 +223,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> McNemar:
+def mcnemar(
+    first_right: Sequence[bool] | NDArray[np.bool_],
+    second_right: Sequence[bool] | NDArray[np.bool_],
+) -> McNemar:
     """Exact McNemar test of two sides' answers to the same images.
 
     Takes one boolean per image and side. Pooled over seeds it asks whether these trained networks

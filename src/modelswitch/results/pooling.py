@@ -7,7 +7,7 @@ two different things, so such seeds are kept apart, and what differs is said.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ def selectors_apart(selection: pd.DataFrame, models: Iterable[Apart]) -> list[Ap
     ]
 
 
-def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+def _known(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     """What a row says about how it came to be."""
     found: dict[str, Any] = {}
     for column, name in IDENTITY.items():
@@ -174,7 +174,8 @@ def unlike(models: pd.DataFrame, first: str, second: str) -> str:
             found.setdefault("data", set()).add(data)
         for key, digest in (json.loads(code) if code.startswith("{") else {}).items():
             found.setdefault(f"code of {key}", set()).add(digest)
-    return named({name: tuple(sorted(v))[:2] for name, v in found.items() if len(v) > 1})
+    several = ((name, sorted(values)) for name, values in found.items() if len(values) > 1)
+    return named({name: (one, other) for name, (one, other, *_) in several})
 
 
 def surroundings(models: pd.DataFrame) -> str:

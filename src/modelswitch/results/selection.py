@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from modelswitch.config.methods import CEILINGS, SELECTOR
 from modelswitch.config.metrics import OF_SELECTION
 from modelswitch.results import intervals
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SITUATIONS = {
     "seen": "one modality degraded, in a way seen in training",
@@ -17,7 +21,7 @@ SITUATIONS = {
 NOT_BASELINES = (SELECTOR, *CEILINGS)
 
 
-def situations(table) -> dict[str, object]:
+def situations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Rows of selection.csv by situation."""
     everywhere = table["side"].isin(("both", "all"))
     degraded = table["level"] > 0

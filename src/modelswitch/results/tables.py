@@ -253,6 +253,6 @@ def _check_key(path: Path, table: pd.DataFrame, schema: Schema) -> None:
     """Raise `UserError` for two rows about one thing: a mean would count it twice."""
     twice = table.duplicated(list(schema.key), keep="first")
     if twice.any():
-        row = table.loc[twice.idxmax()]
+        row = table[twice].iloc[0]
         what = ", ".join(f"{column} {row[column]}" for column in schema.key)
         raise UserError(f"{path}: two rows for {what}; leave one")

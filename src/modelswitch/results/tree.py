@@ -48,7 +48,7 @@ def tree(models) -> list[TreeNode]:
             parameters=float(row.parameters),
             depth=float(row.depth),
         )
-    roots = []
+    roots: list[TreeNode] = []
     for node in nodes.values():
         parent = nodes.get(node.parent)
         (parent.children if parent else roots).append(node)

@@ -99,14 +99,15 @@ def accuracy_by_size(tables) -> Figure:
     nodes = {node.lineage: node for node in tree.tree(models)}
     ends = tree.ends(models) or [n for n in nodes.values() if not n.children]
     accuracy = seeds.over_seeds(models, "accuracy", split)
-    paths = []
+    paths: list[list[tree.TreeNode]] = []
     for end in ends:
-        path, node = [], end
-        while node is not None:
+        path: list[tree.TreeNode] = []
+        above: tree.TreeNode | None = end
+        while above is not None:
             # What is unknown, or none, has no place on an axis of powers.
-            if node.lineage in accuracy and node.parameters > 0:
-                path.append(node)
-            node = nodes.get(node.parent)
+            if above.lineage in accuracy and above.parameters > 0:
+                path.append(above)
+            above = nodes.get(above.parent)
         if path and path[0] is end:
             paths.append(path[::-1])
     if not paths:
@@ -125,14 +126,14 @@ def accuracy_by_size(tables) -> Figure:
         axes.plot(x, y, color=colour, linestyle=style.dashes(index), linewidth=0.9,
                   alpha=0.5 if crowded else 0.75, zorder=2)  # fmt: skip
         for node, at, mean in zip(path, x, y, strict=True):
-            estimate, end = accuracy[node.lineage], node is path[-1]
-            own = colour if end else "#444444"
+            estimate, last = accuracy[node.lineage], node is path[-1]
+            own = colour if last else "#444444"
             # With many chains only the ends keep their intervals; the diagram has the others.
-            if not math.isnan(estimate.low) and (end or not crowded):
+            if not math.isnan(estimate.low) and (last or not crowded):
                 axes.plot([at, at], [100 * estimate.low, 100 * estimate.high], color=own,
                           linewidth=0.7, alpha=0.5, zorder=1)  # fmt: skip
-            axes.plot(at, mean, marker=style.marker(index) if end else "o", color=own,
-                      markersize=3.4 if end else 2.4, zorder=4 if end else 3,
+            axes.plot(at, mean, marker=style.marker(index) if last else "o", color=own,
+                      markersize=3.4 if last else 2.4, zorder=4 if last else 3,
                       linestyle="none")  # fmt: skip
         finals.append((path[-1], x[-1], y[-1], colour))
     axes.set_xscale("log")
@@ -150,10 +151,10 @@ def accuracy_by_size(tables) -> Figure:
         gap = 0.115 * (high - low) / (figure.get_figheight() - 0.5)
         placed = style.spread([y for _, _, y, _ in finals], gap)
         axes.set_ylim(min(low, min(placed) - gap / 2), max(high, max(placed) + gap / 2))
-    for (node, x, y, colour), at in zip(finals, placed, strict=True):
+    for (node, size, mean, colour), at in zip(finals, placed, strict=True):
         axes.annotate(
             short(node.name, 27),
-            xy=(x, y),
+            xy=(size, mean),
             xytext=(1.03, at),
             textcoords=("axes fraction", "data"),
             va="center",

@@ -73,7 +73,7 @@ def _wrapped(name: str) -> str:
 
 def draw(groups: dict[str, list[dict]], what: str) -> Figure:
     """Groups of rows under their headings; `what` is the metric that differs, '' for several."""
-    lines = []
+    lines: list[str | dict] = []
     for group, rows in groups.items():
         rows = [row for row in rows if not math.isnan(row["estimate"])]
         if rows:

@@ -6,12 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from modelswitch.storage import atomic
 from modelswitch.wording import short
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 COLUMN = 3.5  # inches, one column of a two-column page
 PAGE = 7.2  # inches, both columns
@@ -23,7 +28,7 @@ LIGHT = "#C8C8C8"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK)
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 MARKERS = ("o", "s", "^", "D")
-SETTINGS = {
+SETTINGS: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
     "font.size": 7,
     "axes.labelsize": 7,
@@ -68,7 +73,7 @@ def grid(
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     flat = list(axes.flat)
     if flat[count:]:  # half a number may stand out on the right, see below
-        figure.get_layout_engine().set(rect=(0, 0, 0.98, 1))
+        _spacing(figure).set(rect=(0, 0, 0.98, 1))
     for spare in flat[count:]:
         spare.set_visible(False)
     for above in flat[count - columns : count]:  # lowest of its column
@@ -91,8 +96,14 @@ def look() -> Iterator[None]:
 def new(height: float, width: float = COLUMN) -> Figure:
     """An empty figure, `width` x `height` inches, bound to no window."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    _spacing(figure).set(w_pad=0.03, h_pad=0.03)
     return figure
+
+
+def _spacing(figure: Figure) -> ConstrainedLayoutEngine:
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    return engine
 
 
 def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from modelswitch.report.contents import COMPRESSION
 from modelswitch.report.sheet import Sheet, number, share, text
 from modelswitch.report.summaries.remarks import datasets, one_seed
 from modelswitch.results import classes, seeds, tree
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST = 5  # classes of each chain
 
@@ -20,12 +25,10 @@ def classes_sheet(tables) -> Sheet | None:
             continue
         split = seeds.split_of(part.models)
         for node in tree.ends(part.models):
-            own, mistaken = (
-                None
-                if table is None
-                else table[(table["lineage"] == node.lineage) & (table["split"] == split)]
-                for table in (part.per_class, part.class_confusions)
-            )
+            own = _of(part.per_class, node.lineage, split)
+            mistaken = part.class_confusions
+            if mistaken is not None:
+                mistaken = _of(mistaken, node.lineage, split)
             count = own["seed"].nunique()
             about = {"chain": node.name, "dataset": dataset, "lineage": node.lineage,
                      "split": split, "seeds": count}  # fmt: skip
@@ -51,3 +54,7 @@ def classes_sheet(tables) -> Sheet | None:
         warnings=one_seed(rows),
         in_brief=lambda row: False,
     )  # fmt: skip
+
+
+def _of(table: pd.DataFrame, lineage: str, split: str) -> pd.DataFrame:
+    return table[(table["lineage"] == lineage) & (table["split"] == split)]
