@@ -4,9 +4,6 @@ from snakemake.utils import min_version
 min_version("9.12")
 
 
-container: "docker://python:3.11-slim"
-
-
 include: "rules/common.smk"
 include: "rules/paths.smk"
 include: "rules/start.smk"
