@@ -45,7 +45,10 @@ _PARTS: tuple[tuple[str, str, Any], ...] = (
 def _kinds(union: Any) -> list[type[Loss | Weighting]]:
     """The sections of a union of sections, through annotations."""
     if isinstance(union, type):
-        return [] if issubclass(union, Imported) else [union]
+        if issubclass(union, Imported):
+            return []
+        assert issubclass(union, Loss | Weighting)
+        return [union]
     return [kind for part in get_args(union) for kind in _kinds(part)]
 
 

@@ -128,11 +128,11 @@ def join(parts: Sequence[Part], versions_may_differ: bool = False) -> Part:
 
 
 def _differing_settings(first: Part, second: Part) -> dict:
-    known = [
+    known, other = (
         pooling.flat(part.experiment.model_dump(mode="json", exclude=_OF_A_MACHINE))
         for part in (first, second)
-    ]
-    return pooling.differing(*known, everything=True)
+    )
+    return pooling.differing(known, other, everything=True)
 
 
 def _refuse(first: Part, second: Part, found: Mapping, what: str) -> None:
@@ -160,7 +160,7 @@ def _joined(parts: Sequence[Part], name: str) -> pd.DataFrame:
     found = found.drop_duplicates(ignore_index=True)
     twice = found.duplicated(list(SCHEMAS[name].key))
     if twice.any():
-        row = found.loc[twice.idxmax()]
+        row = found[twice].iloc[0]
         what = ", ".join(f"{column} {row[column]}" for column in SCHEMAS[name].key)
         file = SCHEMAS[name].file
         raise UserError(f"{parts[0].folder}: {file} is not the same in all parts ({what})")
