@@ -62,8 +62,8 @@ elif STARTS_WARM:
     # One server for all modules of a workflow, of which the last writes the prefix.
     workflow.started_warm = getattr(workflow, "started_warm", set()) | packages(EXPERIMENT)
     imported = ",".join(sorted(workflow.started_warm))
-    options = ["-I", "-S", "-E", warm_start.__file__, server, str(os.getpid()), imported]
-    START += f" {shlex.join(options)}"
+    forked = ["-I", "-S", "-E", warm_start.__file__, server, str(os.getpid()), imported]
+    START += f" {shlex.join(forked)}"
 
 
 def unformatted(text):
