@@ -12,9 +12,9 @@ from modelswitch.config.models import (
     TorchvisionModel,
 )
 from modelswitch.errors import UserError
+from modelswitch.models.blocks import ResidualBlock
 from modelswitch.models.build import build
 from modelswitch.models.cost import cost, latency
-from modelswitch.models.families import ResidualBlock
 
 PLAIN = PlainModel(family="plain", stages=[[8], [12, 16]])
 RESNET20 = ResnetModel(family="resnet", widths=[16, 32, 64], blocks=[3, 3, 3])

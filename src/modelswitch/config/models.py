@@ -1,43 +1,79 @@
 """Model families, as validated values."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from modelswitch.config.base import Argument, Imported, Strict, Width
 
+Norm = Literal["batch", "group", "none"]
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "hardswish", "maxout"]
+Shortcut = Literal["pad", "conv"]
+Stride = Annotated[int, Field(ge=1, le=8)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+_DROPOUT = "chance that a feature is left out before the classifier in a step of training"
+_BLOCKS = Annotated[int, Field(ge=1, le=1000)]
+
 
 class PlainModel(Strict):
-    """A stack of convolution, batch normalisation and ReLU, with pooling between stages."""
+    """A stack of convolution, normalisation and activation, with pooling between stages."""
 
     family: Literal["plain"]
     stages: list[Annotated[list[Width], Field(min_length=1)]] = Field(
         min_length=1,
         description="widths of the convolutions, one list a stage, e.g. [[64, 64], [128]]",
     )
-
-
-class ResnetModel(Strict):
-    """A CIFAR-style residual network; its depth is 2 x (sum of blocks) + 2."""
-
-    family: Literal["resnet"]
-    widths: list[Width] = Field(min_length=1, description="width of each stage, e.g. [16, 32, 64]")
-    blocks: list[Annotated[int, Field(ge=1, le=1000)]] = Field(
-        min_length=1, description="residual blocks in each stage, e.g. [3, 3, 3]"
+    norm: Norm = Field(
+        default="batch",
+        description="none: the convolutions have biases, and first weights that keep the scale of "
+        "what a deep stack passes on (He 2015); group: of about eight channels (Wu and He 2018)",
     )
-    stem_stride: Annotated[int, Field(ge=1, le=8)] = Field(
+    activation: Activation = Field(
+        default="relu",
+        description="maxout: the larger of two convolutions, as in FitNets (Goodfellow 2013)",
+    )
+    dropout: Dropout = Field(default=0.0, description=_DROPOUT)
+
+
+class _Staged(Strict):
+    """A model of stages, each of one width and so many blocks."""
+
+    widths: list[Width] = Field(min_length=1, description="width of each stage, e.g. [16, 32, 64]")
+    blocks: list[_BLOCKS] = Field(min_length=1, description="blocks in each stage, e.g. [3, 3, 3]")
+    stem_stride: Stride = Field(
         default=1,
         description="stride of the first convolution; 2 takes about a quarter of the operations",
     )
+    dropout: Dropout = Field(default=0.0, description=_DROPOUT)
 
     @model_validator(mode="after")
-    def _one_block_count_a_stage(self) -> "ResnetModel":
+    def _one_block_count_a_stage(self) -> Self:
         if len(self.blocks) != len(self.widths):
             raise ValueError(
                 f"blocks has {len(self.blocks)} entries and widths {len(self.widths)}; "
                 "one of each for every stage"
             )
         return self
+
+
+class ResnetModel(_Staged):
+    """A CIFAR-style residual network; its depth is 2 x (sum of blocks) + 2."""
+
+    family: Literal["resnet"]
+    shortcut: Shortcut = Field(
+        default="pad",
+        description="where the shape changes, pad: channels of zeros (He 2016, option A); conv: a "
+        "1x1 convolution (option B), which pruning tools can follow",
+    )
+
+
+class MobileModel(_Staged):
+    """Depthwise-separable blocks for students on phones (inverted residuals, Sandler 2018)."""
+
+    family: Literal["mobile"]
+    expansion: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=4, description="channels inside a block, as a multiple of those between blocks"
+    )
 
 
 class TimmModel(Strict):
@@ -63,6 +99,8 @@ class ImportedModel(Imported):
 
 
 ModelSpec = Annotated[
-    PlainModel | ResnetModel | TimmModel | TorchvisionModel | ImportedModel,
+    PlainModel | ResnetModel | MobileModel | TimmModel | TorchvisionModel | ImportedModel,
     Field(discriminator="family"),
 ]
+# Of the families that are built here it is known that files keep all of them.
+OWN_FAMILIES = (PlainModel, ResnetModel, MobileModel)

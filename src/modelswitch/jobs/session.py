@@ -14,7 +14,7 @@ from torch import nn
 
 from modelswitch.config.base import digest
 from modelswitch.config.job import Job, Teacher
-from modelswitch.config.models import ModelSpec, PlainModel, ResnetModel
+from modelswitch.config.models import OWN_FAMILIES, ModelSpec
 from modelswitch.config.training import Training
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.splits import fold_of, unrepresented
@@ -294,8 +294,7 @@ class Session:
 
     def _check_kept(self, batch: int) -> None:
         """Refuse a model that its file would not hold; this project's own families are held."""
-        spec = self.job.model
-        if isinstance(spec, PlainModel | ResnetModel):
+        if isinstance(self.job.model, OWN_FAMILIES):
             return
         chosen = self.train_index[: min(batch, _TRIED)]
         name = Lineage.parse(self.job.lineage).last.model

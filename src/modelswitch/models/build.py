@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from modelswitch.config.models import (
+    OWN_FAMILIES,
     ImportedModel,
+    MobileModel,
     ModelSpec,
     PlainModel,
     ResnetModel,
@@ -18,11 +20,19 @@ from modelswitch.config.models import (
     TorchvisionModel,
 )
 from modelswitch.errors import UserError, in_one_line, naming
-from modelswitch.models.families import from_timm, from_torchvision, imported, plain, resnet
+from modelswitch.models.families import (
+    from_timm,
+    from_torchvision,
+    imported,
+    mobile,
+    plain,
+    resnet,
+)
 
 _BUILDERS: dict[type, Callable[[Any, int, int], nn.Module]] = {
     PlainModel: plain,
     ResnetModel: resnet,
+    MobileModel: mobile,
     TimmModel: from_timm,
     TorchvisionModel: from_torchvision,
     ImportedModel: imported,
@@ -37,8 +47,9 @@ def build(spec: ModelSpec, in_channels: int, num_classes: int) -> nn.Module:
             its weights cannot be kept.
     """
     builder = _BUILDERS[type(spec)]
-    if isinstance(spec, PlainModel | ResnetModel):
+    if isinstance(spec, OWN_FAMILIES):
         return builder(spec, in_channels, num_classes)
+    assert isinstance(spec, ImportedModel | TimmModel | TorchvisionModel)
     name = spec.path if isinstance(spec, ImportedModel) else spec.model
     failed = f"model {name}: cannot be built with these arguments"
     with in_one_line(failed), _settings_kept():

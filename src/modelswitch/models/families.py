@@ -1,77 +1,36 @@
-"""Models by name: two families defined by depth and widths, timm, torchvision, or a user's own.
+"""Models by name: three families defined by depth and widths, timm, torchvision, or a user's own.
 
 A model takes images [B, C, H, W] and returns logits [B, num_classes].
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.config.models import (
+    Activation,
     ImportedModel,
+    MobileModel,
     PlainModel,
     ResnetModel,
     TimmModel,
     TorchvisionModel,
 )
 from modelswitch.errors import UserError
+from modelswitch.models.blocks import (
+    ConvBlock,
+    GlobalAveragePool,
+    MobileBlock,
+    PointwiseBlock,
+    ResidualBlock,
+)
 from modelswitch.user_code import import_object
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-
-
-class ConvBlock(nn.Sequential):
-    """3x3 convolution, batch normalisation, ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__(
-            _convolution(inputs, outputs, stride), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-        )
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions and a parameter-free shortcut (He et al. 2016, option A)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv1 = ConvBlock(inputs, outputs, stride)
-        self.conv2 = _convolution(outputs, outputs)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
-        self.stride, self.inputs, self.outputs = stride, inputs, outputs
-
-    def shortcut(self, x: torch.Tensor) -> torch.Tensor:
-        if self.stride > 1:
-            # Every second pixel. Not by slicing, whose gradient is not channels_last: the backward
-            # pass of what comes before takes many times longer then.
-            x = F.avg_pool2d(x, 1, self.stride)
-        if self.outputs > self.inputs:
-            x = F.pad(x, (0, 0, 0, 0, 0, self.outputs - self.inputs))
-        elif self.outputs < self.inputs:
-            x = x[:, : self.outputs]
-        return x
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.relu(self.norm2(self.conv2(self.conv1(x))) + self.shortcut(x))
-
-
-class GlobalAveragePool(nn.Module):
-    """Mean over the image, [B, C, H, W] to [B, C, 1, 1].
-
-    As `nn.AdaptiveAvgPool2d(1)`, whose gradient is not channels_last and slows down the backward
-    pass of what comes before.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.avg_pool2d(x, x.shape[2:])
-
-
-def _head(width: int, num_classes: int) -> list[tuple[str, nn.Module]]:
+def _head(width: int, num_classes: int, dropout: float) -> list[tuple[str, nn.Module]]:
     return [
         ("pool", GlobalAveragePool()),
         ("flatten", nn.Flatten()),
+        *([("dropout", nn.Dropout(dropout))] if dropout else []),
         ("classifier", nn.Linear(width, num_classes)),
     ]
 
@@ -87,13 +46,17 @@ def plain(spec: PlainModel, in_channels: int, num_classes: int) -> nn.Module:
     """Convolution blocks with 2x2 max pooling between the stages, then global average pooling."""
     layers: list[tuple[str, nn.Module]] = []
     width = in_channels
+    after: Activation | None = None
     for stage, widths in enumerate(spec.stages, 1):
         if stage > 1:
             layers.append((f"pool{stage - 1}", nn.MaxPool2d(2)))
         for block, outputs in enumerate(widths, 1):
-            layers.append((f"stage{stage}_conv{block}", ConvBlock(width, outputs)))
-            width = outputs
-    return _named(layers + _head(width, num_classes))
+            layer = ConvBlock(
+                width, outputs, norm=spec.norm, activation=spec.activation, after=after
+            )
+            layers.append((f"stage{stage}_conv{block}", layer))
+            width, after = outputs, spec.activation
+    return _named(layers + _head(width, num_classes, spec.dropout))
 
 
 def resnet(spec: ResnetModel, in_channels: int, num_classes: int) -> nn.Module:
@@ -104,9 +67,26 @@ def resnet(spec: ResnetModel, in_channels: int, num_classes: int) -> nn.Module:
     for stage, (outputs, blocks) in enumerate(zip(spec.widths, spec.blocks, strict=True), 1):
         for block in range(1, blocks + 1):
             stride = 2 if stage > 1 and block == 1 else 1
-            layers.append((f"stage{stage}_block{block}", ResidualBlock(width, outputs, stride)))
+            layer = ResidualBlock(width, outputs, stride, spec.shortcut)
+            layers.append((f"stage{stage}_block{block}", layer))
             width = outputs
-    return _named(layers + _head(width, num_classes))
+    return _named(layers + _head(width, num_classes, spec.dropout))
+
+
+def mobile(spec: MobileModel, in_channels: int, num_classes: int) -> nn.Module:
+    """Inverted residuals of depthwise-separable convolutions; every stage after the first halves
+    the resolution. The last block, which is linear, is followed by a 1x1 convolution."""
+    width = spec.widths[0]
+    stem = ConvBlock(in_channels, width, spec.stem_stride)
+    layers: list[tuple[str, nn.Module]] = [("stem", stem)]
+    for stage, (outputs, blocks) in enumerate(zip(spec.widths, spec.blocks, strict=True), 1):
+        for block in range(1, blocks + 1):
+            stride = 2 if stage > 1 and block == 1 else 1
+            layer = MobileBlock(width, outputs, stride, spec.expansion)
+            layers.append((f"stage{stage}_block{block}", layer))
+            width = outputs
+    layers.append(("last", PointwiseBlock(width, spec.expansion * width)))
+    return _named(layers + _head(spec.expansion * width, num_classes, spec.dropout))
 
 
 class _GreyToColour(nn.Module):

@@ -188,8 +188,14 @@ def find_layer(
     distance = min(round(abs(c.depth - layer), 9) for c in narrow)
     nearest = [c for c in narrow if round(abs(c.depth - layer), 9) == distance]
     deepest = [c for c in nearest if c.depth == nearest[-1].depth]
-    # After normalisation and activation, which keep the shape, but before pooling, which does not.
-    return [c for c in deepest if c.shape == deepest[0].shape][-1]
+    # After normalisation and activation, which keep the resolution, but before pooling, which does
+    # not. An activation may halve the channels (maxout).
+    return [c for c in deepest if _resolution(c.shape) == _resolution(deepest[0].shape)][-1]
+
+
+def _resolution(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape but for the number of channels, where it is that of maps [B, C, H, W]."""
+    return (shape[0], *shape[2:]) if len(shape) == 4 else shape
 
 
 def _at_path(

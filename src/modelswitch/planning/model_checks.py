@@ -13,7 +13,7 @@ from torch import nn
 
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.losses import ImportedLoss, Loss
-from modelswitch.config.models import PlainModel, ResnetModel
+from modelswitch.config.models import OWN_FAMILIES
 from modelswitch.config.training import Training
 from modelswitch.config.transfer import Transfer
 from modelswitch.config.weighting import FixedWeighting, ImportedWeighting
@@ -119,7 +119,7 @@ class _Trial:
                 # What a model says to tensors without values may be no fault of it.
                 return self._passes(model, name)
         found = self._passes(model, name)
-        if not isinstance(self._experiment.models[name], PlainModel | ResnetModel):
+        if not isinstance(self._experiment.models[name], OWN_FAMILIES):
             batch = self._batch()
             with in_one_line("cannot be trained and kept"):
                 check_kept(lambda seed: self._new(name, seed), 0, batch.images, batch.labels)
