@@ -1,13 +1,16 @@
 """Verdicts follow from the numbers: each claim here is settled by tables made to settle it."""
 
+import itertools
 import math
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import tidy_examples
 from pydantic import ValidationError
+from scipy import stats
 
 from modelswitch.config.claim_checks import check_claims
 from modelswitch.config.claims import Claim
@@ -75,6 +78,52 @@ def test_a_claim_is_settled_by_paired_differences_and_corrected(tmp_path):
     assert second["verdict"] == "contradicted"
     assert (third["verdict"], third["note"]) == ("not tested", "no results for 'nowhere'")
     assert math.isnan(third["p_holm"])
+
+
+def test_every_number_of_a_claims_row_follows_from_its_formula(tmp_path):
+    values = {
+        "chain": [0.91, 0.84, 0.77, 0.90],
+        "direct": [0.88, 0.825, 0.74, 0.86],
+        "scratch": [0.90, 0.85, 0.74, 0.91],
+    }
+    claims = {
+        "any": Claim(better="chain", than="direct"),
+        "least": Claim(better="chain", than="direct", smallest=0.02),
+        "other": Claim(better="chain", than="scratch"),
+    }
+    rows = assess(claims, tables(tmp_path, values))
+    for row, rival in zip(rows, ("direct", "direct", "scratch"), strict=True):
+        gains = np.subtract(values["chain"], values[rival])
+        mean, spread = gains.mean(), gains.std(ddof=1)
+        half = stats.t.ppf(0.975, 3) * spread / 2
+        assert [row[key] for key in ("estimate", "low", "high")] == pytest.approx(
+            [mean, mean - half, mean + half]
+        )
+        assert row["p"] == pytest.approx(2 * stats.t.sf(abs(mean) / (spread / 2), 3))
+        flips = [np.mean(gains * signs) for signs in itertools.product([1, -1], repeat=4)]
+        as_far = np.mean(np.abs(flips) >= abs(mean) - 1e-12)
+        assert row["permutation_p"] == pytest.approx(as_far)
+        resampled = [np.mean(drawn) for drawn in itertools.product(gains, repeat=4)]
+        ends = np.quantile(resampled, [0.025, 0.975])
+        assert [row["bootstrap_low"], row["bootstrap_high"]] == pytest.approx(ends, abs=0.002)
+        sought = row["smallest"] or mean
+        enough = [n for n in range(2, 2000) if _power(sought / spread, n) >= 0.8]
+        assert row["seeds_needed"] == enough[0]
+        assert (row["seeds"], row["than"], row["split"]) == (4, rival, "test")
+        assert math.isnan(row["mcnemar_p"]), "there are no answers to single images"
+    assert [row["smallest"] for row in rows] == [0, 0.02, 0]
+    # Holm, by hand: the largest stays, the others count those that are not smaller.
+    p = sorted(row["p"] for row in rows)
+    assert p[0] == p[1] < p[2]
+    assert [row["p_holm"] for row in rows] == pytest.approx(
+        [3 * p[0], 3 * p[0], max(3 * p[0], p[2])]
+    )
+
+
+def _power(effect: float, count: int) -> float:
+    """Of a two-sided paired t test at 5 %, from the non-central t distribution."""
+    shift, quantile = effect * count**0.5, stats.t.ppf(0.975, count - 1)
+    return stats.nct.sf(quantile, count - 1, shift) + stats.nct.cdf(-quantile, count - 1, shift)
 
 
 def test_less_is_better_for_some_metrics(tmp_path):
@@ -180,6 +229,33 @@ def test_sides_are_compared_where_both_have_results(tmp_path):
     assert "compared where both have results, 90 of 135" in row["note"]
 
 
+def test_a_rise_is_that_of_the_least_squares_line_of_every_seed(tmp_path):
+    tidy_examples.write_selection(tmp_path)
+    table = Tables(tmp_path).selection
+    claims = {
+        "rises": Claim(better="selector", rises_with="level", metric="selection_accuracy"),
+        "falls": Claim(better="selector", rises_with="level", where={"side": "both"}),
+    }
+    rises, falls = assess(claims, Tables(tmp_path))
+    own = table[table["method"] == "selector"]
+    for row, metric, rows in (
+        (rises, "selection_accuracy", own),
+        (falls, "accuracy", own[own["side"] == "both"]),
+    ):
+        slopes, ranks = [], []
+        for _, of_seed in rows.groupby("seed"):
+            means = of_seed.groupby("level")[metric].mean()
+            # The levels reach from 0 to 1, so the slope is the rise.
+            slopes.append(np.polyfit(means.index, means, 1)[0])
+            ranks.append(np.corrcoef(means.index, means.rank())[0, 1])
+        low, high = stats.ttest_1samp(slopes, 0).confidence_interval()
+        assert row["estimate"] == pytest.approx(np.mean(slopes))
+        assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))
+        assert row["note"] == f"Spearman's rank correlation {np.mean(ranks):.2f}"
+        assert (row["seeds"], row["rises_with"]) == (3, "level")
+    assert falls["verdict"] == "contradicted"
+
+
 def test_a_claim_about_several_selectors_has_to_say_which(tmp_path):
     tidy_examples.write_selection(tmp_path)
     frame = pd.read_csv(tmp_path / "selection.csv")
@@ -224,8 +300,24 @@ def test_a_trend_over_words_is_not_tested(tmp_path):
 
 def test_mcnemar_is_pooled_over_seeds(tmp_path):
     tidy_examples.write(tmp_path, images=200)
-    [row] = assess({"c": Claim(better="chain", than="scratch")}, Tables(tmp_path))
-    assert 0 < row["mcnemar_p"] <= 1
+    # Another order of the rows pairs the same images.
+    path = tmp_path / "predictions.parquet"
+    pd.read_parquet(path).sort_values("predicted").to_parquet(path)
+    found = Tables(tmp_path)
+    claims = {
+        "c": Claim(better="chain", than="scratch"),
+        "n": Claim(better="chain", than="scratch", metric="nll"),
+    }
+    row, other = assess(claims, found)
+    answers = found.predictions.assign(
+        right=found.predictions["predicted"] == found.predictions["label"]
+    )
+    answers = answers.pivot(index=["seed", "index"], columns="lineage", values="right")
+    chain, scratch = answers[tidy_examples.FEW["chain"]], answers["student"]
+    assert len(answers) == 3 * 200
+    only = int((chain & ~scratch).sum()), int((~chain & scratch).sum())
+    assert row["mcnemar_p"] == pytest.approx(stats.binomtest(only[0], sum(only)).pvalue)
+    assert math.isnan(other["mcnemar_p"]), "answers are right or wrong; that says nothing of an nll"
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,65 @@ def test_the_rules_forest_shows_the_differences_to_the_fixed_weight(rules):
         assert texts[written][1] == texts[name][1]
 
 
+def test_the_forest_shows_claims_and_what_chains_win(tmp_path):
+    tidy_examples.write(tmp_path, images=300, epochs=2)
+    stated = {
+        "chain_wins": Claim(better="chain", than="scratch"),
+        "scratch_wins": Claim(better="scratch", than="chain"),
+        "chain_wins_much": Claim(better="chain", than="scratch", smallest=0.0201),
+        "fewer_numbers": Claim(better="chain", than="scratch", metric="parameters"),
+    }
+    write_claims(stated, tmp_path)
+    tables = Tables(tmp_path)
+    with style.look():
+        [axes] = differences.forest(tables).axes
+    at = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    texts = [(text.get_text(), text.get_position()[1]) for text in axes.texts]
+    assert "fewer numbers" not in at, "what is no share has another axis"
+    headings = [
+        name for name, _ in texts if name in ("claims", "over scratch", "over a direct switch")
+    ]
+    assert headings == ["claims", "over scratch", "over a direct switch"]
+    chain, direct = (tidy_examples.FEW[name] for name in ("chain", "direct"))
+    rows = [
+        (at["chain wins"], chain, "student"),
+        (at["scratch wins"], "student", chain),
+        (at["chain wins much"], chain, "student"),
+        (_below(texts, "over scratch", "direct"), direct, "student"),
+        (_below(texts, "over scratch", "chain"), chain, "student"),
+        (_below(texts, "over a direct switch", "chain"), chain, "teacher/student@kd"),
+    ]
+    for y, better, than in rows:
+        gains = accuracies(tables, better) - accuracies(tables, than)
+        mean, low, high = t_interval(gains)
+        dot, ends = drawn_at(axes, y)
+        assert (dot, *ends) == pytest.approx((mean, low, high), rel=1e-4)
+        written = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "\N{MINUS SIGN}")
+        assert (written, y) in texts
+        # Of 27 equally likely means of three drawn seeds, more than 2.5 % are the lowest gain.
+        [thin] = [line for line in axes.lines if np.allclose(line.get_ydata(), y + 0.27)]
+        assert thin.get_xdata() == pytest.approx([gains.min(), gains.max()], rel=1e-4)
+    colours = {
+        name: {line.get_color() for line in axes.lines if np.allclose(line.get_ydata(), at[name])}
+        for name in ("chain wins", "scratch wins", "chain wins much")
+    }
+    assert colours == {"chain wins": {style.GREEN}, "scratch wins": {style.ORANGE},
+                       "chain wins much": {style.BLACK}}  # fmt: skip
+    assert axes.get_xlabel() == "difference in test accuracy\n(percentage points)"
+    others = {"split": "validation"}, {"metric": "macro_f1"}
+    for change, said in zip(others, ("difference in accuracy", "difference"), strict=True):
+        write_claims({"other": Claim(better="chain", than="scratch", **change)}, tmp_path)
+        with style.look():
+            [axes] = differences.forest(Tables(tmp_path)).axes
+        assert axes.get_xlabel() == f"{said}\n(percentage points)"
+
+
+def _below(texts: list[tuple[str, float]], heading: str, name: str) -> float:
+    """Where a name stands first below a heading: chains are in several groups."""
+    start = next(y for text, y in texts if text == heading)
+    return min(y for text, y in texts if text == name and y > start)
+
+
 def test_the_diagram_shows_accuracies_and_sizes(rules):
     with style.look():
         left, right = chains.diagram(rules).axes

@@ -25,10 +25,14 @@ def forest(tables) -> Figure:
     green where supported, orange where contradicted.
     """
     groups: dict[str, list[dict]] = {}
+    split = seeds.split_of(tables.models)
+    metrics, splits = {"accuracy"}, {split}  # of what is drawn
     claims = tables.claims
     if claims is not None:
         for row in claims.itertuples():
             if METRICS[row.metric].unit is SHARE and not math.isnan(row.estimate):
+                metrics.add(row.metric)
+                splits.add(row.split)
                 groups.setdefault("claims", []).append(
                     {"name": _wrapped(row.claim.replace("_", " ")), "estimate": row.estimate,
                      "low": row.low, "high": row.high, "bootstrap_low": row.bootstrap_low,
@@ -37,9 +41,9 @@ def forest(tables) -> Figure:
                 )  # fmt: skip
     for pair in differences.of_chains(tables.models):
         groups.setdefault(pair.group, []).append(_row(pair.better.name, pair.difference))
-    measured = {row.metric for row in claims.itertuples()} if "claims" in groups else set()
-    what = "" if measured - {"accuracy"} else f"{seeds.split_of(tables.models)} accuracy"
-    return draw(groups, what)
+    if metrics != {"accuracy"}:
+        return draw(groups, "")
+    return draw(groups, f"{split} accuracy" if splits == {split} else "accuracy")
 
 
 def rules_forest(tables) -> Figure:
