@@ -1,12 +1,15 @@
 """Comparing two runs: by hand-made tables whose answer is known."""
 
+import csv
 import math
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from tidy_examples import write_selection
 
 from modelswitch.errors import UserError
@@ -32,18 +35,90 @@ def test_runs_with_the_same_seeds_are_paired(tmp_path):
     [row] = two_runs.compare(first, second, ["accuracy"])
     expected = intervals.paired_difference([0.82, 0.925, 0.715], [0.80, 0.90, 0.70])
     assert row["difference"] == pytest.approx(0.02)
+    assert (row["first"], row["second"]) == (pytest.approx(0.8), pytest.approx(2.46 / 3))
+    assert (row["low"], row["high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (row["paired_seeds"], row["split"], row["name"]) == (3, "test", "x")
     assert row["moved"] == pytest.approx(0.02 / ((expected.high - expected.low) / 2))
     assert row["moved"] > 1
     assert two_runs.moves(row)
 
 
-def test_runs_with_other_seeds_are_compared_as_they_are(tmp_path):
-    first = run(tmp_path / "a", {0: 0.80, 1: 0.90, 2: 0.70})
-    second = run(tmp_path / "b", {3: 0.82, 4: 0.92, 5: 0.72})
+@pytest.mark.parametrize("seeds", [(3, 4, 5), (2, 4, 5)], ids=["none in common", "one in common"])
+def test_runs_with_other_seeds_are_compared_as_they_are(tmp_path, seeds):
+    before, after = [0.80, 0.90, 0.70], [0.82, 0.92, 0.75]
+    first = run(tmp_path / "a", dict(enumerate(before)))
+    second = run(tmp_path / "b", dict(zip(seeds, after, strict=True)))
     [row] = two_runs.compare(first, second, ["accuracy"])
+    # Welch: variances of the means add up, degrees of freedom after Satterthwaite.
+    errors = np.var(after, ddof=1) / 3, np.var(before, ddof=1) / 3
+    freedom = sum(errors) ** 2 / sum(error**2 / 2 for error in errors)
+    difference = np.mean(after) - np.mean(before)
+    half = stats.t.ppf(0.975, freedom) * sum(errors) ** 0.5
     assert row["paired_seeds"] == 0
-    assert 0 < row["moved"] < 1
+    assert [row[key] for key in ("first", "second", "difference", "low", "high", "moved")] == (
+        pytest.approx([0.8, np.mean(after), difference, difference - half, difference + half,
+                       difference / half])
+    )  # fmt: skip
     assert not two_runs.moves(row)
+
+
+@pytest.mark.parametrize(
+    ("moved", "difference", "yes"),
+    [(1.0, 0.1, True), (-1.0, -0.1, True), (0.99, 0.1, False), (-0.99, -0.1, False),
+     (math.nan, 0.0, False), (math.nan, -0.1, True)],
+)  # fmt: skip
+def test_what_moves_is_at_the_end_of_its_interval_or_beyond(moved, difference, yes):
+    assert two_runs.moves({"moved": moved, "difference": difference}) == yes
+
+
+def test_the_table_begins_with_what_moved_most_and_shows_percentage_points(tmp_path):
+    values = {"least": ([0.5, 0.6, 0.7], [0.51, 0.59, 0.71]), "fell": ([0.9, 0.8, 0.7],
+              [0.85, 0.74, 0.64]), "rose": ([0.4, 0.5, 0.6], [0.42, 0.525, 0.628]),
+              "one": ([0.7, 0.7, 0.7], [0.7, 0.7, 0.7])}  # fmt: skip
+    for at, folder in enumerate("ab"):
+        (tmp_path / folder).mkdir()
+        pd.DataFrame(
+            [{"dataset": "d", "seed": seed, "lineage": lineage, "model": lineage, "split": "test",
+              "accuracy": value, "nll": 1 + value, "parameters": 100, "chains": lineage}
+             for lineage, both in values.items() for seed, value in enumerate(both[at])]
+        ).to_csv(tmp_path / folder / "models.csv", index=False)  # fmt: skip
+    folders = [two_runs.tables_of(str(tmp_path / name)) for name in "ab"]
+    rows = two_runs.compare(*folders, ["accuracy", "nll"])
+    sheet = two_runs.comparison(rows)
+    moved = [abs(row["moved"]) for row in sheet.rows if not math.isnan(row["moved"])]
+    assert moved == sorted(moved, reverse=True)
+    assert [row["name"] for row in sheet.rows][-2:] == ["one", "one"]
+    shown = {(row["name"], row["metric"]): cells
+             for row, cells in zip(sheet.rows, sheet.cells(), strict=True)}  # fmt: skip
+    gains = np.subtract(*reversed(values["fell"]))
+    low, high = stats.ttest_1samp(gains, 0).confidence_interval()
+    mean, half = gains.mean(), (high - low) / 2
+    # Of shares a hundred times as much, with a digit more than usual; a likelihood as it is.
+    assert shown["fell", "accuracy"] == [
+        "fell", "accuracy", "80.00 %", "74.33 %", f"{100 * mean:+.2f}",
+        f"[{100 * low:+.2f}, {100 * high:+.2f}]", f"{mean / half:+.1f}", "3",
+    ]  # fmt: skip
+    assert shown["fell", "nll"][2:6] == [
+        "1.8000", "1.7433", f"{mean:+.4f}", f"[{low:+.4f}, {high:+.4f}]",
+    ]  # fmt: skip
+    assert shown["one", "accuracy"][4:7] == ["+0.00", "[+0.00, +0.00]", "–"]
+
+
+def test_data_that_differ_and_what_was_configured_are_told(tmp_path):
+    folders = [run(tmp_path / name, {0: 0.8, 1: 0.9}) for name in "ab"]
+    for tables_, held in zip(folders, ("1234", "5678"), strict=True):
+        frame = pd.read_csv(tables_.folder / "models.csv").assign(data=held)
+        frame.to_csv(tables_.folder / "models.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
+    first, second = (two_runs.tables_of(str(tmp_path / name)) for name in "ab")
+    [line] = two_runs.data_changes(first, second)
+    assert line.startswith("d: the first is of data 1234, the second of 5678;")
+    assert two_runs.data_changes(first, first) == []
+    assert two_runs.configuration_changes(first, second) == []
+    for tables_, text in ((first, "name: a\nsoft: 0.7\n"), (second, "name: a\nsoft: 0.9\n")):
+        (tables_.folder / "configuration.yaml").write_text(text)
+    assert two_runs.configuration_changes(first, second) == [
+        "--- first", "+++ second", "@@ -1,2 +1,2 @@", " name: a", "-soft: 0.7", "+soft: 0.9",
+    ]  # fmt: skip
 
 
 def test_one_seed_moves_without_an_interval(tmp_path):

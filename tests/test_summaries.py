@@ -11,18 +11,23 @@ import pytest
 import tidy_examples
 from rich.console import Console
 from scipy import stats
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import DescrStatsW
 
 from modelswitch.config.claims import Claim
 from modelswitch.report import page
-from modelswitch.report.sheet import share
+from modelswitch.report.sheet import probability, share
 from modelswitch.report.summaries import make, missing
 from modelswitch.report.summaries.chains import chains_sheet
+from modelswitch.report.summaries.claims import claims_sheet
 from modelswitch.report.summaries.classes import classes_sheet
 from modelswitch.report.summaries.data import data_sheet
 from modelswitch.report.summaries.rules import rules_sheet
+from modelswitch.report.summaries.run_times import run_times_sheet
 from modelswitch.report.write import write_claims, write_sheets
 from modelswitch.results import differences
 from modelswitch.results.tables import Tables
+from modelswitch.wording import duration
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,133 @@ def test_rules_are_compared_with_fixed_and_corrected(rules):
     smallest = min(rules_sheet(rules).rows, key=lambda r: r["p"] if r["p"] == r["p"] else 2)
     assert smallest["p_holm"] == pytest.approx(min(1, 12 * smallest["p"]))
     assert not rules_sheet(rules).warnings
+
+
+def test_every_number_of_a_rules_row_follows_from_the_tables(tmp_path):
+    chains = {name: f"teacher/student@{name}" for name in ("fixed", "correctness_0.1", "wsl")}
+    tidy_examples.write(tmp_path, chains, images=100, epochs=3)
+    history = pd.read_csv(tmp_path / "history.csv")
+    switched = history["teacher_wrong"].notna()
+    # Every epoch, seed and lineage another number.
+    history.loc[switched, "teacher_wrong"] = np.linspace(0.1, 0.3, switched.sum())
+    history.loc[switched, "weight_soft"] = np.linspace(0.5, 0.9, switched.sum())
+    history.loc[switched, "weight_hard"] = np.linspace(0.4, 0.2, switched.sum())
+    history.to_csv(tmp_path / "history.csv", index=False)
+    tables = Tables(tmp_path)
+    sheet = rules_sheet(tables)
+    rows = {row["transfer"]: row for row in sheet.rows}
+    models = tables.models[tables.models["split"] == "test"]
+    models = models.pivot(index="seed", columns="lineage", values="accuracy")
+    found = {}
+    for transfer, lineage in chains.items():
+        row, own = rows[transfer], history[history["lineage"] == lineage]
+        assert row["teacher_wrong"] == pytest.approx(own["teacher_wrong"].mean())
+        first = own[own["epoch"] == 1]["teacher_wrong"].mean()
+        assert row["teacher_wrong_first"] == pytest.approx(first)
+        for column in ("weight_soft", "weight_hard"):
+            assert row[column] == pytest.approx(own[column].mean())
+        accuracy = DescrStatsW(models[lineage])
+        low, high = accuracy.tconfint_mean()
+        assert [row[f"accuracy{end}"] for end in ("", "_low", "_high")] == pytest.approx(
+            [accuracy.mean, low, high]
+        )
+        assert (row["seeds"], row["split"], row["lineage"]) == (3, "test", lineage)
+        if transfer == "fixed":
+            ends = ("difference", "difference_low", "difference_high", "p", "p_holm")
+            assert all(math.isnan(row[key]) for key in (*ends, "seeds_needed"))
+            continue
+        gains = models[lineage] - models[chains["fixed"]]
+        low, high = stats.ttest_1samp(gains, 0).confidence_interval()
+        assert [row[f"difference{end}"] for end in ("", "_low", "_high")] == pytest.approx(
+            [gains.mean(), low, high]
+        )
+        found[transfer] = row["p"]
+        assert row["p"] == pytest.approx(stats.ttest_1samp(gains, 0).pvalue)
+        effect = abs(gains.mean()) / gains.std(ddof=1)
+        powers = (TTestPower().power(effect, n, 0.05) for n in range(2, 10_000))
+        assert row["seeds_needed"] == next(n for n, p in enumerate(powers, 2) if p >= 0.8)
+    (smaller, p), (larger, q) = sorted(found.items(), key=lambda item: item[1])
+    assert rows[smaller]["p_holm"] == pytest.approx(2 * p)
+    assert rows[larger]["p_holm"] == pytest.approx(max(2 * p, q))
+    # What a reader sees, beside its heading.
+    row, headings = rows["wsl"], [column.heading for column in sheet.visible()]
+    shown = dict(zip(headings, sheet.cells()[list(rows).index("wsl")], strict=True))
+    half = 50 * (row["difference_high"] - row["difference_low"])
+    assert shown["difference to fixed"] == f"{100 * row['difference']:+.1f} ± {half:.1f}"
+    assert shown["views wrong, first epoch %"] == f"{100 * row['teacher_wrong_first']:.1f}"
+    assert shown["views wrong, all epochs %"] == f"{100 * row['teacher_wrong']:.1f}"
+    assert shown["soft weight"] == f"{row['weight_soft']:.3f}"
+    assert shown["hard weight"] == f"{row['weight_hard']:.3f}"
+    assert shown["p (Holm)"] == f"{row['p_holm']:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (0.0625, "0.062"),
+                    (1.0, "1.000")],
+)  # fmt: skip
+def test_probabilities_are_never_said_to_be_nought(p, said):
+    assert probability("p", "p").text({"p": p}) == said
+    assert probability("p", "p").text({"p": math.nan}) == ""
+
+
+def test_the_claims_table_shows_what_was_computed(tmp_path):
+    tidy_examples.write(tmp_path, images=200, epochs=2)
+    claims = {
+        "chain_wins": Claim(better="chain", than="scratch", smallest=0.015, statement="It does."),
+        "fewer": Claim(better="chain", than="teacher", metric="parameters", smallest=1000),
+        "likelier": Claim(better="chain", than=("scratch", "direct"), metric="nll"),
+    }
+    write_claims(claims, tmp_path)
+    sheet = claims_sheet(Tables(tmp_path))
+    headings = [column.heading for column in sheet.visible()]
+    wins, fewer, likelier = (dict(zip(headings, c, strict=True)) for c in sheet.cells())
+    row, _, other = sheet.rows
+    assert wins["claim"] == "chain wins"
+    assert wins["estimate"] == f"{100 * row['estimate']:+.2f}"
+    assert wins["95 % interval"] == f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]"
+    assert wins["what is compared"] == "chain over scratch: accuracy, test"
+    assert [wins[heading] for heading in ("smallest of interest", "seeds", "in words")] == [
+        "1.5", "3", "It does.",
+    ]  # fmt: skip
+    for heading, key in (("p (Holm)", "p_holm"), ("p (sign flips)", "permutation_p")):
+        assert wins[heading] == f"{row[key]:.3f}"
+    assert wins["p (McNemar)"] == (
+        "< 0.001" if row["mcnemar_p"] < 0.001 else f"{row['mcnemar_p']:.3f}"
+    )
+    assert wins["seeds needed"] == f"{row['seeds_needed']:.0f}"
+    assert (fewer["verdict"], fewer["estimate"], fewer["95 % interval"]) == (
+        "supported",
+        "+490 k",
+        "–",
+    )
+    assert (fewer["smallest of interest"], fewer["p (Holm)"]) == ("1000", "–")
+    assert likelier["estimate"] == f"{other['estimate']:+.4f}"
+    assert likelier["what is compared"] == f"chain over {other['than']}: nll, test"
+
+
+def test_run_times_are_those_of_trainings_each_once(tmp_path):
+    tidy_examples.write(tmp_path, images=60, epochs=4)
+    models = pd.read_csv(tmp_path / "models.csv")
+    student = models["lineage"] == "student"
+    models.loc[student, "train_seconds"] = models.loc[student, "seed"].map(
+        {0: 100, 1: 130, 2: None}
+    )
+    models.to_csv(tmp_path / "models.csv", index=False)
+    sheet = run_times_sheet(Tables(tmp_path))
+    rows = {row["lineage"]: row for row in sheet.rows}
+    assert len(rows) == 5  # a chain of three, a direct switch and a student alone
+    row = rows["student"]
+    assert (row["trainings"], row["epochs"], row["precision"]) == (2, 4, "float32")
+    assert (row["seconds_each"], row["seconds"]) == (115, 230)
+    assert row["seconds_per_epoch"] == pytest.approx((100 / 4 + 130 / 4) / 2)
+    assert (rows["teacher"]["trainings"], rows["teacher"]["seconds"]) == (3, 360)
+    # Four lineages of three seeds at two minutes each, and 230 s.
+    assert f"{duration(4 * 360 + 230)} in all for 14 trainings" in sheet.note
+    shown = dict(zip((c.heading for c in sheet.visible()), sheet.cells()[sheet.rows.index(row)],
+                     strict=True))  # fmt: skip
+    assert (shown["s an epoch"], shown["one training"], shown["all"]) == (
+        "28.8", duration(115), duration(230)
+    )  # fmt: skip
 
 
 def test_rules_with_one_rule_name_and_other_settings_are_told_apart(rules):
@@ -199,6 +331,23 @@ def test_missing_parts_are_named(few):
         "Chain chain (teacher/middle@kd/student@kd): no seed 3.",
         "Chain long (teacher/large@kd/student@kd): no results.",
     ]
+
+
+def test_missing_selectors_and_data_sets_are_named(tmp_path):
+    tidy_examples.write(tmp_path, images=60, epochs=2)
+    tidy_examples.write_selection(tmp_path, seeds=(0, 2))
+    tables = Tables(tmp_path)
+    lines = missing.missing(
+        tables, {"Model student": "student"}, [0, 1, 2], ["pictures", "iris"], ["mms", "other"]
+    )
+    assert lines == [
+        "Model student on iris: no results.",
+        "Selector mms: no seed 1.",
+        "Selector other: no results.",
+    ]
+    (tmp_path / "selection.csv").unlink()
+    lines = missing.missing(Tables(tmp_path), {}, [0], ["pictures"], ["mms"])
+    assert lines == ["Selector mms: no results."]
 
 
 def test_shares_are_shown_in_percent_with_half_their_interval():
