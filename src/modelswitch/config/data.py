@@ -3,10 +3,11 @@
 Apart from the experiment's configuration, so that preparing a data set depends on nothing else.
 """
 
+import os
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from modelswitch.config.augment import Augmentation
 from modelswitch.config.base import Name, Strict
@@ -18,6 +19,8 @@ Range = tuple[float, float]
 Layout = Literal["channels_last", "channels_first"]
 Colour = Literal["rgb", "grey", "stored"]
 Background = Literal["white", "black"]
+# Shells put a folder in the place of a tilde, and YAML files are read by none.
+Place = Annotated[str, AfterValidator(os.path.expanduser)]
 Split = Literal["train", "validation", "test"]
 
 _SIZE = "height and width to resize to; needed if they differ"
@@ -96,7 +99,7 @@ class NpzData(DataBase):
     group are never parted by a split."""
 
     source: Literal["npz"]
-    path: str = Field(description="file, relative to the working directory")
+    path: Place = Field(description="file, relative to the working directory")
     size: Size | None = Field(default=None, description=_SIZE)
     range: Range | None = Field(default=None, description=_RANGE)
     layout: Layout | None = Field(default=None, description=_LAYOUT)
@@ -113,7 +116,7 @@ class IdxData(DataBase):
     t10k-labels-idx1-ubyte, as they are or packed (.gz)."""
 
     source: Literal["idx"]
-    path: str = Field(description="folder, relative to the working directory")
+    path: Place = Field(description="folder, relative to the working directory")
     size: Size | None = Field(default=None, description=_SIZE)
     range: Range | None = Field(default=None, description=_RANGE)
     class_names: list[str] | None = Field(
@@ -124,7 +127,7 @@ class IdxData(DataBase):
 class FilesData(DataBase):
     """What the sources that read image files share."""
 
-    csv: str | None = Field(
+    csv: Place | None = Field(
         default=None,
         description="a list instead of class folders: a CSV file with the columns `label`, `path` "
         "(several modalities: one named after each), and if there `split` and `group`; paths "
@@ -189,7 +192,7 @@ class FolderData(FilesData):
     """A folder of images: <split>/<class>/..., or <class>/... and a share for testing."""
 
     source: Literal["folder"]
-    path: str = Field(description="folder, relative to the working directory")
+    path: Place = Field(description="folder, relative to the working directory")
     size: Size | None = Field(default=None, description=_SIZE)
     colour: Colour = Field(default="rgb", description=_COLOUR)
     range: Range | None = Field(default=None, description=_RANGE)
@@ -206,7 +209,7 @@ class TorchvisionData(DataBase):
 
     source: Literal["torchvision"]
     dataset: str = Field(description="class name in torchvision.datasets, e.g. CIFAR10")
-    root: str = Field(default="data", description="folder to download to")
+    root: Place = Field(default="data", description="folder to download to")
     size: Size | None = Field(default=None, description=_SIZE)
 
 
@@ -259,7 +262,7 @@ class PairedData(ModalitiesData, FilesData):
     y_test (or <modality> and y)."""
 
     source: Literal["paired"]
-    path: str = Field(description="folder or file, relative to the working directory")
+    path: Place = Field(description="folder or file, relative to the working directory")
     modalities: Annotated[tuple[Name, ...], Field(min_length=2)] = Field(
         description="names of the modalities, two or more"
     )

@@ -57,7 +57,7 @@ def undisturbed(resume: str | None) -> Iterator[Path | None]:
     with contextlib.ExitStack() as held:
         folder = None
         if resume is not None:
-            shared = os.environ.get("MODELSWITCH_RESUME", "")
+            shared = os.path.expanduser(os.environ.get("MODELSWITCH_RESUME", ""))  # noqa: PTH111
             folder = Path(shared, working_folder.identity() if shared else "", resume)
             held.enter_context(training_lock.alone(folder / "lock", report, shared))
         begun, begun_by_clock = time.monotonic(), time.time()

@@ -67,9 +67,11 @@ def file_digests(paths: Sequence[Path], about: str) -> list[str]:
 
 
 def named_digests(names: Sequence[str]) -> dict[str, str]:
-    """A digest of what each of those names holds that are files or folders here."""
+    """A digest of what each of those names holds that are files or folders here, for a function may
+    see the home folder in a tilde."""
+    places = {name: os.path.expanduser(name) for name in names}  # noqa: PTH111
     # Not Path.exists, which raises for texts that no file can have as its name.
-    return {name: _named(name) for name in names if os.path.exists(name)}  # noqa: PTH110
+    return {n: _named(place) for n, place in places.items() if os.path.exists(place)}  # noqa: PTH110
 
 
 def _named(name: str) -> str:
