@@ -389,13 +389,40 @@ def test_the_range_is_one_for_all_splits(tmp_path):
     dark = (IMAGES // 200).astype(np.float32)
     with pytest.raises(UserError, match="splits differ in range"):
         of_npz(tmp_path, IMAGES.astype(np.float32), dark / 2)
-    data = of_npz(tmp_path, IMAGES / 255, IMAGES / 255 / 300)
-    assert data.test_images.max() == 1
+    data = of_npz(tmp_path, IMAGES / 255, IMAGES / 255 / 20)
+    assert data.test_images.max() == 13
+    assert data.reading["dark images"].endswith("x_test: no value is above 13 of 255")
     with pytest.raises(UserError, match=r"splits differ in type: uint8 in .*x_train, float32 in"):
         of_npz(tmp_path, IMAGES, dark)
     mixed = np.concatenate([IMAGES.astype(np.float32), IMAGES.astype(np.float32) / 255])
     with pytest.raises(UserError, match="6 images go up to 1 among others that go up to 255"):
         of_npz(tmp_path, mixed, mixed)
+
+
+@pytest.mark.parametrize(
+    ("light", "dark"),
+    [
+        (IMAGES / 255, IMAGES / 255 / 255),  # divided twice
+        (IMAGES // 128 * 255, IMAGES // 128),  # masks of 0 and 255, and of 0 and 1
+        (IMAGES.astype(np.uint16) * 257, IMAGES.astype(np.uint16)),  # 8 bits in 16
+        (IMAGES.astype(np.uint16) * 257, IMAGES.astype(np.uint16) * 16),
+    ],
+)
+def test_a_split_that_is_all_but_black_beside_others_is_refused(tmp_path, light, dark):
+    for train, test, name in ((light, dark, "x_test"), (dark, light, "x_train")):
+        with pytest.raises(UserError, match=rf"{name}: (no value is above|holds 16-bit values)"):
+            of_npz(tmp_path, train, test)
+    # With what white is, said, and where all of it is black, nothing is guessed.
+    most = {1: 1.0, 255: 255.0}.get(int(light.max()), float(light.max()))
+    assert of_npz(tmp_path, light, dark, range=(0, most)).test_images.max() < 32
+    assert of_npz(tmp_path, light, dark * 0).test_images.max() == 0
+
+
+def test_single_images_that_are_all_but_black_are_counted(tmp_path):
+    masks = IMAGES // 128
+    mixed = np.concatenate([masks * 255, masks[:2]])
+    data = of_npz(tmp_path, mixed, mixed[::-1, ::-1])
+    assert "x_train: 2 of 8 images have no value above 1 of 255" in data.reading["dark images"]
 
 
 def test_classes_that_differ_in_brightness_alone_stay_apart(tmp_path):

@@ -175,9 +175,14 @@ class FilesData(DataBase):
     @classmethod
     def _is_expression(cls, groups: str | None) -> str | None:
         try:
-            re.compile(groups or "")
+            count = re.compile(groups or "").groups
         except re.error as error:
             raise ValueError(f"{groups!r} is no regular expression ({error})") from error
+        if count > 1:
+            raise ValueError(
+                f"{groups!r} has {count} pairs of parentheses that catch something; leave one, and "
+                "write (?:…) for the others"
+            )
         return groups
 
     @model_validator(mode="after")

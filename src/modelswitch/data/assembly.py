@@ -9,7 +9,7 @@ import torch
 
 from modelswitch.data.arrays import ImageArrays, image_arrays
 from modelswitch.data.folders import WHOLE, some
-from modelswitch.data.labels import numbered
+from modelswitch.data.labels import alike_names, numbered
 from modelswitch.data.splits import for_testing, split_units, uniform
 from modelswitch.errors import UserError
 
@@ -61,7 +61,10 @@ def assembled(stored: Stored, test_share: float) -> Assembled:
     A source without images for testing gives a share of every class. Its own images for validation
     stay beside those for training, and are marked there.
     """
-    names = {split: stored.names.get(split, f"{stored.where}: {split}") for split in stored.labels}
+    names = {
+        split: stored.names.get(split, f"{stored.where}: {split}" if split else stored.where)
+        for split in stored.labels
+    }
     labels, class_names = numbered(stored.labels, names, stored.class_names)
     for name, parts in stored.images.items():
         for split, images in parts.items():
@@ -107,7 +110,7 @@ def assembled(stored: Stored, test_share: float) -> Assembled:
         sets[name] = replace(
             arrays,
             given_validation=to_validate[~held] if given else None,
-            reading=stored.facts.get(name, {}) | _empty(arrays),
+            reading=stored.facts.get(name, {}) | _empty(arrays) | _alike(class_names),
             files=stored.files.get(name, {}),
         )
     places = _places(stored, labels, class_names, held)
@@ -168,6 +171,14 @@ def _check_groups(
     }
     if parted:
         raise UserError(f"{where}: {len(parted)} groups are in two splits: {some(sorted(parted))}")
+
+
+def _alike(class_names: Sequence[str]) -> Facts:
+    """Classes that may be one, spelt in two ways."""
+    alike = alike_names(class_names)
+    if not alike:
+        return {}
+    return {"classes of nearly the same name": "; ".join(map(some, alike))}
 
 
 def _empty(arrays: ImageArrays) -> Facts:

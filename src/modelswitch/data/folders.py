@@ -31,8 +31,21 @@ _LIKE_A_SPLIT = re.compile(
     r"(train|training|trn|val|valid|validation|dev|eval|evaluation|test|testing|tst|holdout)"
     r"[\W_]*(images?|imgs?|data|set|split|part)?[\W_]*\d*"
 )
+# What only together with others of its kind means a split: tr and te, cats_train and cats_test.
+_WORDS_OF_SPLITS = {
+    word: split
+    for split, words in {
+        "train": ("train", "training", "trn", "tr"),
+        "validation": ("val", "valid", "validation", "dev", "eval", "evaluation", "va", "vl"),
+        "test": ("test", "testing", "tst", "te", "ts", "holdout"),
+    }.items()
+    for word in words
+}
+_FOLD = re.compile(r"(fold|split)[\W_]*\d+")
+_WORD = re.compile(r"[^\W\d_]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_INVISIBLE = re.compile("[\u200b\u2060\ufeff]")
+# Of no width, soft hyphens, and marks of a direction, which come with paths copied from a window.
+_INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -150,6 +163,21 @@ def split_named(name: str) -> str | None:
 def looks_like_split(name: str) -> bool:
     """Whether a name may be meant as that of a split: ``test1``, ``Train_images``, ``eval``."""
     return _LIKE_A_SPLIT.fullmatch(normal(name).casefold()) is not None
+
+
+def together_like_splits(names: Iterable[str]) -> bool:
+    """Whether names may be meant as those of splits, or of folds, because all of them are alike:
+    ``tr`` and ``te``, ``cats_train`` and ``cats_test``, ``fold1`` and ``fold2``."""
+    names = [normal(name) for name in names]
+    if len(names) < 2:
+        return False
+    if all(_FOLD.fullmatch(name.casefold()) for name in names):
+        return True
+    spaced = [re.sub("(?<=[a-z])(?=[A-Z])", " ", name).casefold() for name in names]
+    found = [
+        {_WORDS_OF_SPLITS.get(word) for word in _WORD.findall(name)} - {None} for name in spaced
+    ]
+    return all(found) and len(set.union(*found)) > 1
 
 
 def shown(path: Path | str) -> str:

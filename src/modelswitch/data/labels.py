@@ -1,5 +1,6 @@
 """From what people store as labels to numbers 0, 1, … and a name for each."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -97,6 +98,8 @@ def texts_of(values: np.ndarray, where: str) -> list[str]:
     of them, for bytes that are no text and for empty ones."""
     if values.ndim != 1:
         raise UserError(f"{where}: has shape {values.shape}, expected a list of names")
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise UserError(f"{where}: number {int(np.isnan(values).argmax())} is NaN, no name")
     texts = []
     for value in values.tolist():
         if isinstance(value, bytes):
@@ -108,6 +111,36 @@ def texts_of(values: np.ndarray, where: str) -> list[str]:
     if "" in texts:
         raise UserError(f"{where}: name number {texts.index('')} is empty")
     return texts
+
+
+def groups_of(parts: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, list[str]]:
+    """The group of every image by split, as text; a number is the same however it is stored.
+
+    Raises `UserError` as `texts_of`, for fractions, and for text in one split and numbers in
+    another.
+    """
+    kinds = {split: "S" if part.dtype.kind in "SU" else "i" for split, part in parts.items()}
+    if len(set(kinds.values())) > 1:
+        raise UserError(f"{', '.join(names.values())}: text in one and numbers in another")
+    groups = {}
+    for split, part in parts.items():
+        if part.dtype.kind == "f" and np.isfinite(part).all():
+            if (part != np.rint(part)).any():
+                raise UserError(f"{names[split]}: holds fractions, expected names or whole numbers")
+            part = part.astype(np.int64)
+        groups[split] = texts_of(part, names[split])
+    return groups
+
+
+def alike_names(names: Sequence[str]) -> list[list[str]]:
+    """Names of classes that differ in no more than the case, the width of letters, what cannot be
+    seen, or the zeros before a number."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        plain = "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Zs"))
+        found.setdefault(plain.lstrip("0") if plain.isdecimal() else plain, []).append(name)
+    return [each for each in found.values() if len(each) > 1]
 
 
 def class_names_in(arrays: Mapping[str, np.ndarray], where: str) -> list[str] | None:

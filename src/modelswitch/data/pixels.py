@@ -100,7 +100,8 @@ def pixels_of_arrays(
             images = np.stack([resized(image, options.size) for image in images])
         done[key] = torch.from_numpy(np.ascontiguousarray(images))
     told = f"{next(iter(kinds.values()))}, {reach.words}"
-    return done, _told(told, [reach.clipped], int(max(images.max() for images in done.values())))
+    by_name = {names[key]: images for key, images in done.items()}
+    return done, _told(told, [reach.clipped]) | _dark(by_name, options.range is not None)
 
 
 def pixels_of_pictures(
@@ -155,16 +156,40 @@ def pixels_of_pictures(
         kind + (f" ({count} images)" if len(modes) > 1 else "")
         for kind, count in modes.most_common()
     )
-    facts = _told(told, [reach.clipped for reach in reaches.values()], int(images.max()))
+    facts = _told(told, [reach.clipped for reach in reaches.values()])
+    by_name = {names[key]: part for key, part in tensors.items()}
+    facts |= _dark(by_name, options.range is not None)
     if turned := sum(picture.turned for picture in everything):
         facts["turned upright"] = f"{turned} images, by their orientation tags"
     return tensors, facts, {depth: (r.low, r.high) for depth, r in reaches.items()}
 
 
-def _told(pixels: str, clipped: Sequence[str], brightest: int) -> dict[str, str]:
-    facts = {"pixels": pixels}
-    if any(clipped):
-        facts["clipped"] = "; ".join(filter(None, clipped))
-    if brightest < _DARK:
-        facts["dark images"] = f"no value is above {brightest} of 255"
-    return facts
+def _told(pixels: str, clipped: Sequence[str]) -> dict[str, str]:
+    return {"pixels": pixels} | (
+        {"clipped": "; ".join(filter(None, clipped))} if any(clipped) else {}
+    )
+
+
+def _dark(parts: Mapping[str, torch.Tensor], stated: bool) -> dict[str, str]:
+    """What a person is told of images that may be meant to have another range.
+
+    Raises `UserError` where one split has hardly any light and another has: masks of 0 and 1 beside
+    some of 0 and 255, or pixels that were divided by 255 twice. Not if the range was ``stated``.
+    """
+    most = {where: images.flatten(1).amax(1) for where, images in parts.items()}
+    brightest = {where: int(each.max()) for where, each in most.items()}
+    lightest = max(brightest, key=brightest.__getitem__)
+    if brightest[lightest] < _DARK:
+        return {"dark images": f"no value is above {brightest[lightest]} of 255"}
+    found = []
+    for where, each in most.items():
+        if brightest[where] == 1 and not stated:
+            raise UserError(
+                f"{where}: no value is above 1 of 255, and in {lightest} they go up to "
+                f"{brightest[lightest]}; store all splits alike"
+            )
+        if brightest[where] < _DARK:
+            found.append(f"{where}: no value is above {brightest[where]} of 255")
+        elif count := int((each == 1).sum()):
+            found.append(f"{where}: {count} of {len(each)} images have no value above 1 of 255")
+    return {"dark images": "; ".join(found)} if found else {}

@@ -107,11 +107,13 @@ def _extremes(images: Images, where: str) -> _Found:
 def _refuse_unused_bits(found: Mapping[str, _Found], high: float) -> None:
     """Images of 10, 12 or 14 bits that are stored in 16 would lose nearly all their levels."""
     brightest = max(each.high for each in found.values())
-    if brightest < high / 4:
-        raise UserError(
-            f"{next(iter(found))}: holds 16-bit values that go up to {brightest:g} of {high:g} "
-            f"only; set data.range to [0, {high:g}], or to what white is in them"
-        )
+    for where, each in found.items():
+        # Splits that are black throughout say nothing.
+        if each.high < high / 4 and (each.high > 0 or brightest == 0):
+            raise UserError(
+                f"{where}: holds 16-bit values that go up to {each.high:g} of {high:g} only; set "
+                f"data.range to [0, {high:g}], or to what white is in them"
+            )
 
 
 def _white_of_floats(found: Mapping[str, _Found]) -> float:

@@ -27,6 +27,7 @@ from modelswitch.data.folders import (
     shown,
     some,
     split_named,
+    together_like_splits,
 )
 from modelswitch.errors import UserError
 
@@ -97,9 +98,10 @@ def _refuse_untrained_classes(found: Samples, where: str) -> None:
 def _group(sample: Sample, expression: str, root: Path) -> str:
     path = next(iter(sample.files.values())).relative_to(root).as_posix()
     found = re.search(expression, path)
-    if found is None:
+    group = found and normal(found.group(found.re.groups) or "")
+    if not group:
         raise UserError(f"data.groups: {expression!r} finds nothing in {path!r}")
-    return found.group(1 if found.re.groups else 0) or ""
+    return group
 
 
 # ------------------------------------------------------------------------------ class folders
@@ -139,15 +141,19 @@ def _holders(tree: Folder, spec: FilesSpec, modalities: tuple[str, ...]) -> dict
         return {split: folders[normal(name)] for split, name in spec.splits.items()}
     filled = [folder for folder in tree.folders if any(folder.all_images())]
     alike = [f.name for f in filled if looks_like_split(f.name) and f.name not in modalities]
+    if not alike and together_like_splits(f.name for f in filled if f.name not in modalities):
+        alike = [f.name for f in filled]
     if spec.splits is not None or not alike:
         return {WHOLE: tree}
     named = {split_named(folder.name): folder for folder in filled}
     if len(named) == len(filled) and {"train", "test"} <= named.keys() and None not in named:
         return {split: folder for split, folder in named.items() if split is not None}
+    others = [folder.name for folder in filled if folder.name not in alike]
+    beside = f", beside {some(others)}" if others else ""
     raise UserError(
-        f"{shown(tree.path)}: of its folders {some(f.name for f in filled)}, {some(alike)} "
-        "look like splits; say which is what, for instance data.splits: "
-        "{train: …, test: …}, or data.splits: none if they are classes"
+        f"{shown(tree.path)}: its folders {some(alike)} look like splits{beside}; say which is "
+        "what, for instance data.splits: {train: …, test: …}, or data.splits: none if they are "
+        "classes"
     )
 
 
@@ -166,6 +172,8 @@ def _in_classes(holder: Folder, spec: FilesSpec, split: str) -> dict[tuple[str, 
     twice: Counter[str] = Counter()
     for folder in holder.folders:
         label = folder.name
+        if not label:
+            raise UserError(f"{shown(folder.path)}: a class has no name but blanks")
         if label in classes:
             # In ASCII, for two forms of Unicode look the same.
             raise UserError(

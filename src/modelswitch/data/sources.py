@@ -30,7 +30,7 @@ from modelswitch.data.files import keys_in, read_npz
 from modelswitch.data.folders import WHOLE, shown, some
 from modelswitch.data.idx import idx_files, read_idx
 from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
-from modelswitch.data.labels import class_names_in, texts_of
+from modelswitch.data.labels import class_names_in, groups_of
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
 from modelswitch.data.samples import FilesSpec, Sample, find_samples
 from modelswitch.errors import UserError
@@ -117,18 +117,14 @@ def _npz(spec: NpzData | PairedData) -> Stored:
             images[name], facts[name] = pixels_of_arrays(parts, known_as, spec.pixel_options(name))
             if left_out:
                 facts[name]["left out"] = f"arrays that are not used: {some(left_out)}"
-        groups = None
-        if keys["groups"]:
-            groups = {
-                split: texts_of(archive[key], f"{where}: {key}")
-                for split, key in keys["groups"].items()
-            }
+        groups = {split: archive[key] for split, key in keys["groups"].items()}
+        known_as = {split: f"{where}: {key}" for split, key in keys["groups"].items()}
         return Stored(
             where,
             images,
             {split: archive[key] for split, key in keys["y"].items()},
             class_names_in(archive, where),
-            groups,
+            groups_of(groups, known_as) if groups else None,
             facts,
             names={split: f"{where}: {key}" for split, key in keys["y"].items()},
         )
