@@ -1,5 +1,6 @@
 """From what a source holds to checked data sets: numbers for labels, splits, one set a modality."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,9 +11,10 @@ import torch
 from modelswitch.data.arrays import ImageArrays, image_arrays
 from modelswitch.data.folders import WHOLE, some
 from modelswitch.data.labels import alike_names, numbered
-from modelswitch.data.splits import for_testing, split_units, uniform
+from modelswitch.data.splits import contents, for_testing, split_units, uniform
 from modelswitch.errors import UserError
 
+_MOST_ALIKE = 8  # names that are shown
 _ABOUT = ["label", "split", "group"]
 Labels = np.ndarray | Sequence[str]
 Facts = dict[str, str]
@@ -95,6 +97,9 @@ def assembled(stored: Stored, test_share: float) -> Assembled:
     if "test" not in labels:
         rows = torch.nonzero(~to_validate).squeeze(1)
         held[rows] = for_testing(units[rows], ours[rows], test_share, stored.where)
+    told = _alike("classes", class_names) | _twofold(stored)
+    if groups is not None:
+        told |= _alike("groups", sorted({group for part in groups.values() for group in part}))
     sets = {}
     for name, parts in stored.images.items():
         images = joined(parts)
@@ -110,7 +115,7 @@ def assembled(stored: Stored, test_share: float) -> Assembled:
         sets[name] = replace(
             arrays,
             given_validation=to_validate[~held] if given else None,
-            reading=stored.facts.get(name, {}) | _empty(arrays) | _alike(class_names),
+            reading=stored.facts.get(name, {}) | _empty(arrays) | told,
             files=stored.files.get(name, {}),
         )
     places = _places(stored, labels, class_names, held)
@@ -173,12 +178,27 @@ def _check_groups(
         raise UserError(f"{where}: {len(parted)} groups are in two splits: {some(sorted(parted))}")
 
 
-def _alike(class_names: Sequence[str]) -> Facts:
-    """Classes that may be one, spelt in two ways."""
-    alike = alike_names(class_names)
+def _alike(what: str, names: Sequence[str]) -> Facts:
+    """Classes or groups that may be one, spelt in two ways."""
+    alike = alike_names(names)
     if not alike:
         return {}
-    return {"classes of nearly the same name": "; ".join(map(some, alike))}
+    more = f" and {len(alike) - _MOST_ALIKE} more" if len(alike) > _MOST_ALIKE else ""
+    found = "; ".join(map(some, alike[:_MOST_ALIKE]))
+    return {f"{what} of nearly the same name": found + more}
+
+
+def _twofold(stored: Stored) -> Facts:
+    """Pictures that are there in two modalities."""
+    found = []
+    for (one, first), (two, second) in itertools.combinations(stored.images.items(), 2):
+        shown = [
+            np.concatenate([contents(images)[~uniform(images)] for images in parts.values()])
+            for parts in (first, second)
+        ]
+        if count := int(np.isin(shown[0], shown[1]).sum()):
+            found.append(f"{count} images of {one} are images of {two}, too")
+    return {"equal modalities": "; ".join(found)} if found else {}
 
 
 def _empty(arrays: ImageArrays) -> Facts:

@@ -3,11 +3,12 @@
 Light to import: Snakemake lists files while it parses.
 """
 
+import errno
 import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -67,8 +68,11 @@ class Folder:
             yield from folder.all_images()
 
 
-def scan(root: Path, follow_links: bool = False) -> tuple[Folder, Counter[str]]:
-    """The tree below ``root``, in the order of names, and what was left out of it, by reason.
+def scan(
+    root: Path, follow_links: bool = False, known: Container[Path] = ()
+) -> tuple[Folder, Counter[str]]:
+    """The tree below ``root``, in the order of names, and what was left out of it, by reason, apart
+    from files that are ``known``.
 
     Raises `UserError` for a link that leads out of ``root``, unless it is to be followed, and for
     one that leads back to a folder that holds it.
@@ -84,6 +88,8 @@ def scan(root: Path, follow_links: bool = False) -> tuple[Folder, Counter[str]]:
             here = path / entry.name
             is_image = here.suffix.lower() in IMAGE_ENDINGS
             is_folder = _is_folder(entry)
+            if here in known:
+                continue
             if entry.name.startswith(".") or entry.name.lower() in _CLUTTER:
                 left_out["hidden folder" if is_folder else "hidden file"] += 1
                 continue
@@ -125,6 +131,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def possible(path: Path) -> bool:
+    """Whether a file can have that name at all."""
+    try:
+        os.lstat(path)
+    except ValueError:
+        return False
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG
+    return True
+
+
 def leads_out(path: Path, root: Path) -> bool:
     """Whether a path really is outside ``root``; one that leads nowhere is not."""
     real = _real(path)
@@ -153,6 +170,11 @@ def natural_order(names: Iterable[str]) -> list[str]:
     if all(_NUMBER.fullmatch(name) for name in names):
         return sorted(names, key=lambda name: (Decimal(name), name))
     return sorted(names)
+
+
+def same_number(name: str) -> str:
+    """A name in the form that it shares with others of the same number: 1 of ``01`` and ``1.0``."""
+    return f"{Decimal(name).normalize():f}" if _NUMBER.fullmatch(name) else name
 
 
 def split_named(name: str) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from modelswitch.data.folders import natural_order, normal, some
+from modelswitch.data.folders import natural_order, normal, same_number, some
 from modelswitch.errors import UserError
 
 # Higher labels are mistakes (identifiers, say), and a model for them would fill the memory.
@@ -133,13 +133,13 @@ def groups_of(parts: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict
 
 
 def alike_names(names: Sequence[str]) -> list[list[str]]:
-    """Names of classes that differ in no more than the case, the width of letters, what cannot be
-    seen, or the zeros before a number."""
+    """Names that differ in no more than the case, the width of letters, what cannot be seen, or the
+    zeros of a number."""
     found: dict[str, list[str]] = {}
     for name in names:
         plain = unicodedata.normalize("NFKC", name).casefold()
         plain = "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Zs"))
-        found.setdefault(plain.lstrip("0") if plain.isdecimal() else plain, []).append(name)
+        found.setdefault(same_number(plain), []).append(name)
     return [each for each in found.values() if len(each) > 1]
 
 

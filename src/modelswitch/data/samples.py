@@ -23,6 +23,7 @@ from modelswitch.data.folders import (
     looks_like_split,
     natural_order,
     normal,
+    possible,
     scan,
     shown,
     some,
@@ -31,6 +32,7 @@ from modelswitch.data.folders import (
 )
 from modelswitch.errors import UserError
 
+_COLUMNS = ("label", "split", "group")
 FilesSpec = FolderData | PairedData
 Parts = dict[str, list["Sample"]]
 
@@ -63,9 +65,16 @@ def find_samples(spec: FilesSpec) -> Samples:
     root = Path(spec.path)
     if not root.is_dir():
         raise UserError(f"data.path: {shown(root)}: no such folder")
-    tree, left_out = scan(root, spec.follow_links)
-    parts = _of_folders(spec, tree) if spec.csv is None else _of_list(spec, root)
-    used = {file for part in parts.values() for sample in part for file in sample.files.values()}
+    if spec.csv is None:
+        tree, left_out = scan(root, spec.follow_links)
+        parts = _of_folders(spec, tree)
+        used = _files(parts)
+    else:
+        parts, unused_columns = _of_list(spec, root)
+        used = _files(parts)
+        # A list may name what is hidden, and files of any ending.
+        tree, left_out = scan(root, spec.follow_links, used)
+        left_out.update(f"column {name!r} of the list" for name in unused_columns)
     if unused := sum(file not in used for file in tree.all_images()):
         listed = "class folders" if spec.csv is None else "the list"
         left_out[f"image outside of {listed}"] = unused
@@ -77,6 +86,10 @@ def find_samples(spec: FilesSpec) -> Samples:
     found = Samples(_ordered(parts), left_out)
     _refuse_untrained_classes(found, shown(root))
     return found
+
+
+def _files(parts: Parts) -> set[Path]:
+    return {file for part in parts.values() for sample in part for file in sample.files.values()}
 
 
 def _ordered(parts: Parts) -> Parts:
@@ -240,13 +253,17 @@ def _refuse_unpaired(found: dict[str, dict[tuple[str, str], Path]], holder: Path
 # ------------------------------------------------------------------------------------- lists
 
 
-def _of_list(spec: FilesSpec, root: Path) -> Parts:
-    """The samples of a CSV file; every cell is text, whatever it looks like."""
+def _of_list(spec: FilesSpec, root: Path) -> tuple[Parts, list[str]]:
+    """The samples of a CSV file, and its columns that are not used; every cell is text, whatever it
+    looks like."""
     assert spec.csv is not None
     columns = spec.datasets if isinstance(spec, PairedData) else ["path"]
     parts: Parts = {}
     seen: dict[str, int] = {}
-    for line, row in _rows(Path(spec.csv), [*columns, "label"]):
+    rows = list(_rows(Path(spec.csv), [*columns, "label"], ["split", "group"]))
+    unused = [name for name in (rows[0][1] if rows else ()) if name not in {*columns, *_COLUMNS}]
+    _refuse_split_column(spec.csv, rows, unused)
+    for line, row in rows:
         where = f"{shown(spec.csv)}, line {line}"
         label, split = normal(row["label"]), row.get("split", "").strip()
         if not label:
@@ -257,12 +274,17 @@ def _of_list(spec: FilesSpec, root: Path) -> Parts:
         files = {}
         for name, column in zip(spec.datasets, columns, strict=True):
             file = Path(os.path.normpath(root / row[column]))
-            if not row[column].strip() or (not spec.follow_links and leads_out(file, root)):
-                raise UserError(f"{where}: {column} is {row[column]!r}, no file in {shown(root)}")
+            if (
+                not row[column].strip()
+                or not possible(file)
+                or (not spec.follow_links and leads_out(file, root))
+            ):
+                cell = row[column] if len(row[column]) < 200 else row[column][:200] + "…"
+                raise UserError(f"{where}: {column} is {cell!r}, no file in {shown(root)}")
             if (before := seen.setdefault(str(file), line)) != line:
                 raise UserError(f"{where}: {row[column]!r} stands in line {before}, too")
             files[name] = file
-        group = row.get("group", "").strip() or None
+        group = normal(row.get("group", "")) or None
         parts.setdefault(part, []).append(Sample(label, row[columns[0]], files, group))
     everyone = [sample for part in parts.values() for sample in part]
     if WHOLE in parts and len(parts) > 1:
@@ -272,15 +294,30 @@ def _of_list(spec: FilesSpec, root: Path) -> Parts:
         raise UserError(f"{shown(spec.csv)}: {ungrouped} of its rows have no group")
     if not everyone or ("train" not in parts and WHOLE not in parts):
         raise UserError(f"{shown(spec.csv)}: names no image to train on")
-    return parts
+    return parts, unused
 
 
-def _rows(path: Path, required: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line numbers and cells of a CSV file with a header."""
+def _refuse_split_column(
+    path: str, rows: list[tuple[int, dict[str, str]]], unused: list[str]
+) -> None:
+    """Raise where a column that is not used holds splits under another name."""
+    for name in unused if rows and "split" not in rows[0][1] else ():
+        cells = {row[name] for _, row in rows}
+        if len(cells) > 1 and all(looks_like_split(cell) for cell in cells):
+            raise UserError(f"{shown(path)}: column {name!r} looks like splits; call it 'split'")
+
+
+def _rows(
+    path: Path, required: list[str], optional: list[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line numbers and cells of a CSV file with a header; its known columns in any case."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
+            known = {name.casefold(): name for name in (*required, *optional)}
             there = [name.strip() for name in reader.fieldnames or []]
+            if len({name.casefold() for name in known.values()}) == len(required) + len(optional):
+                there = [known.get(name.casefold(), name) for name in there]
             lacking = [name for name in required if there.count(name) != 1]
             if lacking:
                 raise UserError(
