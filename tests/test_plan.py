@@ -325,6 +325,15 @@ def test_what_an_incomplete_batch_leaves_out_is_said():
     ]
 
 
+def test_with_patience_the_plan_counts_all_epochs_and_says_so():
+    said = "with patience: all epochs are counted, and trainings may end earlier"
+    chains = {"chains": {"one": "teacher/student@kd"}}
+    without = printed(chains)
+    waits = printed(chains | {"training": VALUES["training"] | {"stop": {"patience": 2}}})
+    assert said not in without
+    assert [line for line in waits if line != said] == without
+
+
 def test_what_is_not_known_is_said_to_be_unknown():
     lines = printed({"chains": {"one": "teacher/student@kd"}}, sizes={}, costs={"digits": {}})
     assert [line.split() for line in lines[2:4]] == [

@@ -70,7 +70,7 @@ def run(objective=None, resume=None, validate=None, **settings):
     )
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
 def test_training_learns_and_says_so(optimizer):
     history = run(optimizer=optimizer, epochs=20)
     assert [row["epoch"] for row in history] == list(range(1, 21))
@@ -126,8 +126,8 @@ from modelswitch.training.resume import flatten, restore
 from modelswitch.config.training import Training
 from modelswitch.training.optimizer import make_optimizer
 precision.make_deterministic()
-for name in ("sgd", "adamw"):
-    test_training.run(optimizer=name)
+for name in ("sgd", "adamw", "rmsprop"):
+    test_training.run(optimizer=name, clip=1.0, average=0.9)
     model = torch.nn.Linear(1, 1)
     optimizer = make_optimizer(model, Training(optimizer=name))
     restore(model, optimizer, flatten(model, optimizer))

@@ -17,7 +17,7 @@ from modelswitch.config.messages import describe
 from modelswitch.config.models import ModelSpec
 from modelswitch.config.selector import SelectorComparison
 from modelswitch.config.sweeps import Sweep, Variant, check_names, variants
-from modelswitch.config.training import Training, TrainingChange, merged
+from modelswitch.config.training import Stop, Training, TrainingChange, merged
 from modelswitch.config.transfer import Transfer
 from modelswitch.config.weighting import MatchedWeighting
 from modelswitch.errors import UserError
@@ -25,6 +25,9 @@ from modelswitch.lineage import Lineage, Step
 
 # Rules whose weights differ from sample to sample, so that their mean is worth comparing with.
 _MATCHABLE = ("correctness", "hard_switch", "confidence", "wsl", "shuffled", "import")
+_NO_SMOOTHING = TrainingChange.model_validate({"label_smoothing": 0.0})
+# What of a training is about images and their model, so that a selector has no use for it.
+_NOT_FOR_SELECTORS = ("layer_decay", "head_rate", "class_weights", "sampling", "stop")
 RESERVED_NAMES = {"tables", "figures", "claims", "selector", "reference", "logs", "benchmarks"}
 
 
@@ -160,9 +163,16 @@ class Experiment(Strict):
                         f"{where}: the rule {rule!r} of {weighting.to!r} does not weight samples; "
                         f"allowed: {', '.join(_MATCHABLE)}"
                     )
-            self.training_of(step)
+            self._check_stop(step, self.training_of(step))
             if self.all_transfers[step.transfer].hint is not None:
-                self.hint_training_of(step)
+                self._check_stop(step, self.hint_training_of(step))
+
+    def _check_stop(self, step: Step, training: Training) -> None:
+        if training.stop.patience and self.data.validation == 0:
+            raise ValueError(
+                f"training of {step}: stop.patience: found {training.stop.patience}, but "
+                "data.validation is 0: no images are held back to look at"
+            )
 
     def _check_selectors(self) -> None:
         if self.selector is None:
@@ -176,6 +186,14 @@ class Experiment(Strict):
             raise ValueError(
                 "data.validation: found 0; selectors are trained on samples that are held back"
             )
+        for key in _NOT_FOR_SELECTORS:
+            found = getattr(self.selector.training, key)
+            if found != getattr(Training(), key):
+                said = f"patience {found.patience}" if isinstance(found, Stop) else repr(found)
+                raise ValueError(
+                    f"selector.training.{key}: found {said}, which is for trainings on images; "
+                    "leave it out"
+                )
         for name in self.selector.selectors:
             check_wildcard("selector.selectors", name)
             self.recognisers(name)
@@ -275,7 +293,11 @@ class Experiment(Strict):
         """The training settings of a step: the experiment's, the model's, the transfer's."""
         changes = [self.model_training.get(step.model)]
         if step.transfer is not None:
-            changes.append(self.all_transfers[step.transfer].training)
+            transfer = self.all_transfers[step.transfer]
+            if transfer.soft > 0:
+                # A soft loss has softer labels already (Müller et al. 2019).
+                changes.append(_NO_SMOOTHING)
+            changes.append(transfer.training)
         return _valid_training(f"training of {step}", self.training, *changes)
 
     def hint_training_of(self, step: Step) -> Training:

@@ -17,6 +17,7 @@ from modelswitch.data.augment.mixing import Mixing, mix
 from modelswitch.data.augment.mixing import draw as draw_mixing
 from modelswitch.data.augment.steps import steps_of
 from modelswitch.data.batches import epoch_cuts
+from modelswitch.data.sampling import balanced_order
 from modelswitch.randomness import derive_seed
 
 
@@ -86,6 +87,7 @@ class Views:
         augmentation: what views may look like.
         order_seed: gives the seed for the order (and fresh views) of an epoch.
         bank_seed, bank: with ``bank`` > 0, the seed and the number of the fixed views.
+        balanced: whether an epoch has as many images of every class, instead of every image once.
         device: where the images are kept.
     """
 
@@ -100,6 +102,7 @@ class Views:
         order_seed: Callable[[int], int],
         bank_seed: int = 0,
         bank: int = 0,
+        balanced: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self.count, self.height, self.width, _ = images.shape
@@ -115,7 +118,7 @@ class Views:
         self._normalise = normalise
         self._cuts = epoch_cuts(self.count, batch)
         self._order_seed, self._bank_seed, self._bank = order_seed, bank_seed, bank
-        self._device = device
+        self._balanced, self._device = balanced, device
 
     @property
     def steps(self) -> int:
@@ -159,6 +162,8 @@ class Views:
 
     def order(self, epoch: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(derive_seed(self._order_seed(epoch), "order"))
+        if self._balanced:
+            return balanced_order(self._labels.cpu(), generator).to(self._device)
         return torch.randperm(self.count, generator=generator).to(self._device)
 
     def _whole(self, positions: torch.Tensor, parameters: ViewParameters) -> torch.Tensor:

@@ -100,6 +100,7 @@ def distil(
         temperature=transfer.temperature,
         loss=output_loss_for(transfer.loss),
         label_smoothing=job.training.label_smoothing,
+        class_weights=session.class_weights(),
         drop=transfer.drop,
         owner=owner,
     )

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from modelswitch.config.models import OWN_FAMILIES, ModelSpec
 from modelswitch.config.training import Training
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.splits import fold_of, unrepresented
-from modelswitch.data.views import Normaliser, Views
+from modelswitch.data.views import Batch, Normaliser, Views
 from modelswitch.errors import UserError, naming
 from modelswitch.execution import gpu_lease, out_of_memory, training_lock
 from modelswitch.execution.arithmetic import arithmetic
@@ -34,6 +34,7 @@ from modelswitch.storage.contents import named_digests
 from modelswitch.training import finite, precision
 from modelswitch.training.finite import FiniteState
 from modelswitch.training.loop import Interrupted, train
+from modelswitch.training.result import Result
 from modelswitch.training.resume import ResumeFiles
 
 # Seconds: file servers' clocks differ by some, and no training is over in them.
@@ -147,6 +148,8 @@ class Session:
         self.normalise = Normaliser(self.data.mean, self.data.std, self.device)
         # What was found about the model before it was trained, for the passport of its outputs.
         self.findings: dict[str, bool] = {}
+        # Of a training with an average of the weights, those that are not its result.
+        self.beside: dict[str, torch.Tensor] = {}
         self.train_index, self.validation_index = self.data.training_and_validation(
             job.validation, self.branch.seed
         )
@@ -208,11 +211,35 @@ class Session:
             self.normalise,
             batch=training.batch,
             augmentation=self.job.augmentation,
+            balanced=training.sampling == "balanced",
             order_seed=lambda epoch: self.seed(stage, "epoch", epoch),
             bank_seed=derive_seed(self.branch.seed, "views"),
             bank=self.job.stored_views,
             device=self.device,
         )
+
+    def class_weights(self) -> torch.Tensor | None:
+        """The factor of each class [C] of the hard loss, or None for none; raises `UserError` where
+        they are not those of the classes that there are."""
+        given, names = self.job.training.class_weights, self.data.class_names
+        if given == "none":
+            return None
+        if given == "balanced":
+            labels = self.data.train_labels[self.train_index]
+            counts = torch.bincount(labels, minlength=len(names)).double()
+            # What no image shows needs no weight.
+            weights = len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
+            return weights.float().to(self.device)
+        assert isinstance(given, dict)
+        if set(given) != set(names):
+            wrong = [name for name in given if name not in names]
+            missing = [name for name in names if name not in given]
+            found = f"unknown class {wrong[0]!r}" if wrong else f"no factor for {missing[0]!r}"
+            raise UserError(
+                f"training.class_weights: {found}; needed: {', '.join(names[:20])}"
+                f"{', …' if len(names) > 20 else ''}"
+            )
+        return torch.tensor([given[name] for name in names], device=self.device)
 
     def example(self) -> torch.Tensor:
         """One normalised image [1, C, H, W], to measure shapes with."""
@@ -240,6 +267,16 @@ class Session:
                 "validation_nll": metrics.negative_log_likelihood(logits, labels),
             }
 
+        def validate_loss() -> dict[str, float]:
+            with torch.no_grad(), precision.autocast(self.device, dtype):
+                return {"validation_loss": self._mean_loss(objective, images, labels)}
+
+        looks: Callable[[], dict[str, float]] | None = validate if validates else None
+        if not validates and training.stop.patience:
+            looks = validate_loss
+        if not len(images):
+            looks = None
+        result = Result(student, training)
         resume = None
         if self.resume is not None:
             # A teacher that was trained again, by other code say, has the digest it had before.
@@ -260,9 +297,14 @@ class Session:
                 device=self.device,
                 epoch_seed=lambda epoch: self.seed(stage, "epoch", epoch),
                 resume=resume,
-                validate=validate if validates and len(images) else None,
+                validate=looks,
                 report=report,
+                model=student,
+                result=result,
             )
+            if result.beside:
+                other = "last" if training.result == "average" else "average"
+                self.beside = {f"{other}.{name}": t for name, t in result.beside.items()}
             if resume is not None:
                 # Its front's training may have been, before.
                 self.findings["mixed_arithmetic"] = resume.mixed or self.findings.get(
@@ -280,6 +322,17 @@ class Session:
 
         batch = min(training.batch, len(self.train_index))
         return out_of_memory.run_within_memory(run, attempt, batch, "training.batch")
+
+    def _mean_loss(self, objective: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+        """The loss of images as they are, for a training that looks at no answers."""
+        total = 0.0
+        for start in range(0, len(images), answers.BATCH):
+            pixels = images[start : start + answers.BATCH].to(self.device)
+            positions = torch.arange(start, start + len(pixels), device=self.device)
+            truth = labels[start : start + answers.BATCH].to(self.device)
+            batch = Batch(self.normalise(pixels), truth, positions, None)
+            total += objective(batch)["loss"].item() * len(pixels)
+        return total / len(images)
 
     @property
     def input(self) -> dict[str, Any]:

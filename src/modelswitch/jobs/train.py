@@ -9,6 +9,6 @@ def train_first(session: Session, model: str, history: str, outputs: str) -> Non
     """Train the job's model and write weights, history and outputs to these paths."""
     training = session.job.training
     network = session.new_model()
-    objective = CrossEntropy(network, training.label_smoothing)
+    objective = CrossEntropy(network, training.label_smoothing, session.class_weights())
     rows = session.fit(objective, network, "train", training)
     write_model(session, network, rows, model, history, outputs)

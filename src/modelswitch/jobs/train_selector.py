@@ -67,6 +67,7 @@ def train_selector(
             device=torch.device("cpu"),
             epoch_seed=lambda epoch: seed("epoch", epoch),
             resume=kept,
+            model=selector,
             report=session.report,
         )
         passport = {

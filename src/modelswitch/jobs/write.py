@@ -56,7 +56,7 @@ def write_model(
     seconds = sum(row["seconds"] for row in history)
     dtype = precision.dtype_for(session.job.training.precision, session.device)
     entries = {"epochs": len(history), "precision": str(dtype).removeprefix("torch.")}
-    outputs = session.outputs(model) | (extra_outputs or {})
+    outputs = session.outputs(model) | (extra_outputs or {}) | session.beside
     measured = {"train_seconds": seconds, "evaluation_seconds": time.perf_counter() - start}
     measured |= _used() | session.findings | {"at_chance": _at_chance(outputs)}
     # Nothing measured goes into the weight file: equal trainings give equal bytes.

@@ -125,7 +125,8 @@ class Needs:
         size, own = self._sizes[place.dataset], place.lineage.last.model
         images = min(job.training.batch, size.to_train(job.validation))
         model = self._footprints[place.dataset, own]
-        moments = 2 if job.training.optimizer == "adamw" else 1
+        moments = 1 if job.training.optimizer == "sgd" else 2
+        moments += bool(job.training.average) + bool(job.training.stop.patience)
         state = model.weights * (1 + moments)
         height, width, channels = size.shape
         # Indices of pixels, the pixels, and these as numbers before and after normalising.

@@ -80,6 +80,7 @@ class _Trial:
 
     def __init__(self, experiment: Experiment, size: DataSize) -> None:
         self._experiment, self._size = experiment, size
+        _check_class_weights(experiment, size.classes)
         self._steps = sorted(
             {step for end in experiment.lineages.values() for step in end.steps}, key=str
         )
@@ -221,6 +222,17 @@ class _Trial:
         of_step = self._experiment.hint_training_of if pretrains else self._experiment.training_of
         with in_one_line("cannot take a step of training"):
             _take_step(objective, batch, of_step(step))
+
+
+def _check_class_weights(experiment: Experiment, classes: int) -> None:
+    """Raise `UserError` where classes have a factor of their own and not all of them have one."""
+    for step in {step for end in experiment.lineages.values() for step in end.steps}:
+        given = experiment.training_of(step).class_weights
+        if isinstance(given, dict) and len(given) != classes:
+            raise UserError(
+                f"training of {step}: class_weights: found {len(given)} classes, the data has "
+                f"{classes}; each needs a factor"
+            )
 
 
 def _bytes(model: nn.Module) -> int:

@@ -158,6 +158,11 @@ def show(
         for name, transfer in experiment.transfers.items()
         for note in transfer.notes
     ]
+    lines += ["with patience: all epochs are counted, and trainings may end earlier"] * any(
+        experiment.training_of(step).stop.patience
+        for lineage in experiment.lineages.values()
+        for step in lineage.steps
+    )
     if len(sizes) < len(experiment.datasets):
         lines.append("sizes and time: unknown until the data set has been downloaded")
     else:

@@ -91,6 +91,9 @@ def _known(row: Mapping[Hashable, Any]) -> dict[str, Any]:
             found |= {f"code of {key}": part for key, part in json.loads(value).items()}
         elif value == value and value != "":
             found[name] = value
+    if found.get("settings: training.stop.patience"):
+        # Then each seed has as many as it needs.
+        found.pop("epochs", None)
     return found
 
 

@@ -96,6 +96,7 @@ SCHEMAS = {
             loss? | number | mean of the whole loss over the epoch; its terms follow as `loss_<term>`
             validation_accuracy? | number | after the epoch, on the validation split, 0 to 1
             validation_nll? | number | after the epoch, on the validation split, nats per image
+            validation_loss? | number | loss of a hint's pre-training on the images held back, where it may end early
             validation_seconds? | number | wall-clock time of answering it
             seconds? | number | wall-clock time of the epoch's training
             teacher_wrong? | number | share of the epoch's training views on which the teacher is wrong, 0 to 1

@@ -14,7 +14,8 @@ from modelswitch.errors import UserError, naming
 from modelswitch.randomness import global_streams, seed_global_streams, set_global_streams
 from modelswitch.training import precision
 from modelswitch.training.finite import FiniteState, Terms, checked
-from modelswitch.training.optimizer import learning_rate, make_optimizer
+from modelswitch.training.optimizer import learning_rate, make_optimizer, set_rate
+from modelswitch.training.result import Result
 from modelswitch.training.resume import ResumeFiles, flatten, restore, restore_random
 
 # How many losses are looked at together: each look makes a GPU wait for the host.
@@ -78,6 +79,8 @@ def train(
     resume: ResumeFiles | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
     report: Callable[[str], None] = lambda line: None,
+    model: nn.Module | None = None,
+    result: Result | None = None,
 ) -> list[dict[str, float]]:
     """Train ``objective`` and return one row of history an epoch.
 
@@ -93,13 +96,18 @@ def train(
         validate: called after every epoch with the objective in eval mode; its figures join the
             row.
         report: called with a line an epoch.
+        model: the one in ``objective`` that is trained; all of it by default. Its layers have the
+            rates.
+        result: the weights of it that the training is for; it has them in the end.
 
     Raises:
         UserError: a loss term, a weight, a buffer or an answer in eval mode is no finite number.
         Interrupted: SIGTERM or SIGINT; the state has been saved.
     """
     dtype = precision.dtype_for(training.precision, device)
-    optimizer = make_optimizer(objective, training)
+    optimizer = make_optimizer(objective, training, model)
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    result = result or Result(objective if model is None else model, training)
     weights = FiniteState(objective)
     steps = batches.steps
     history: list[dict[str, float]] = []
@@ -108,7 +116,7 @@ def train(
 
     def save(epoch: int, step: int) -> None:
         if resume is not None:
-            tensors = flatten(objective, optimizer)
+            tensors = flatten(objective, optimizer) | result.tensors()
             if terms.sums is not None:
                 tensors["terms"] = terms.sums
             state = {"epoch": epoch, "step": step, "history": history, "spent": spent}
@@ -125,6 +133,7 @@ def train(
             stored = None
     if stored is not None:
         tensors, state = stored
+        result.restore(tensors)
         first_epoch, first_step = state["epoch"], state["step"]
         history, spent = state["history"], state["spent"]
         terms = Terms(state["terms"], tensors["terms"].to(device) if "terms" in tensors else None)
@@ -133,6 +142,8 @@ def train(
     save_from = 0.0
     with _signals_noted() as noted:
         for epoch in range(first_epoch, training.epochs):
+            if result.over(history):
+                break
             seed_global_streams(epoch_seed(epoch))
             resumed = epoch == first_epoch and first_step > 0
             if resumed:
@@ -148,13 +159,15 @@ def train(
 
             skip = first_step if resumed else 0
             for step, batch in enumerate(batches.epoch(epoch, skip), skip):
-                for group in optimizer.param_groups:
-                    group["lr"] = rate(step)
+                set_rate(optimizer, rate(step))
                 with precision.autocast(device, dtype):
                     step_terms = objective(batch)
                 step_terms["loss"].backward()
+                if training.clip:
+                    nn.utils.clip_grad_norm_(trained, training.clip)
                 optimizer.step()
                 optimizer.zero_grad()
+                result.update(epoch * steps + step)
                 terms.add(step_terms)
                 if (step + 1) % _CHECK_EVERY == 0:
                     terms.check(epoch, step + 1, rate)
@@ -169,13 +182,15 @@ def train(
             weights.check(f"after epoch {epoch + 1}")
             spent += time.perf_counter() - start
             row = {"epoch": epoch + 1, "learning_rate": rate(steps - 1), **terms.means(steps)}
-            if validate is not None:
-                objective.eval()
-                start = time.perf_counter()
-                with naming(f"validation after epoch {epoch + 1}"):
-                    row |= checked(validate())
-                row["validation_seconds"] = time.perf_counter() - start
-            history.append(row | {"seconds": spent})
+            with result.shown():
+                if validate is not None:
+                    objective.eval()
+                    start = time.perf_counter()
+                    with naming(f"validation after epoch {epoch + 1}"):
+                        row |= checked(validate())
+                    row["validation_seconds"] = time.perf_counter() - start
+                history.append(row | {"seconds": spent})
+                result.note(history)
             report(_line(history[-1], training.epochs))
             terms, spent = Terms(), 0.0
             start = time.perf_counter()
@@ -185,6 +200,8 @@ def train(
                 save_from = end + BETWEEN_SAVES * (end - start)
             if noted:
                 raise Interrupted(noted[0], epoch, steps)
+    if said := result.finish(history):
+        report(said)
     return history
 
 

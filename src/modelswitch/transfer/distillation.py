@@ -29,6 +29,7 @@ class Distillation(nn.Module):
         rule: sets the balance, see `modelswitch.transfer.weighting`.
         soft, temperature: of the transfer.
         loss: the output loss, for rules that bring none of their own.
+        class_weights: factors [C] of the hard loss.
         drop: chance that a guide is left out of a step; at least one always stays.
         owner: of the student, for messages.
     """
@@ -43,6 +44,7 @@ class Distillation(nn.Module):
         temperature: float,
         loss: SoftLoss = soft_loss,
         label_smoothing: float = 0.0,
+        class_weights: torch.Tensor | None = None,
         drop: float = 0.0,
         owner: str = "student",
     ) -> None:
@@ -50,7 +52,7 @@ class Distillation(nn.Module):
         self.student, self.owner = student, owner
         self._guides, self._rule, self._loss = guides, rule, loss
         self._soft, self._temperature, self._drop = soft, temperature, drop
-        self._label_smoothing = label_smoothing
+        self._label_smoothing, self._class_weights = label_smoothing, class_weights
         self._epoch = 0
         self.weight_counts: torch.Tensor
         # Soft weights in this epoch, first row where the teacher is right, second where wrong. A
@@ -76,7 +78,7 @@ class Distillation(nn.Module):
 
     def output_loss(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """The named terms for student logits [B, C] that are already there."""
-        hard = hard_losses(logits, batch, self._label_smoothing)
+        hard = hard_losses(logits, batch, self._label_smoothing, self._class_weights)
         guides = self._present()
         loss = torch.zeros((), device=logits.device)
         sums = torch.zeros(4, device=logits.device)

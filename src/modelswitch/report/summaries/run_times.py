@@ -22,7 +22,7 @@ def run_times_sheet(tables) -> Sheet | None:
                 "dataset": dataset,
                 "lineage": lineage,
                 "trainings": int(seconds.notna().sum()),
-                "epochs": group["epochs"].iloc[0],
+                "epochs": group["epochs"].mean(),
                 "seconds_each": seconds.mean(),
                 "seconds_per_epoch": (seconds / group["epochs"]).mean(),
                 "seconds": seconds.sum(),
