@@ -381,6 +381,53 @@ def test_accuracy_stands_above_the_number_of_parameters(rules):
         mean = round(accuracies(rules, lineage).mean(), 6)
         [at] = {x for x, y in dots if y == mean}
         assert at == pytest.approx(parameters, rel=0.2), "moved a little among equals"
+        upright = [line for line in axes.lines if np.allclose(line.get_xdata(), at)
+                   and len(line.get_xdata()) == 2]  # fmt: skip
+        ends = t_interval(accuracies(rules, lineage))[1:]
+        assert all(line.get_ydata() == pytest.approx(ends) for line in upright)
+        assert upright
+    # A path leads from the teacher to its student, and a name stands behind its end.
+    paths = [line.get_xydata() for line in axes.lines if line.get_alpha() == 0.75]
+    names = {text.get_text(): text for text in axes.texts}
+    assert set(names) == {"fixed", "correctness_0.1", "wsl", "scratch"}
+    for name in ("fixed", "wsl"):
+        end = tuple(names[name].xy)
+        [path] = [path for path in paths if tuple(path[-1]) == end]
+        means = [accuracies(rules, lineage).mean() for lineage in
+                 ("teacher", f"teacher/student@{name}")]  # fmt: skip
+        assert path[:, 1] == pytest.approx(means)
+    left, right = axes.get_xlim()
+    assert left > 559_000 > 68_800 > right, "large to small"
+
+
+INSIDE = [
+    chains.diagram,
+    chains.accuracy_by_size,
+    differences.forest,
+    differences.rules_forest,
+    weighting.delta_curve,
+    weighting.teacher_right_wrong,
+    weighting.weight_histograms,
+    learning.calibration,
+]
+
+
+@pytest.mark.parametrize("draw", INSIDE, ids=lambda draw: draw.__name__)
+def test_what_is_drawn_lies_within_its_axes(rules, draw):
+    with style.look():
+        figure = draw(rules)
+        FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        points = [line.get_xydata() for line in axes.lines
+                  if line.get_transform() == axes.transData]  # fmt: skip
+        points += [dots.get_offsets() for dots in axes.collections if len(dots.get_offsets()) > 1]
+        (left, right), (low, high) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+        for each in points:
+            x, y = np.asarray(each, dtype=float).T
+            if draw is weighting.teacher_right_wrong:
+                x = x.clip(0, 100)  # an interval may leave what an accuracy can be
+            assert left <= np.nanmin(x) <= np.nanmax(x) <= right
+            assert low <= np.nanmin(y) <= np.nanmax(y) <= high
 
 
 def test_the_curve_over_delta_begins_with_the_fixed_weight(rules):
@@ -394,6 +441,8 @@ def test_the_curve_over_delta_begins_with_the_fixed_weight(rules):
         assert curve.get_ydata() == pytest.approx([np.mean(values) for values in expected])
         band = axes.collections[0].get_paths()[0].vertices[:, 1].round(6)
         assert set(np.round(t_interval(expected[1]), 6)[1:]) <= set(band)
+    thin = [line.get_ydata().tolist() for line in above.lines if line.get_marker() == "None"]
+    assert thin == [pytest.approx(list(pair)) for pair in zip(fixed, shifted, strict=True)]
 
 
 def test_accuracy_where_the_teacher_is_right_and_wrong(rules):
@@ -407,6 +456,29 @@ def test_accuracy_where_the_teacher_is_right_and_wrong(rules):
             expected = t_interval(100 * own[f"accuracy_teacher_{metric}"].to_numpy())
             dot, ends = drawn_at(axes, names.index(name))
             assert (dot, *ends) == pytest.approx(expected)
+            if name == "fixed":
+                [dashed] = [line for line in axes.lines if line.get_linestyle() == "--"]
+                assert dashed.get_xdata()[0] == pytest.approx(expected[0])
+
+
+def test_histograms_of_weights_show_shares_of_all_views_and_how_many_are_wrong(rules):
+    with style.look():
+        figure = weighting.weight_histograms(rules)
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
+    assert set(panels) == {"fixed", "correctness ±0.1", "wsl"}
+    weights = rules.weights[rules.weights["lineage"] == "teacher/student@wsl"]
+    counts = weights.groupby("bin_left")[["count_right", "count_wrong"]].sum()
+    # Each is drawn twice: filled, and as a line.
+    drawn = [stairs.get_data() for stairs in panels["wsl"].patches]
+    for column, pair in (("count_right", drawn[:2]), ("count_wrong", drawn[2:])):
+        for shares, edges, _ in pair:
+            assert shares == pytest.approx((counts[column] / counts[column].sum()).to_numpy())
+            assert edges == pytest.approx(np.linspace(0, 1, 21))
+    wrong = counts["count_wrong"].sum() / counts.to_numpy().sum()
+    assert [text.get_text() for text in panels["wsl"].texts] == [f"{100 * wrong:.1f} % wrong"]
+    highest = max(max(stairs.get_data().values) for axes in panels.values()
+                  for stairs in axes.patches)  # fmt: skip
+    assert figure.axes[0].get_ylim()[1] > highest
 
 
 def test_learning_curves_show_the_mean_and_the_reach_of_the_seeds(rules):
@@ -416,10 +488,22 @@ def test_learning_curves_show_the_mean_and_the_reach_of_the_seeds(rules):
     history = rules.history[rules.history["lineage"] == "student"]
     epochs = 100 * history.groupby("epoch")["validation_accuracy"].agg(["mean", "min", "max"])
     [curve] = [line for line in panel.lines if line.get_color() == style.BLUE]
+    assert curve.get_xdata().tolist() == [1, 2]
     assert curve.get_ydata() == pytest.approx(epochs["mean"].to_numpy())
-    band = panel.collections[0].get_paths()[0].vertices[:, 1]
+    band = panel.collections[0].get_paths()[0].vertices
     for end in ("min", "max"):
-        assert set(epochs[end].round(6)) <= set(band.round(6))
+        assert set(zip([1, 2], epochs[end].round(6), strict=True)) <= set(map(tuple, band.round(6)))
+    # A dotted line stands where the model's own teacher ended, and only where it has one.
+    ends = rules.history[rules.history["epoch"] == 2].groupby("lineage")["validation_accuracy"]
+    dotted = {
+        axes.get_title(loc="left"): [line.get_ydata()[0] for line in axes.lines
+                                     if line.get_linestyle() == ":"]
+        for axes in figure.axes if axes.get_visible()
+    }  # fmt: skip
+    assert dotted["scratch"] == dotted["teacher"] == []
+    assert dotted["wsl"] == [pytest.approx(100 * ends.mean()["teacher"])]
+    # Behind it are the others of its kind, in grey.
+    assert len(panel.lines) == 1 + 3
 
 
 def test_curves_of_selectors_show_means_over_seeds(tmp_path):
@@ -433,7 +517,14 @@ def test_curves_of_selectors_show_means_over_seeds(tmp_path):
                         & (table["degradation"] == "noise")]  # fmt: skip
             means = 100 * own.groupby("level")[metric].mean()
             [curve] = [line for line in axes.lines if line.get_label() == method]
+            assert curve.get_xdata().tolist() == [0, 0.25, 0.5, 0.75, 1]
             assert curve.get_ydata() == pytest.approx(means.to_numpy()), (metric, method)
+        own = table[(table["method"] == "selector") & (table["side"] == "iris")
+                    & (table["degradation"] == "noise")]  # fmt: skip
+        [band] = axes.collections
+        edge = set(band.get_paths()[0].vertices[:, 1].round(6))
+        for _, values in own.groupby("level")[metric]:
+            assert set(np.round(t_interval(100 * values)[1:], 6)) <= edge
 
 
 def test_reliability_is_drawn_with_wilsons_interval(rules):
@@ -444,8 +535,19 @@ def test_reliability_is_drawn_with_wilsons_interval(rules):
     bins = np.minimum((rows["confidence"] * 10).astype(int), 9)
     right = (rows["label"] == rows["predicted"]).groupby(bins).agg(["sum", "count", "mean"])
     kept = right[right["count"] >= 20]
-    curve = panel.lines[1]
+    diagonal, curve = panel.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    sure = rows["confidence"].groupby(bins).mean()[kept.index]
+    assert curve.get_xdata() == pytest.approx(sure.to_numpy())
     assert curve.get_ydata() == pytest.approx(kept["mean"].to_numpy())
+    dots = panel.collections[1]
+    assert np.asarray(dots.get_offsets()) == pytest.approx(curve.get_xydata())
+    areas = dots.get_sizes()
+    # Beyond what makes the smallest visible, areas go with the share of images.
+    assert np.diff(areas) == pytest.approx(22 * np.diff(kept["count"]) / len(rows))
+    models = rules.models[rules.models["split"] == "test"]
+    error = models[models["lineage"] == "student"]["ece"].mean()
+    assert [text.get_text() for text in panel.texts] == [f"ECE {100 * error:.1f} %"]
     band = panel.collections[0].get_paths()[0].vertices
     z, n, p = stats.norm.ppf(0.975), kept["count"], kept["mean"]
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))

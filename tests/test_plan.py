@@ -347,6 +347,18 @@ def test_what_is_not_known_is_said_to_be_unknown():
 SWEEP = {"chain": "teacher/student@kd", "over": {"temperature": [1, 2, 3]}}
 
 
+def test_a_line_says_how_many_variants_it_stands_for():
+    lines = [line.split() for line in printed({"sweeps": {"a": SWEEP}})]
+    assert lines[2:4] == [
+        ["teacher", "1.44", "k", "3", "23.2", "k"],
+        ["└", "student@kd-…", "x", "3", "1.33", "k", "6", "34.6", "k", "1/1.1", "1/1.1", "a"],
+    ]
+    pair = {"chain": "teacher/student@kd", "over": {"temperature": [1, 2]}}
+    assert printed({"sweeps": {"b": pair}})[3].split()[:4] == ["└", "student@kd-…", "x", "2"]
+    single = {"chain": "teacher/student@kd", "over": {"temperature": [1]}}
+    assert printed({"sweeps": {"c": single}})[3].split()[:3] == ["└", "student@kd-…", "1.33"]
+
+
 def named(**changes: object) -> list[tuple[str, int, tuple[str, ...]]]:
     return [(row.name, row.variants, row.ends) for row in plan.rows(experiment(**changes))]
 
