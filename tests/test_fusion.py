@@ -6,7 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+import torch.nn.functional as F
+from scipy import optimize, stats
 
 from modelswitch.selector.baselines import (
     Baselines,
@@ -93,6 +94,65 @@ def test_rules_match_their_formulas():
     assert torch.equal(answers["product_rule"].predicted, p.prod(0).argmax(1))
     scaled = (logits / t[:, None, None]).double().softmax(2)
     assert torch.equal(answers["calibrated_product"].predicted, scaled.prod(0).argmax(1))
+
+
+def test_each_calibration_has_its_own_temperatures():
+    logits = 3 * torch.randn(2, 300, CLASSES, generator=torch.Generator().manual_seed(4))
+    degraded, clean = torch.tensor([1.0, 4.0]), torch.tensor([3.0, 0.5])
+    weights = torch.tensor([0.3, 1.7], dtype=torch.float64)
+    answers = Baselines(("a", "b"), degraded, clean, weights).answers(logits)
+
+    def softmax(temperatures) -> np.ndarray:
+        scaled = logits.double().numpy() / np.reshape(temperatures, (2, 1, 1))
+        return np.exp(scaled) / np.exp(scaled).sum(2, keepdims=True)
+
+    fused = {
+        "calibrated_product": np.log(softmax([1.0, 4.0])).sum(0),
+        "calibrated_product_clean": np.log(softmax([3.0, 0.5])).sum(0),
+        "product_rule": np.log(softmax([1.0, 1.0])).sum(0),
+        "logistic_fusion": np.einsum("m,mnc->nc", [0.3, 1.7], np.log(softmax([1.0, 1.0]))),
+    }
+    found = {name: scores.argmax(1).tolist() for name, scores in fused.items()}
+    for name, predicted in found.items():
+        assert answers[name].predicted.tolist() == predicted
+        assert answers[name].picked is None
+    assert len({tuple(predicted) for predicted in found.values()}) == 4, "four rules"
+    picked = softmax([1.0, 4.0]).max(2).argmax(0)
+    assert answers["calibrated_probability"].picked.tolist() == picked.tolist()
+    assert picked.tolist() != answers["largest_probability"].picked.tolist()
+    for at, name in enumerate("ab"):
+        assert answers[f"always_{name}"].picked.tolist() == [at] * 300
+        assert answers[f"always_{name}"].predicted.equal(logits[at].argmax(1))
+
+
+def test_what_is_fitted_to_degraded_samples_and_what_to_clean_ones():
+    labels = torch.arange(400) % CLASSES
+    worse = torch.stack([recogniser(labels, 1.0), recogniser(labels, 2.0, scale=3, seed=1)])
+    clean = torch.stack([recogniser(labels, 3.0, seed=2), recogniser(labels, 2.0, 0.5, seed=3)])
+    everywhere = torch.ones(400, 2, dtype=torch.bool)
+    mixture = Mixture(worse, labels, everywhere, torch.arange(400))
+    found = Baselines.fit(("iris", "face"), mixture, clean, labels, seed=0)
+
+    def likeliest(logits: torch.Tensor) -> float:
+        def loss(log_t: float) -> float:
+            return F.cross_entropy(logits.double() / np.exp(log_t), labels).item()
+
+        return np.exp(optimize.minimize_scalar(loss, bounds=(-4, 4), method="bounded").x)
+
+    for fitted, logits in ((found.temperatures, worse), (found.clean_temperatures, clean)):
+        assert fitted.tolist() == pytest.approx([likeliest(own) for own in logits], rel=1e-3)
+
+    # Of every sample and class, whether it is the right one, from both log-probabilities.
+    features = worse.double().log_softmax(2).numpy()
+    genuine = np.eye(CLASSES)[labels]
+
+    def penalised(values: np.ndarray) -> float:
+        margin = np.einsum("m,mnc->nc", values[:2], features) + values[2]
+        likelihood = np.logaddexp(0, margin) - genuine * margin
+        return 1e3 * likelihood.sum() + (values[:2] ** 2).sum() / 2
+
+    best = optimize.minimize(penalised, np.zeros(3), tol=1e-10).x
+    assert found.weights.tolist() == pytest.approx(best[:2], rel=2e-3)
 
 
 def test_temperature_scaling_undoes_a_scale():

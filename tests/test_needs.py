@@ -114,6 +114,52 @@ def test_images_are_held_whole_in_part_and_with_a_border():
     assert found == {"student": asked(PROCESS, 2 * 100, pixels, step)}
 
 
+def test_what_works_on_all_data_or_all_answers_holds_the_larger():
+    loaded = load(VALUES | {"chains": {"one": "teacher/student@kd"}, "seeds": [0, 1]})
+    prepared = {"digits": DataSize((100, 100, 3), 10, train=8_000, test=3_000, validation=2_000)}
+    assert Needs(loaded, prepared, PRINTS).of_data() == asked(PROCESS, 200, 4 * 0.03 * 13_000)
+    # Two models of two seeds answer 20,300 images, of which 20,000 are held back of 100,000.
+    answered = {"digits": DataSize((1, 1, 1), 1000, train=100_000, test=300)}
+    found = Needs(loaded, answered, PRINTS).of_data()
+    assert found == asked(PROCESS, 200, 3 * 4 * 4 * 1000 * 20_300 / MB) == 2200
+
+
+EYES = {
+    "periocular": DataSize((100, 100, 3), 1000, train=10_000, test=3_000),
+    "iris": DataSize((10, 10, 1), 1000, train=10_000, test=3_000),
+}
+
+
+@pytest.mark.parametrize(("target", "conditions"), [("undegraded", 4), ("right", 7)])
+def test_selectors_hold_outputs_of_all_sets_and_what_they_see_of_them(target, conditions):
+    prints = {(name, model): Footprint(50 * MB, kept=0, fixed=300 * MB, each=0)
+              for name in EYES for model in ("teacher", "student")}  # fmt: skip
+    selector = {
+        "selectors": {"mms": {"recognisers": "one", "target": target}},
+        "degradations": {"seen": ["lid"], "unseen": ["jpeg"], "levels": [0.5, 1.0]},
+    }
+    eyes = {"source": "eyes", "validation": 0.2, "augment": {"crop": 0}}
+    changes = {"chains": {"one": "teacher"}, "data": eyes, "selector": selector}
+    loaded = load(VALUES | changes)
+    # Clean, and two degradations at two levels: five sets of 2,000 and 3,000 answers of each side.
+    answers = 4 * 1000 * 5_000 / MB
+    mixture = conditions * 2_000 * (4 * 1000 * 2 * 3) / MB
+    tiny = dict.fromkeys(EYES, DataSize((1, 1, 1), 1000, train=10_000, test=3_000))
+    found = Needs(loaded, tiny, prints).of_data()
+    assert found == asked(PROCESS, 3 * 2 * answers * 5, 2 * mixture)
+    by_side = Needs(loaded, EYES, prints).of_lineages()
+    # What is trained on is held once more with its border, here of no width. 3,000 test images are
+    # degraded, 500 at a time, in six numbers a pixel.
+    held = 0.03 * (13_000 + 2 * 8_000) + 0.03 * 3_000
+    passing = 1.5 * (300 + 6 * 4 * 0.03 * 500)
+    expected = asked(PROCESS, 200, held, 50, passing, 3 * answers * 5)
+    assert by_side["periocular"] == {"teacher": expected}
+    few = 0.0001 * (13_000 + 2 * 8_000 + 3_000)
+    passing = 1.5 * (300 + 6 * 4 * 0.0001 * 500)
+    expected = asked(PROCESS, 200, few, 50, passing, 3 * answers * 5)
+    assert by_side["iris"] == {"teacher": expected}
+
+
 def test_a_job_that_may_get_a_gpu_asks_for_what_its_libraries_take():
     assert needs("student", resources={"gpu": 1}) == {"student": 3000}
 

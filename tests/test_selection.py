@@ -2,10 +2,14 @@
 
 import dataclasses
 import itertools
+import math
 
+import numpy as np
 import pandas as pd
 import pytest
+import tidy_examples
 import torch
+from scipy import stats
 
 from modelswitch.config.claim_checks import check_claims
 from modelswitch.config.claims import Claim
@@ -19,6 +23,7 @@ from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
 from modelswitch.report.summaries.selection import markdown
 from modelswitch.results.selection import summarise
+from modelswitch.results.tables import Tables
 from modelswitch.selector.contest import Contest, fit_baselines
 from modelswitch.selector.network import Selector, features
 from modelswitch.selector.objective import PickTrusted, SelectionBatch, SelectionBatches, trusted
@@ -105,7 +110,19 @@ def test_the_mixture_names_what_is_clean(modalities, conditions):
     mixture = mix(outputs(modalities, 12), chosen)
     assert mixture.logits.shape == (len(modalities), 12 * conditions, CLASSES)
     assert (mixture.clean.any(1) & ~mixture.clean.all(1)).all()
-    assert mixture.samples.max() == 11
+    stored = outputs(modalities, 12)
+    row = 0
+    for condition in chosen:
+        for sample in range(12):
+            assert mixture.samples[row] == sample
+            assert mixture.labels[row] == stored.labels[sample]
+            for at, name in enumerate(modalities):
+                worse = name in condition.degraded
+                assert mixture.clean[row, at] == (not worse)
+                which = stored.sets.index(("lid", 1.0)) if worse else 0
+                assert torch.equal(mixture.logits[at, row], stored.logits[at, which, sample])
+            row += 1
+    assert row == len(mixture.labels)
 
 
 def test_features():
@@ -142,6 +159,150 @@ def test_the_objective_is_cross_entropy_for_two_and_any_of_the_trusted_for_more(
         assert terms["loss"].item() == pytest.approx(
             -probability[:, 1:].sum(1).log().mean().item(), rel=1e-5
         )
+
+
+def test_a_step_tells_how_often_a_trusted_modality_has_the_highest_score():
+    torch.manual_seed(1)
+    selector, inputs = Selector(4, 3, []), torch.randn(40, 4)
+    trusted_ones = torch.rand(40, 3) < 0.4
+    trusted_ones[:, 0] |= ~trusted_ones.any(1)
+    terms = PickTrusted(selector)(SelectionBatch(inputs, trusted_ones))
+    picked = selector(inputs).argmax(1).tolist()
+    hits = [bool(trusted_ones[row, at]) for row, at in enumerate(picked)]
+    assert 0 < sum(hits) < 40
+    assert terms["selection_accuracy"].item() == pytest.approx(sum(hits) / 40)
+    assert terms["loss_selection"].item() == terms["loss"].item()
+    assert not terms["loss_selection"].requires_grad
+
+
+def test_a_selector_sees_its_training_features_with_mean_0_and_deviation_1():
+    inputs = torch.cat([3 + 5 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0)),
+                        torch.full((50, 1), 7.0)], 1)  # fmt: skip
+    selector = Selector(3, 2, [])
+    selector.standardise(inputs)
+    [linear] = selector.layers
+    numbers = inputs.double().numpy()
+    expected = (numbers - numbers.mean(0)) / np.maximum(numbers.std(0), 1e-3)
+    expected = expected @ linear.weight.detach().double().numpy().T + linear.bias.tolist()
+    assert selector(inputs).detach().numpy() == pytest.approx(expected, abs=1e-4)
+    # What does not vary says nothing, whatever it is.
+    assert np.isfinite(expected).all()
+    assert [type(layer).__name__ for layer in Selector(3, 2, [5, 4]).layers] == [
+        "Linear", "ReLU", "Linear", "ReLU", "Linear",
+    ]  # fmt: skip
+
+
+def test_every_row_of_an_epoch_is_seen_once_in_an_order_of_its_own():
+    inputs, mask = torch.arange(20.0)[:, None], torch.arange(20)[:, None] % 2 == 0
+    batches = SelectionBatches(inputs, mask, 5, lambda epoch: epoch)
+    assert batches.steps == 4
+    orders = []
+    for epoch in (1, 2):
+        seen = list(batches.epoch(epoch))
+        assert [len(batch.inputs) for batch in seen] == [5, 5, 5, 5]
+        for batch in seen:
+            assert (batch.inputs.long() % 2 == 0).equal(batch.trusted)
+        orders.append(torch.cat([batch.inputs for batch in seen]).flatten().tolist())
+        later = torch.cat([batch.inputs for batch in batches.epoch(epoch, skip=2)])
+        assert later.flatten().tolist() == orders[-1][10:]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(20))
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("target", ["undegraded", "right"])
+def test_what_is_to_be_trusted_follows_from_its_definition(target):
+    mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, target))
+    mask, rows = trusted(mixture, target)
+    expected = {}
+    for row in range(len(mixture.labels)):
+        right = [bool(mixture.logits[m, row].argmax() == mixture.labels[row]) for m in (0, 1)]
+        able = right if target == "right" else mixture.clean[row].tolist()
+        if any(able) and not all(able):
+            expected[row] = able
+    assert rows.tolist() == list(expected)
+    assert mask.tolist() == list(expected.values())
+
+
+def test_rows_of_the_comparison_are_shares_of_the_pairs():
+    spec = SelectorSettings(recognisers="x")
+    held_back, test = outputs(), outputs(seed=1)
+    selector = Selector(2 * CLASSES, 2, [])
+    baselines = fit_baselines(held_back, SETTINGS, seed=0)
+    table = pd.DataFrame(Contest(test, baselines, selector, spec, SETTINGS).rows())
+    key = ["degradation", "side", "level", "method"]
+    assert not table.duplicated(key).any()
+    table = table.set_index(key).sort_index()
+    labels = test.labels.numpy()
+    for degradation, level in (("lid", 0.5), ("rectangle", 1.0)):
+        worse = test.sets.index((degradation, level))
+        face, iris = test.logits[0, 0].numpy(), test.logits[1, worse].numpy()
+        answers = {"face": face.argmax(1), "iris": iris.argmax(1)}
+        of = table.loc[degradation, "iris", level]
+        assert set(of["images"]) == {90}
+        assert set(of["seen"]) == {degradation != "rectangle"}
+        for name in answers:
+            right = (answers[name] == labels).mean()
+            assert of.loc[f"always_{name}", "accuracy"] == pytest.approx(right)
+            assert of.loc[f"always_{name}", "selection_accuracy"] == (name == "face")
+        either = (answers["face"] == labels) | (answers["iris"] == labels)
+        assert of.loc["oracle", "accuracy"] == pytest.approx(either.mean())
+        sure = {name: np.exp(v - v.max(1, keepdims=True)).sum(1) for name, v in
+                (("face", face), ("iris", iris))}  # fmt: skip
+        takes_face = sure["face"] < sure["iris"]  # 1 / the largest probability
+        picked = np.where(takes_face, answers["face"], answers["iris"])
+        assert of.loc["largest_probability", "accuracy"] == pytest.approx((picked == labels).mean())
+        assert of.loc["largest_probability", "selection_accuracy"] == pytest.approx(
+            takes_face.mean()
+        )
+        seen = features(torch.stack([torch.from_numpy(face), torch.from_numpy(iris)]), spec)
+        takes_face = (selector(seen).argmax(1) == 0).numpy()
+        picked = np.where(takes_face, answers["face"], answers["iris"])
+        assert of.loc["selector", "accuracy"] == pytest.approx((picked == labels).mean())
+        assert of.loc["selector", "selection_accuracy"] == pytest.approx(takes_face.mean())
+        assert math.isnan(of.loc["sum_rule", "selection_accuracy"])
+    # Each curve begins with the clean set.
+    clean = (test.logits[0, 0].argmax(1) == test.labels).double().mean().item()
+    for degradation in ("lid", "jpeg", "rectangle"):
+        for side in ("face", "iris", "both"):
+            row = table.loc[degradation, side, 0.0].loc["always_face"]
+            assert row["accuracy"] == pytest.approx(clean)
+
+
+def test_the_summary_s_numbers_follow_from_the_table(tmp_path):
+    table = Tables(tidy_examples.write_selection(tmp_path)).selection
+    summary = {(r["situation"], r["method"]): r for r in summarise(table)}
+    known = table["degradation"] != "blur"
+    parts = {
+        "seen": known & (table["level"] > 0) & (table["side"] != "both"),
+        "unseen": ~known & (table["level"] > 0) & (table["side"] != "both"),
+        "everywhere": (table["level"] > 0) & (table["side"] == "both"),
+        # Level 0 is repeated for every curve.
+        "clean": (table["level"] == 0) & (table["degradation"] == "noise")
+        & (table["side"] == "periocular"),
+    }  # fmt: skip
+    assert {situation for situation, _ in summary} == set(parts)
+    for situation, chosen in parts.items():
+        means = {
+            metric: table[chosen].pivot_table(index="seed", columns="method", values=metric)
+            for metric in ("accuracy", "selection_accuracy")
+        }
+        rivals = means["accuracy"].mean().drop(["selector", "oracle"])
+        best = rivals.idxmax()
+        for method in ("selector", "oracle", "margin", best):
+            row = summary[situation, method]
+            for metric, values in means.items():
+                low, high = stats.ttest_1samp(values[method], 0).confidence_interval()
+                assert [row[f"{metric}{end}"] for end in ("", "_low", "_high")] == pytest.approx(
+                    [values[method].mean(), low, high]
+                )
+            assert (row["seeds"], row["best_baseline"]) == (3, method == best)
+            gains = means["accuracy"][method] - means["accuracy"][best]
+            expected = [0.0, 0.0, 0.0, 1.0]
+            if gains.any():
+                test = stats.ttest_1samp(gains, 0)
+                expected = [gains.mean(), *test.confidence_interval(), test.pvalue]
+            keys = ("difference", "difference_low", "difference_high", "p")
+            assert [row[key] for key in keys] == pytest.approx(expected)
 
 
 def test_what_is_trained_on_does_not_depend_on_the_order_of_the_modalities():
