@@ -433,6 +433,12 @@ def test_what_is_drawn_lies_within_its_axes(rules, draw):
 def test_the_curve_over_delta_begins_with_the_fixed_weight(rules):
     with style.look():
         above, below = weighting.delta_curve(rules).axes
+    assert above.get_ylabel() == "test accuracy (%)"
+    assert below.get_ylabel() == "difference to δ = 0\n(percentage points)"
+    assert below.get_xlabel().startswith("δ, shift of the soft loss's weight")
+    assert above.get_xlim() == below.get_xlim()
+    [nought] = [line for line in below.lines if line.get_marker() == "None"]
+    assert set(nought.get_ydata()) == {0}
     fixed, shifted = (accuracies(rules, f"teacher/student@{t}")
                       for t in ("fixed", "correctness_0.1"))  # fmt: skip
     for axes, expected in ((above, [fixed, shifted]), (below, [fixed - fixed, shifted - fixed])):
@@ -511,6 +517,15 @@ def test_curves_of_selectors_show_means_over_seeds(tmp_path):
     with style.look():
         figure = selection.of_selector(table, "mms", "iris")
     picked, accuracy = figure.axes[0], figure.axes[len(figure.axes) // 2]
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "right modality picked (%)", "", "", "accuracy (%)", "", "",
+    ]  # fmt: skip
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "", ""] + 3 * [
+        "strength of the degradation"
+    ]
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["noise", "occlusion", "blur (unseen)", "", "", ""]
+    assert picked.get_ylim() == figure.axes[1].get_ylim(), "one scale for all of a row"
     for axes, metric in ((picked, "selection_accuracy"), (accuracy, "accuracy")):
         for method in ("selector", "largest_probability", "oracle"):
             own = table[(table["method"] == method) & (table["side"] == "iris")

@@ -21,7 +21,7 @@ from modelswitch.config.training import Training
 from modelswitch.data.degradations import DEGRADATIONS
 from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
-from modelswitch.report.summaries.selection import markdown
+from modelswitch.report.summaries.selection import markdown, selection_sheet
 from modelswitch.results.selection import summarise
 from modelswitch.results.tables import Tables
 from modelswitch.selector.contest import Contest, fit_baselines
@@ -303,6 +303,57 @@ def test_the_summary_s_numbers_follow_from_the_table(tmp_path):
                 expected = [gains.mean(), *test.confidence_interval(), test.pvalue]
             keys = ("difference", "difference_low", "difference_high", "p")
             assert [row[key] for key in keys] == pytest.approx(expected)
+
+
+def test_the_summary_shows_percent_intervals_and_confusions(tmp_path):
+    path = tidy_examples.write_selection(tmp_path) / "selection.csv"
+    table = pd.read_csv(path)
+    table.assign(ties=np.where(table["method"] == "margin", 0.0345, 0.0)).to_csv(path, index=False)
+    rows = summarise(Tables(tmp_path).selection)
+    counts = {
+        ("face", "face"): (30, 10), ("face", "iris"): (5, 55), ("iris", "both"): (150, 50),
+    }  # fmt: skip
+    confusion = pd.DataFrame(
+        [{"selector": "mms", "method": method, "side": side, "right": right, "picked": picked,
+          "images": number + (method == "margin")}
+         for (side, right), numbers in counts.items()
+         for picked, number in zip(("face", "iris"), numbers, strict=True)
+         for method in ("selector", "margin")]
+    )  # fmt: skip
+    text = markdown(rows, confusion)
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()
+             if line.startswith("|")]  # fmt: skip
+    # In percent of the 100 pairs with that side degraded, and of 200 with the other.
+    assert cells[-5] == ["degraded", "right recogniser", "face picked", "iris picked"]
+    assert cells[-3:] == [
+        ["face", "face", "30.0", "10.0"], ["face", "iris", "5.0", "55.0"],
+        ["iris", "both", "75.0", "25.0"],
+    ]  # fmt: skip
+    assert "sides and 3 seeds, ± half" in text
+
+    def shown(row: dict, key: str) -> str:
+        half = 50 * (row[f"{key}_high"] - row[f"{key}_low"])
+        return f"{100 * row[key]:.1f} ± {half:.1f}"
+
+    of_seen = [row for row in rows if row["situation"] == "seen"]
+    below = text[text.index("### One modality degraded, in a way seen") :].splitlines()[2:]
+    for row, line in zip(of_seen, below[2:], strict=False):
+        name, picked, accuracy, difference = (cell.strip() for cell in line.strip("|").split("|"))
+        best = " (best baseline)" if row["best_baseline"] else ""
+        assert name == row["method"].replace("_", " ") + best
+        assert (picked, accuracy) == (shown(row, "selection_accuracy"), shown(row, "accuracy"))
+        low, high = 100 * row["difference_low"], 100 * row["difference_high"]
+        interval = f"{100 * row['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
+        assert difference == ("" if best else interval)
+    # The page's table shows the same numbers, and where a lot decided.
+    sheet = selection_sheet(Tables(tmp_path))
+    headings = [column.heading for column in sheet.visible()]
+    for row, line in zip(sheet.rows, sheet.cells(), strict=True):
+        found = dict(zip(headings, line, strict=True))
+        assert found["accuracy %"] == shown(row, "accuracy") or row["situation"] == "clean"
+        assert found["by lot %"] == ("3.45" if row["method"] == "margin" else "–")
+        assert found["best baseline"] == ("yes" if row["best_baseline"] else "–")
+        assert (found["degraded"], found["seeds"]) == (row["situation"], "3")
 
 
 def test_what_is_trained_on_does_not_depend_on_the_order_of_the_modalities():
