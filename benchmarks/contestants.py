@@ -18,7 +18,7 @@ from modelswitch.config.transfer import Hint, Transfer
 from modelswitch.jobs.session import Session
 from modelswitch.storage import artifacts
 from modelswitch.transfer.distillation import Distillation
-from modelswitch.transfer.hints import JointTransfer, hint_parts
+from modelswitch.transfer.hints import JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.labels import CrossEntropy
 from modelswitch.transfer.teachers import LiveTeacher, StoredResponses
 from modelswitch.transfer.weighting import rule_for
@@ -115,7 +115,7 @@ def objective(here: Session, scratch: Path) -> torch.nn.Module:
     if here.job.stored_views:
         guide = responses(here, scratch / "responses.safetensors")
     teacher = None
-    if not here.job.stored_views or transfer.hint is not None:
+    if not here.job.stored_views or transfer.joint_hints:
         teacher = LiveTeacher(
             here.new_model(here.job.teachers[0].model).eval().requires_grad_(False)
         )
@@ -127,11 +127,18 @@ def objective(here: Session, scratch: Path) -> torch.nn.Module:
         soft=transfer.soft,
         temperature=transfer.temperature,
     )
-    if transfer.hint is None:
+    if not transfer.joint_hints:
         return distillation
     names = ("student", "teacher")
-    parts = hint_parts(transfer.hint, student, teacher.model, here.example(), names)
-    return JointTransfer(distillation, teacher, parts, transfer.hint.weight)
+    hints = [
+        WeightedHint.of(
+            pair,
+            hint_parts(pair, student, teacher.model, here.example(), names),
+            here.job.training.epochs,
+        )
+        for pair in transfer.joint_hints
+    ]
+    return JointTransfer(distillation, teacher, hints)
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -29,6 +29,13 @@ EXPERIMENT = {
         "kd": {},
         "wide": {"soft": 0.5},
         "stored": {"soft": 0.5, "views": "stored"},
+        "hinted": {
+            "views": "stored",
+            "hints": [
+                {"loss": "mse", "schedule": "cosine", "end": 0.5},
+                {"loss": "attention", "stages": True, "weight": 10},
+            ],
+        },
         "right": {"soft": 0.5, "weighting": {"rule": "correctness", "delta": 0.3}},
         "match": {"soft": 0.5, "weighting": {"rule": "matched", "to": "right"}},
         "own": {
@@ -44,6 +51,7 @@ EXPERIMENT = {
     "chains": {
         "direct": "teacher/student@kd",
         "stored": "teacher/student@stored",
+        "hinted": "teacher/student@hinted",
         "match": "teacher/student@match",
         "own": "teacher/student@own",
         "dense": "teacher/student@wide/student@dense",
@@ -144,8 +152,9 @@ def test_the_same_node_twice_is_the_same_to_the_bit(runner, tmp_path):
     )
 
 
-def test_stored_responses_train_the_student_that_a_live_teacher_trains(runner):
-    place = runner.place("teacher/student@stored")
+@pytest.mark.parametrize("transfer", ["stored", "hinted"])
+def test_stored_responses_train_the_student_that_a_live_teacher_trains(runner, transfer):
+    place = runner.place(f"teacher/student@{transfer}")
     runner.train(place), runner.train(place, live=True)
     stored = rows(runner.file(place, "history.csv"))
     live = rows(runner.file(place, "live-history"))

@@ -16,7 +16,7 @@ from modelswitch.errors import UserError
 from modelswitch.models.build import build
 from modelswitch.models.layers import find_layer, inner_layers, weighted_layers
 from modelswitch.transfer.distillation import Distillation
-from modelswitch.transfer.hints import HintPretraining, JointTransfer, hint_parts
+from modelswitch.transfer.hints import HintPretraining, JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.teachers import LiveTeacher
 from modelswitch.transfer.weighting import rule_for
 
@@ -64,14 +64,19 @@ def check_hint(model, size, depth):
     student, teacher = model, LiveTeacher(copy.deepcopy(model))
     hint = Hint(mode="joint", student_layer=depth, teacher_layer=depth)
     parts = hint_parts(hint, student, teacher.model, images[:1], ("student", "teacher"))
-    weight = parts.loss.regressor.project.weight
+    weight = parts.loss[0].regressor.project.weight
     (nn.init.dirac_ if weight.ndim == 4 else nn.init.eye_)(weight)
-    nn.init.zeros_(parts.loss.regressor.project.bias)
+    nn.init.zeros_(parts.loss[0].regressor.project.bias)
     outputs = Distillation(
         student, [teacher], rule_for(FixedWeighting()), soft=0.7, temperature=4.0
     )
     with torch.no_grad():
-        assert JointTransfer(outputs, teacher, parts, 1.0).eval()(batch)["loss_hint"] == 0
+        assert (
+            JointTransfer(outputs, teacher, [WeightedHint(parts, lambda epoch: 1.0)]).eval()(batch)[
+                "loss_hint"
+            ]
+            == 0
+        )
     HintPretraining(student, teacher, parts).train()(batch)["loss"].backward()
     called = [layer.path for layer in inner_layers(student, images[:1])]
     weighted = [path for path in called if path in weighted_layers(student)]

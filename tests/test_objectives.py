@@ -14,7 +14,7 @@ from modelswitch.config.weighting import CorrectnessWeighting, FixedWeighting
 from modelswitch.data.views import Batch
 from modelswitch.models.build import build
 from modelswitch.transfer.distillation import Distillation
-from modelswitch.transfer.hints import HintPretraining, JointTransfer, hint_parts
+from modelswitch.transfer.hints import HintPretraining, JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.labels import CrossEntropy
 from modelswitch.transfer.teachers import LiveTeacher
 from modelswitch.transfer.weighting import rule_for
@@ -110,7 +110,7 @@ def test_pretraining_trains_the_front_and_the_regressor_alone(batch):
     objective = HintPretraining(student, LiveTeacher(teacher), parts)
     objective.train()
     terms = objective(batch)
-    project = parts.loss.regressor.project
+    project = parts.loss[0].regressor.project
     expected = F.mse_loss(
         project(student.stage1_conv1(batch.images)), teacher.stage1_conv1(batch.images)
     )
@@ -125,7 +125,11 @@ def test_pretraining_trains_the_front_and_the_regressor_alone(batch):
 def joint(student, teacher, weight=1.0, **more):
     live = LiveTeacher(teacher)
     outputs = distillation(student, [live])
-    return JointTransfer(outputs, live, parts_for(student, teacher, hinted(**more)), weight)
+    return JointTransfer(
+        outputs,
+        live,
+        [WeightedHint(parts_for(student, teacher, hinted(**more)), lambda epoch: weight)],
+    )
 
 
 def test_joint_transfer_adds_the_weighted_hint_loss(batch):
@@ -155,9 +159,9 @@ def test_a_users_own_inner_loss_is_a_function_or_a_module(batch):
     objective = joint(student, teacher, loss=own_loss("gap", factor=2.0)).eval()
     torch.testing.assert_close(objective(batch)["loss_hint"], gap(guided, target.clone(), 2.0))
     objective = joint(student, teacher, loss=own_loss("OwnRegressor", kernel=3)).eval()
-    expected = F.l1_loss(objective.inner_loss.project(guided), target)
+    expected = F.l1_loss(objective.inner_losses[0][0].project(guided), target)
     torch.testing.assert_close(objective(batch)["loss_hint"], expected)
-    assert any(p is objective.inner_loss.project.weight for p in objective.parameters())
+    assert any(p is objective.inner_losses[0][0].project.weight for p in objective.parameters())
 
 
 def test_the_label_of_a_mixed_view_is_mixed_as_its_image_is(batch):

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from originals import LABELS, STUDENT, TEACHER
+from originals import COARSE, LABELS, MAPS, STUDENT, TEACHER, VECTORS, fill
 
 from modelswitch.config import method_docs
 from modelswitch.config.losses import OutputLoss
-from modelswitch.config.transfer import Transfer
+from modelswitch.config.transfer import LayerPair, Transfer
+from modelswitch.transfer.inner_losses.registry import INNER_LOSSES, OVER_STAGES, inner_loss_for
 from modelswitch.transfer.output_losses.registry import OUTPUT_LOSSES, output_loss_for
 
 # By torchdistill 1.1.5 and, where it has none, by the authors' functions.
@@ -41,6 +42,50 @@ def test_an_output_loss_is_what_its_original_is(name):
     loss: OutputLoss = Transfer(loss={"name": name, **SETTINGS.get(name, {})}).loss
     value = output_loss_for(loss)(STUDENT, TEACHER, TEMPERATURES.get(name, 4.0), LABELS).mean()
     torch.testing.assert_close(value.item(), OF_OUTPUTS[name], rtol=1e-5, atol=1e-6)
+
+
+# The same; `similarity` by mdistiller, for torchdistill 1.1.5 hands normalize its axis as p and so
+# scales rows by the sum of absolute values. `correlation` is squared as in the paper.
+OF_LAYERS = {
+    "attention": (MAPS, 0.007862795),
+    "similarity": (MAPS, 0.009020786),
+    "relational": (VECTORS, 0.181668),
+    "correlation": (VECTORS, 0.03050599),
+}
+REVIEW = 2.904105
+
+
+def inner_loss(name, *layers):
+    """Of the pairs of layers, finest first, with parameters that are fixed."""
+    students, teachers = zip(*layers, strict=True)
+    settings = LayerPair(loss={"name": name}).loss
+    loss = inner_loss_for(settings, *([x.shape for x in side] for side in (students, teachers)))
+    fill(loss)
+    return loss(students, teachers).item()
+
+
+def test_every_inner_loss_has_an_original():
+    # The squared error is torch's own, see test_inner_losses.py.
+    assert set(OF_LAYERS) | {"mse"} == set(INNER_LOSSES)
+    assert set(OVER_STAGES) == {"review"}
+
+
+@pytest.mark.parametrize("name", OF_LAYERS)
+def test_an_inner_loss_is_what_its_original_is(name):
+    layers, wanted = OF_LAYERS[name]
+    torch.testing.assert_close(inner_loss(name, layers), wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_a_review_of_two_stages_is_what_its_original_is():
+    """Parameters of the original are numbered in each fusion by itself."""
+    settings = LayerPair(loss="review").loss
+    pairs = MAPS, COARSE
+    shapes = [[pair[side].shape for pair in pairs] for side in (0, 1)]
+    loss = inner_loss_for(settings, *shapes)
+    for fusion in loss.fusions:
+        fill(fusion)
+    value = loss(*([pair[side] for pair in pairs] for side in (0, 1)))
+    torch.testing.assert_close(value.item(), REVIEW, rtol=1e-5, atol=1e-6)
 
 
 def test_the_page_of_methods_is_in_step():

@@ -32,7 +32,14 @@ EXPERIMENT = {
     },
     "transfers": {
         "kd": {},
-        "joint": {"hint": {"mode": "joint"}},
+        # One hint ends half-way, one has buffers that trainings change.
+        "joint": {
+            "hint": {"mode": "joint"},
+            "hints": [
+                {"loss": "relational", "schedule": "linear", "end": 0.5},
+                {"loss": "review", "stages": True, "weight": 0.1, "schedule": "cosine"},
+            ],
+        },
         "pretrain": {"hint": {"mode": "pretrain"}},
         "stored": {"views": "stored", "weighting": {"rule": "shuffled", "delta": 0.1}},
     },

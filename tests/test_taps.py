@@ -16,7 +16,7 @@ from modelswitch.errors import UserError
 from modelswitch.models.layers import find_layer, inner_layers
 from modelswitch.models.taps import run_until, tap
 from modelswitch.transfer.distillation import Distillation
-from modelswitch.transfer.hints import HintPretraining, JointTransfer, hint_parts
+from modelswitch.transfer.hints import HintPretraining, JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.teachers import LiveTeacher
 from modelswitch.transfer.weighting import rule_for
 
@@ -58,7 +58,7 @@ def joint(student, teacher, weight=1.0, stored=False, **more):
     if weight is None:
         return outputs
     parts = hint_parts(hint(**more), student, teacher, torch.rand(1, 3, 8, 8), NAMES)
-    return JointTransfer(outputs, live, parts, weight)
+    return JointTransfer(outputs, live, [WeightedHint(parts, lambda epoch: weight)])
 
 
 def trained(objective, precision=torch.float32):
@@ -149,10 +149,10 @@ def test_the_hint_loss_of_equal_models_is_0(kind):
     student = kind().eval()
     teacher = copy.deepcopy(student)
     objective = joint(student, teacher).eval()
-    nn.init.dirac_(p) if (p := objective.inner_loss.regressor.project.weight).ndim == 4 else (
-        nn.init.eye_(p)
-    )
-    nn.init.zeros_(objective.inner_loss.regressor.project.bias)
+    nn.init.dirac_(p) if (
+        p := objective.inner_losses[0][0].regressor.project.weight
+    ).ndim == 4 else (nn.init.eye_(p))
+    nn.init.zeros_(objective.inner_losses[0][0].regressor.project.bias)
     torch.manual_seed(1)
     batch = next(batches())
     with torch.no_grad():

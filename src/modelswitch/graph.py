@@ -148,8 +148,8 @@ class Graph:
 
     def needs_live_teachers(self, place: ModelFolder) -> bool:
         """Whether the teachers' weights are read: not if all that is needed of them is stored."""
-        hint = self.hint(place)
-        return not self.stores(place) or (hint is not None and hint.mode == "joint")
+        transfer = self.transfer(place)
+        return not self.stores(place) or (transfer is not None and bool(transfer.joint_hints))
 
     def matched(self, place: ModelFolder) -> ModelFolder | None:
         """The training whose mean weights this one takes."""

@@ -158,7 +158,7 @@ class SmoothingLoss(Loss):
     gradient of a training with `label_smoothing: 0.1`.
     """
 
-    source = "Szegedy et al. 2016, arXiv:1512.00567; Yuan et al. 2020, arXiv:1909.11723, section 3"
+    source = "Szegedy et al. 2016, arXiv:1512.00567; Yuan et al. 2020, arXiv:1909.11723"
     formula = r"\mathrm{KL}(u \,\|\, \mathrm{softmax}(s)),\ u_c = 1/C"
 
     name: Literal["ls"]
@@ -195,6 +195,82 @@ class MseLoss(Loss):
     name: Literal["mse"] = "mse"
 
 
+class AttentionLoss(Loss):
+    """Where the features of an image are strong (Zagoruyko 2017); its authors' weight is 1000."""
+
+    source = "Zagoruyko, Komodakis 2017, arXiv:1612.03928; the authors' code, whose mean is no norm"
+    formula = (
+        r"\mathrm{mean}\,(a(F_s) - a(F_t))^2,\ "
+        r"a(F) = q / \|q\|,\ q = \text{mean over channels of } F^2"
+    )
+    needs = "maps, or as many tokens in both layers"
+
+    name: Literal["attention"]
+
+
+class SimilarityLoss(Loss):
+    """Which images of a batch are alike (Tung 2019); its authors' weight is 3000."""
+
+    source = "Tung, Mori 2019, arXiv:1907.09682"
+    formula = (
+        r"\tfrac{1}{B^2} \|G_s - G_t\|^2,\ "
+        r"G = \text{rows of } F F^\top \text{ scaled to length 1}"
+    )
+    needs = "a batch of 2; the larger the better"
+    batch = 2
+
+    name: Literal["similarity"]
+
+
+class RelationalLoss(Loss):
+    """Distances of pairs and angles of triples of a batch's images (RKD, Park 2019)."""
+
+    source = "Park et al. 2019, arXiv:1904.05068"
+    formula = (
+        r"\beta_d\, \mathrm{mean}\, h(d_s - d_t) + \beta_a\, \mathrm{mean}\, h(c_s - c_t),\ "
+        r"d = \|f_i - f_j\| / \text{mean},\ c = \cos \angle f_i f_j f_k,\ h \text{ Huber's}"
+    )
+    needs = "a batch of 3; memory for its cube"
+    batch = 3
+    weights = ("distance", "angle")
+
+    name: Literal["relational"]
+    distance: Weight = Field(default=1.0, description="distances of pairs; 25 for classification")
+    angle: Weight = Field(default=2.0, description="angles of triples; 50 for classification")
+
+
+class CorrelationLoss(Loss):
+    """Images' similarities by a Gaussian kernel (Peng 2019)."""
+
+    source = "Peng et al. 2019, arXiv:1904.01802"
+    formula = (
+        r"\tfrac{1}{B^2} \|K_s - K_t\|^2,\ K_{ij} = e^{-2\gamma} \sum_{p \le P} "
+        r"\frac{(2\gamma)^p}{p!} (f_i^\top f_j)^p,\ \|f\| = 1"
+    )
+    needs = "a batch of 2"
+    batch = 2
+
+    name: Literal["correlation"]
+    gamma: Annotated[float, Field(gt=0)] = Field(default=0.4, description="of the Gaussian")
+    order: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=2, description="P, of the Gaussian's expansion"
+    )
+
+
+class ReviewLoss(Loss):
+    """Features of every stage, the student's fused with those of coarser ones (Chen 2021). Meant
+    for `stages: true`."""
+
+    source = "Chen et al. 2021, arXiv:2104.09044"
+    formula = (
+        r"\sum_l \mathrm{HCL}(\mathrm{ABF}(F_{s,l}, F_{s,l+1}, \dots), F_{t,l}),\ \mathrm{HCL}"
+        r" \text{: squared errors at } 1, \tfrac12, \dots \text{ of the weight on coarser fields}"
+    )
+    needs = "maps"
+
+    name: Literal["review"]
+
+
 class ImportedLoss(Imported, Loss):
     """A user's own loss."""
 
@@ -221,6 +297,15 @@ OutputLoss = Annotated[
     BeforeValidator(_named),
 ]
 InnerLoss = Annotated[
-    Annotated[MseLoss | ImportedLoss, Field(discriminator="name")],
+    Annotated[
+        MseLoss
+        | AttentionLoss
+        | SimilarityLoss
+        | RelationalLoss
+        | CorrelationLoss
+        | ReviewLoss
+        | ImportedLoss,
+        Field(discriminator="name"),
+    ],
     BeforeValidator(_named),
 ]

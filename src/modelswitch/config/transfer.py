@@ -1,5 +1,6 @@
 """How what a teacher has learned gets into the next model, as validated values."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -42,29 +43,81 @@ def _layer(value: Any) -> Any:
 
 
 Layer = Annotated[str | float, BeforeValidator(_layer)]
+_MIDDLE = 0.5
 
 
-class Hint(Strict):
-    """Transfer of the mapping up to an inner layer (FitNets, Romero et al. 2015)."""
+class LayerPair(Strict):
+    """Transfer of inner layers beside the outputs: of a pair, or of one pair for each stage."""
 
-    mode: Literal["pretrain", "joint"] = Field(
-        description="pretrain: a step of its own before distillation; joint: beside it"
-    )
     weight: Annotated[float, Field(gt=0)] = Field(
-        default=1.0, description="weight of the hint loss in joint mode"
+        default=1.0, description="weight of the hint loss beside that of the outputs"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="constant",
+        description="how the weight goes to 0 until `end`, set anew for every epoch; constant: not "
+        "before it",
+    )
+    end: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="share of the training after which the weight is 0: for hints that help early "
+        "and hinder late",
+    )
+    stages: bool = Field(
+        default=False,
+        description="a pair for every resolution that both models have maps of, each the last "
+        "block of it; instead of the two layers",
     )
     teacher_layer: Layer = Field(
-        default=0.5,
+        default=_MIDDLE,
         description="hint layer: module path, or relative depth in (0, 1]; a number is a depth, "
         "so a path that looks like one stands in quotes",
     )
     student_layer: Layer = Field(
-        default=0.5, description="guided layer: module path, or relative depth in (0, 1]"
+        default=_MIDDLE, description="guided layer: module path, or relative depth in (0, 1]"
     )
     loss: InnerLoss = Field(default=MseLoss(), description="what is compared of the two layers")
+
+    @model_validator(mode="after")
+    def _layers_or_stages(self) -> "LayerPair":
+        for name in ("teacher_layer", "student_layer"):
+            if self.stages and getattr(self, name) != _MIDDLE:
+                raise ValueError(
+                    f"stages: found true, but {name} names a layer; leave one of them out"
+                )
+        return self
+
+    def weight_in(self, epoch: int, epochs: int) -> float:
+        """The weight in an epoch, counted from 0, of so many."""
+        done = epoch / (self.end * epochs)
+        if done >= 1:
+            return 0.0
+        left = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+        return self.weight * left[self.schedule]
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the weight changes over a training."""
+        return self.schedule != "constant" or self.end < 1
+
+
+class Hint(LayerPair):
+    """Transfer of the mapping up to an inner layer (FitNets, Romero et al. 2015)."""
+
+    mode: Literal["pretrain", "joint"] = Field(
+        description="pretrain: a step of its own before distillation; joint: beside it, as `hints`"
+    )
     training: TrainingChange = Field(
         default=TrainingChange(), description="changes to `training` for the pre-training step"
     )
+
+    @model_validator(mode="after")
+    def _pretrains_one_pair(self) -> "Hint":
+        if self.mode == "pretrain" and (self.stages or self.scheduled):
+            key = "stages" if self.stages else "schedule" if self.end == 1 else "end"
+            raise ValueError(
+                f"{key}: only in joint mode; pre-training matches one pair of layers, all the time"
+            )
+        return self
 
 
 class Transfer(Strict):
@@ -81,6 +134,9 @@ class Transfer(Strict):
         default=FixedWeighting(), description="how the balance is set per sample"
     )
     hint: Hint | None = Field(default=None, description="transfer of an inner layer")
+    hints: list[LayerPair] = Field(
+        default=[], description="inner layers beside the outputs, as many pairs as you like"
+    )
     views: Literal["live", "stored"] = Field(
         default="live",
         description="live: fresh views, teacher beside; stored: fixed views, stored responses",
@@ -134,6 +190,24 @@ class Transfer(Strict):
                 "loss: 'mse' compares logits themselves, and stored ones are known but for a "
                 "shift; write loss: {name: mse, centred: true}, or views: live"
             )
+
+    @property
+    def joint_hints(self) -> list[LayerPair]:
+        """All that is transferred of inner layers beside the outputs."""
+        own = [self.hint] if self.hint is not None and self.hint.mode == "joint" else []
+        return [*own, *self.hints]
+
+    @property
+    def hint_modes(self) -> str:
+        """How inner layers are transferred, for tables: empty, or modes with a + between."""
+        pretrains = self.hint is not None and self.hint.mode == "pretrain"
+        return "+".join(["pretrain"] * pretrains + ["joint"] * bool(self.joint_hints))
+
+    @property
+    def hint_losses(self) -> list[str]:
+        """Names of the losses between inner layers, in the order in which they are written."""
+        own = [] if self.hint is None else [self.hint]
+        return [pair.loss.name for pair in (*own, *self.hints)]
 
     @property
     def separated(self) -> "Transfer":

@@ -12,7 +12,7 @@ from modelswitch.jobs.write import write_model
 from modelswitch.models.isolation import refuse_shared
 from modelswitch.storage import artifacts
 from modelswitch.transfer.distillation import Answers, Distillation
-from modelswitch.transfer.hints import JointTransfer, hint_parts
+from modelswitch.transfer.hints import JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.output_losses.registry import output_loss_for
 from modelswitch.transfer.teachers import LiveTeacher, StoredResponses
 from modelswitch.transfer.weighting import rule_for
@@ -105,15 +105,18 @@ def distil(
         owner=owner,
     )
     objective: Distillation | JointTransfer = distillation
-    if transfer.hint is not None and transfer.hint.mode == "joint":
+    if transfer.joint_hints:
         parent = job.teachers[0]
         if not live:
             live = [_live(session, parent, teachers[0])]
         torch.manual_seed(session.seed("regressor"))
         names = owner, f"teacher {parent.lineage}"
-        parts = hint_parts(transfer.hint, student, live[0].model, session.example(), names)
-        report(f"hint: {parts}")
-        objective = JointTransfer(distillation, live[0], parts, transfer.hint.weight)
+        hints = []
+        for pair in transfer.joint_hints:
+            parts = hint_parts(pair, student, live[0].model, session.example(), names)
+            report(f"hint, {parts.name}: {parts}")
+            hints.append(WeightedHint.of(pair, parts, job.training.epochs))
+        objective = JointTransfer(distillation, live[0], hints)
     refuse_shared({owner: student} | {teacher.owner: teacher.model for teacher in live})
     rows = session.fit(objective, student, "train", job.training)
     for teacher in live:

@@ -27,8 +27,8 @@ def pretrain(session: Session, teacher: str, hint: str, history: str) -> None:
     rows = session.fit(objective, student, "hint", job.training, validates=False)
     live.check_unchanged()
     layers = {
-        "teacher_layer": parts.teacher_layer.path,
-        "student_layer": parts.student_layer.path,
+        "teacher_layer": parts.teacher_layers[0].path,
+        "student_layer": parts.student_layers[0].path,
     }
     found = {"mixed_arithmetic": session.findings.get("mixed_arithmetic", False)}
     with checked_weights(session, student, hint, session.passport("hint", **layers, **found)):

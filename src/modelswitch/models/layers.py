@@ -17,7 +17,7 @@ _LARGEST_BLOCK = 0.25
 # How far from the wanted depth the end of a block may be before another tensor is taken.
 _NEAR = 0.25
 _SHOWN = 30
-_DROPOUT = nn.modules.dropout._DropoutNd
+DROPOUTS = nn.modules.dropout._DropoutNd
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def find_layer(
     inner = [c for c in candidates if c.depth < 1]
     known = [c for c in inner if c.beside is not None and not c.in_block] or inner or candidates
     # In training a dropout gives something else than the layer before it.
-    known = [c for c in known if not isinstance(model.get_submodule(c.path), _DROPOUT)] or known
+    known = [c for c in known if not isinstance(model.get_submodule(c.path), DROPOUTS)] or known
     if not known:
         raise UserError(f"{owner}: has no inner layer, for none of its modules gives one tensor")
     near = [c for c in known if abs(c.depth - layer) <= _NEAR] or known

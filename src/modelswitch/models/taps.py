@@ -1,7 +1,7 @@
 """What an inner layer gives while its model runs, by forward hooks: the model stays as it is."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -66,6 +66,13 @@ def tap(model: nn.Module, layer: str, owner: str) -> Iterator[Tap]:
         handle.remove()
 
 
+@contextlib.contextmanager
+def taps(model: nn.Module, layers: Collection[str], owner: str) -> Iterator[dict[str, Tap]]:
+    """A `Tap` on each of the layers by its path, see `tap`."""
+    with contextlib.ExitStack() as stack:
+        yield {layer: stack.enter_context(tap(model, layer, owner)) for layer in layers}
+
+
 class _ReachedError(BaseException):
     """Ends a pass at its layer. No `Exception`, which a model may catch."""
 
@@ -76,25 +83,46 @@ def run_until(model: nn.Module, layer: str, images: torch.Tensor, owner: str) ->
     Raises:
         UserError: the layer did not run, gave no tensor, or the model went on behind it.
     """
-    tapped = Tap(layer, owner)
+    return run_until_all(model, [layer], images, owner)[layer]
+
+
+def run_until_all(
+    model: nn.Module, layers: Collection[str], images: torch.Tensor, owner: str
+) -> dict[str, torch.Tensor]:
+    """The outputs of layers for ``images``, by path; nothing behind the last of them runs.
+
+    Raises:
+        UserError: a layer did not run or gave no tensor, or the model went on behind the last.
+    """
+    tapped = {layer: Tap(layer, owner) for layer in layers}
+    missing = set(layers)
     reached = _ReachedError()
 
-    def stop(module: nn.Module, inputs: Any, output: Any) -> None:
-        tapped.keep(output)
-        raise reached
+    def keep(layer: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            missing.discard(layer)
+            # What comes behind may work in place, of which nothing does at the last layer.
+            if missing and isinstance(output, torch.Tensor):
+                output = output.clone()
+            tapped[layer].keep(output)
+            if not missing:
+                raise reached
 
-    handle = model.get_submodule(layer).register_forward_hook(stop)
-    try:
-        model(images)
-    except _ReachedError as end:
-        if end is not reached:
-            raise
-        return tapped.output
-    finally:
-        handle.remove()
-    if tapped._kept:
+        return hook
+
+    with contextlib.ExitStack() as hooks:
+        for layer in layers:
+            handle = model.get_submodule(layer).register_forward_hook(keep(layer))
+            hooks.callback(handle.remove)
+        try:
+            model(images)
+        except _ReachedError as end:
+            if end is not reached:
+                raise
+            return {layer: tap.output for layer, tap in tapped.items()}
+    if not missing:
         raise UserError(
             f"{owner}: its forward catches every exception, so a pass cannot be ended at the layer "
-            f"{layer!r}; write `except Exception`"
+            f"{list(layers)[-1]!r}; write `except Exception`"
         )
-    return tapped.output
+    return {layer: tap.output for layer, tap in tapped.items()}

@@ -6,6 +6,7 @@ its last, is told before anything is trained.
 """
 
 import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from modelswitch.config.experiment import Experiment
 from modelswitch.config.losses import ImportedLoss, Loss
 from modelswitch.config.models import OWN_FAMILIES
 from modelswitch.config.training import Training
-from modelswitch.config.transfer import Transfer
+from modelswitch.config.transfer import Hint, LayerPair, Transfer
 from modelswitch.config.weighting import FixedWeighting, ImportedWeighting
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.shapes import DataSize, sizes_of
@@ -31,7 +32,7 @@ from modelswitch.randomness import seeded
 from modelswitch.training import precision
 from modelswitch.training.optimizer import make_optimizer
 from modelswitch.transfer.distillation import Distillation
-from modelswitch.transfer.hints import HintPretraining, JointTransfer, hint_parts
+from modelswitch.transfer.hints import HintPretraining, JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.labels import CrossEntropy
 from modelswitch.transfer.output_losses.registry import output_loss_for
 from modelswitch.transfer.teachers import LiveTeacher
@@ -180,13 +181,16 @@ class _Trial:
                 transfer = experiment.all_transfers[step.transfer]
                 with naming(f"transfers.{step.transfer}.loss"):
                     self._has_enough(transfer.separated.loss, experiment.training_of(step))
-                if transfer.hint is None:
-                    continue
-                tried = (transfer.hint, step.model, parent.last.model)
-                if tried not in seen:
-                    seen.add(tried)
-                    with naming(f"transfers.{step.transfer}.hint"):
-                        self._hint(transfer, step, parent.last.model)
+                for key, hints in _kinds_of_hints(transfer):
+                    where = f"transfers.{step.transfer}.{key}"
+                    for hint in hints:
+                        with naming(where):
+                            self._has_enough(hint.loss, experiment.training_of(step))
+                    tried = (key, tuple(map(str, hints)), step.model, parent.last.model)
+                    if tried not in seen:
+                        seen.add(tried)
+                        with naming(where):
+                            self._hint(key, hints, step, parent.last.model)
 
     def _has_enough(self, loss: Loss, training: Training) -> None:
         """Raise `UserError` where the classes or the smallest batch leave a loss nothing to do."""
@@ -204,21 +208,24 @@ class _Trial:
                 f"{loss.smallest_batch} images in each"
             )
 
-    def _hint(self, transfer: Transfer, step: Step, teacher: str) -> None:
-        assert transfer.hint is not None
+    def _hint(self, key: str, hints: Sequence[LayerPair], step: Step, teacher: str) -> None:
+        """Take a step with hints, all of them beside the outputs or one before them."""
         names = f"student {step.model}", f"teacher {teacher}"
         own, above = self._new(step.model), self._new(teacher)
         batch, guide = self._batch(), LiveTeacher(above.requires_grad_(False), names[1])
-        parts = hint_parts(transfer.hint, own, above, batch.images[:1], names)
+        example = batch.images[:1]
+        parts = [hint_parts(hint, own, above, example, names) for hint in hints]
         if _bytes(own) + _bytes(above) > _LARGE:
             return
-        pretrains = transfer.hint.mode == "pretrain"
-        objective: nn.Module = HintPretraining(own, guide, parts, names[0])
-        if not pretrains:
+        pretrains = isinstance(hints[0], Hint) and hints[0].mode == "pretrain"
+        if pretrains:
+            objective: nn.Module = HintPretraining(own, guide, parts[0], names[0])
+        else:
             distillation = Distillation(
                 own, [guide], rule_for(FixedWeighting()), soft=0.5, temperature=1.0
             )
-            objective = JointTransfer(distillation, guide, parts, transfer.hint.weight)
+            weighted = [WeightedHint.of(*pair, 1) for pair in zip(hints, parts, strict=True)]
+            objective = JointTransfer(distillation, guide, weighted)
         of_step = self._experiment.hint_training_of if pretrains else self._experiment.training_of
         with in_one_line("cannot take a step of training"):
             _take_step(objective, batch, of_step(step))
@@ -235,6 +242,15 @@ def _check_class_weights(experiment: Experiment, classes: int) -> None:
             )
 
 
+def _kinds_of_hints(transfer: Transfer) -> Iterator[tuple[str, Sequence[LayerPair]]]:
+    """The hints that are trained together, by the key that tells of them."""
+    hint = transfer.hint
+    if hint is not None and hint.mode == "pretrain":
+        yield "hint", [hint]
+    if transfer.joint_hints:
+        yield "hints" if transfer.hints else "hint", transfer.joint_hints
+
+
 def _bytes(model: nn.Module) -> int:
     return sum(p.numel() * p.element_size() for p in model.parameters())
 
@@ -243,13 +259,17 @@ def _take_step(objective: nn.Module, batch: Batch, training: Training) -> None:
     """One step as the loop of trainings takes it; raises `UserError` if its loss is no number."""
     cpu = torch.device("cpu")
     with precision.autocast(cpu, precision.dtype_for(training.precision, cpu)):
-        loss = objective.train()(batch)["loss"]
+        terms = objective.train()(batch)
+    loss = terms["loss"]
     loss.backward()
     if loss.is_meta:
         # What torch's optimisers run in one piece, they do not pretend to.
         return
-    if not torch.isfinite(loss):
-        raise UserError(f"the loss of its first step is {loss.item()}")
+    wrong = {name: value.item() for name, value in terms.items() if not torch.isfinite(value)}
+    if wrong:
+        # The sum is none because its parts are.
+        name = next((name for name in wrong if name != "loss"), "loss")
+        raise UserError(f"the {name} of its first step is {wrong[name]}")
     optimizer = make_optimizer(objective, training)
     for group in optimizer.param_groups:
         group["lr"] = _RATE

@@ -201,10 +201,13 @@ class Tasks:
             # With a hint beside it, the parent's answer passes the hint layer on its way.
             kept, count = 1 - transfer.drop, len(teachers)
             return sum(answers) * (kept + transfer.drop**count / count)
-        if transfer.hint is not None and transfer.hint.mode == "joint":
-            parent = teachers[0].lineage.last.model
-            return answers[0] * self._pace.front(place.dataset, parent, transfer.hint.teacher_layer)
-        return 0.0
+        parent = teachers[0].lineage.last.model
+        # A pass ends at the deepest of the layers; the last stage is about the whole of a model.
+        shares = [
+            1.0 if pair.stages else self._pace.front(place.dataset, parent, pair.teacher_layer)
+            for pair in transfer.joint_hints
+        ]
+        return answers[0] * max(shares, default=0.0)
 
     def _of_front(self, job: Job, place: ModelFolder, parent: ModelFolder) -> float:
         assert job.transfer is not None

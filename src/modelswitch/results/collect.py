@@ -131,7 +131,9 @@ class StoredResults:
                 "delta": getattr(weighting, "delta", None),
                 "soft": transfer.soft,
                 "temperature": transfer.temperature,
-                "hint": transfer.hint.mode if transfer.hint else "",
+                "output_loss": transfer.separated.loss.name,
+                "hint": transfer.hint_modes,
+                "hint_losses": "+".join(transfer.hint_losses),
                 "views": transfer.views,
             }
         return result

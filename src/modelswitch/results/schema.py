@@ -66,7 +66,9 @@ SCHEMAS = {
             delta? | number | shift of the soft loss's weight, for rules that have one
             soft? | number | λ of its transfer, the weight of the soft loss, 0 to 1
             temperature? | number | T of the soft loss
-            hint? | text | `pretrain`, `joint`, or empty without hints
+            output_loss? | text | name of its transfer's output loss; empty for a first model
+            hint? | text | `pretrain`, `joint`, `pretrain+joint`, or empty without hints
+            hint_losses? | text | names of the losses between inner layers, in their order, with a + between
             views? | text | `live` or `stored`
             settings? | text | all that the configuration says about its training, as JSON; what a mean over seeds has in common, and what two weighting rules have in common but the weighting
             code? | text | digests of the code that trained it, the package's (`train` or `distil`) and the user's own by path, as JSON
@@ -362,7 +364,10 @@ def documentation() -> str:
     for name, schema in SCHEMAS.items():
         lines += ["", f"## {schema.file}", "", f"One row: {schema.row}.", ""]
         if name == "history":
-            lines += ["Terms of the loss follow as further columns `loss_<term>`.", ""]
+            lines += [
+                "Terms of the loss follow as further columns `loss_<term>`, and the weights of hints that have a schedule as `weight_hint…`.",
+                "",
+            ]
         rows = [
             (f"`{c.name}`", c.kind if c.required else f"{c.kind}, may be missing", c.meaning)
             for c in schema.columns

@@ -1,15 +1,17 @@
-"""Transfer of an inner layer: the parts for two given models, and what a training minimises."""
+"""Transfer of inner layers: the parts for two given models, and what a training minimises."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from modelswitch.config.transfer import Hint
+from modelswitch.config.transfer import LayerPair
 from modelswitch.data.views import Batch
 from modelswitch.models.isolation import settings_kept
 from modelswitch.models.layers import LayerInfo, find_layer
-from modelswitch.models.taps import run_until, tap
+from modelswitch.models.stages import common_stages, stages
+from modelswitch.models.taps import run_until, taps
 from modelswitch.transfer.distillation import Distillation
 from modelswitch.transfer.inner_losses.registry import inner_loss_for
 from modelswitch.transfer.teachers import LiveTeacher
@@ -17,36 +19,61 @@ from modelswitch.transfer.teachers import LiveTeacher
 
 @dataclass(frozen=True)
 class HintParts:
-    """Both layers, and the loss between them with its own parameters, such as a regressor's."""
+    """The layers of one hint, pair by pair, and the loss between them with its own parameters, such
+    as a regressor's.
 
-    teacher_layer: LayerInfo
-    student_layer: LayerInfo
+    Attributes:
+        loss: called with two lists of features.
+        name: of the loss.
+    """
+
+    student_layers: tuple[LayerInfo, ...]
+    teacher_layers: tuple[LayerInfo, ...]
     loss: nn.Module
+    name: str
 
     def __str__(self) -> str:
-        return " to ".join(
-            f"{side} layer {layer.path}, {list(layer.feature_shape[1:])}"
-            for side, layer in (("teacher", self.teacher_layer), ("student", self.student_layer))
+        pairs = zip(self.teacher_layers, self.student_layers, strict=True)
+        return "; ".join(
+            " to ".join(
+                f"{side} layer {layer.path}, {list(layer.feature_shape[1:])}"
+                for side, layer in zip(("teacher", "student"), pair, strict=True)
+            )
+            for pair in pairs
         )
+
+    def between(
+        self, guided: dict[str, torch.Tensor], hinted: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """The loss of outputs of the student's and the teacher's layers, by path."""
+        ours, theirs = (
+            [layer.features(outputs[layer.path]) for layer in layers]
+            for layers, outputs in ((self.student_layers, guided), (self.teacher_layers, hinted))
+        )
+        return self.loss(ours, theirs)
 
 
 def hint_parts(
-    hint: Hint,
+    hint: LayerPair,
     student: nn.Module,
     teacher: nn.Module,
     example: torch.Tensor,
     names: tuple[str, str],
 ) -> HintParts:
-    """Find both layers and make the loss from their measured shapes; the models stay as they are.
+    """Find the layers and make the loss from their measured shapes; the models stay as they are.
 
     Args:
         example: one image [1, C, H, W].
         names: of the student and the teacher, for messages.
     """
-    guided = find_layer(student, hint.student_layer, example, names[0])
-    hinted = find_layer(teacher, hint.teacher_layer, example, names[1])
-    loss = inner_loss_for(hint.loss, guided.feature_shape, hinted.feature_shape)
-    return HintParts(hinted, guided, loss)
+    if hint.stages:
+        pairs = common_stages(stages(student, example), stages(teacher, example), names)
+    else:
+        guided = find_layer(student, hint.student_layer, example, names[0])
+        pairs = [(guided, find_layer(teacher, hint.teacher_layer, example, names[1]))]
+    own, above = zip(*pairs, strict=True)
+    shapes = [[layer.feature_shape for layer in layers] for layers in (own, above)]
+    return HintParts(own, above, inner_loss_for(hint.loss, *shapes), hint.loss.name)
 
 
 class HintPretraining(nn.Module):
@@ -58,7 +85,7 @@ class HintPretraining(nn.Module):
     Args:
         student: the whole student.
         teacher: the model beside it; from here on it watches the hint layer.
-        parts: from `hint_parts`.
+        parts: from `hint_parts`, of one pair of layers.
         owner: of the student, for messages.
     """
 
@@ -68,34 +95,64 @@ class HintPretraining(nn.Module):
         super().__init__()
         self.student, self.inner_loss = student, parts.loss
         self._teacher, self._parts, self._owner = teacher, parts, owner
-        teacher.watch(parts.teacher_layer.path)
+        [self._guided], [hinted] = parts.student_layers, parts.teacher_layers
+        teacher.watch(hinted.path)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        path = self._parts.student_layer.path
+        path = self._guided.path
         with settings_kept(self._owner):
             guided = run_until(self.student, path, batch.images.clone(), self._owner)
-        loss = _hint_loss(self.inner_loss, self._parts, guided, self._teacher.features(batch))
+        loss = self._parts.between({path: guided}, self._teacher.features(batch))
         return {"loss": loss, "loss_hint": loss.detach()}
 
 
+@dataclass(frozen=True)
+class WeightedHint:
+    """A hint beside the outputs.
+
+    Attributes:
+        weight: of its loss in an epoch, counted from 0.
+        scheduled: whether that changes.
+    """
+
+    parts: HintParts
+    weight: Callable[[int], float]
+    scheduled: bool = False
+
+    @staticmethod
+    def of(pair: LayerPair, parts: HintParts, epochs: int) -> "WeightedHint":
+        """The hint that a configuration describes, in a training of so many epochs."""
+        return WeightedHint(parts, lambda epoch: pair.weight_in(epoch, epochs), pair.scheduled)
+
+
 class JointTransfer(nn.Module):
-    """Outputs and an inner layer side by side: distillation loss + weight x hint loss.
+    """Outputs and inner layers side by side: distillation loss + sum of weight x hint loss.
+
+    Of a hint whose weight is 0 in an epoch, nothing is computed in it.
 
     Args:
         distillation: the objective for the outputs, holding the student.
         teacher: as in `HintPretraining`; where it is one of the distillation's guides as well, one
             pass of it serves both.
-        parts: from `hint_parts`.
-        weight: of the hint loss.
+        hints: with the losses of which the student's is trained.
     """
 
     def __init__(
-        self, distillation: Distillation, teacher: LiveTeacher, parts: HintParts, weight: float
+        self, distillation: Distillation, teacher: LiveTeacher, hints: Sequence[WeightedHint]
     ) -> None:
         super().__init__()
-        self.distillation, self.inner_loss = distillation, parts.loss
-        self._teacher, self._parts, self._weight = teacher, parts, weight
-        teacher.watch(parts.teacher_layer.path)
+        self.distillation = distillation
+        self.inner_losses = nn.ModuleList(hint.parts.loss for hint in hints)
+        self._teacher, self._hints = teacher, hints
+        suffixes = [f"_{number}_{hint.parts.name}" for number, hint in enumerate(hints, 1)]
+        self._suffixes = suffixes if len(hints) > 1 else [""]
+        self._enter(0)
+
+    def _enter(self, epoch: int) -> None:
+        self._weights = [hint.weight(epoch) for hint in self._hints]
+        used = [h.parts for h, weight in zip(self._hints, self._weights, strict=True) if weight]
+        self._tapped = {layer.path for parts in used for layer in parts.student_layers}
+        self._teacher.watch(*(layer.path for parts in used for layer in parts.teacher_layers))
 
     @property
     def student(self) -> nn.Module:
@@ -107,18 +164,20 @@ class JointTransfer(nn.Module):
 
     def start_epoch(self, epoch: int, resumed: bool = False) -> None:
         self.distillation.start_epoch(epoch, resumed)
+        self._enter(epoch)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        path, owner = self._parts.student_layer.path, self.distillation.owner
-        with tap(self.student, path, owner) as tapped:
+        with taps(self.student, sorted(self._tapped), self.distillation.owner) as tapped:
             logits = self.distillation.answer(batch)
         terms = self.distillation.output_loss(logits, batch)
-        features = self._teacher.features(batch)
-        hint = _hint_loss(self.inner_loss, self._parts, tapped.output, features)
-        return terms | {"loss": terms["loss"] + self._weight * hint, "loss_hint": hint.detach()}
-
-
-def _hint_loss(
-    loss: nn.Module, parts: HintParts, guided: torch.Tensor, hinted: torch.Tensor
-) -> torch.Tensor:
-    return loss(parts.student_layer.features(guided), parts.teacher_layer.features(hinted))
+        guided = {path: each.output for path, each in tapped.items()}
+        hinted = self._teacher.features(batch) if guided else {}
+        loss = terms["loss"]
+        for hint, weight, suffix in zip(self._hints, self._weights, self._suffixes, strict=True):
+            value = hint.parts.between(guided, hinted) if weight else torch.zeros_like(loss)
+            if weight:
+                loss = loss + weight * value
+            terms[f"loss_hint{suffix}"] = value.detach()
+            if hint.scheduled:
+                terms[f"weight_hint{suffix}"] = torch.full_like(value.detach(), weight)
+        return terms | {"loss": loss}

@@ -6,7 +6,7 @@ from torch import nn
 from modelswitch.data.views import Batch
 from modelswitch.errors import UserError
 from modelswitch.models.isolation import State, answered, randomness_kept
-from modelswitch.models.taps import run_until, tap
+from modelswitch.models.taps import run_until_all, taps
 from modelswitch.storage.artifacts import MappedTensor
 from modelswitch.transfer.stored import HIGHEST_TEMPERATURE, LOWEST
 
@@ -25,16 +25,18 @@ class LiveTeacher:
     def __init__(self, model: nn.Module, owner: str = "teacher") -> None:
         self.model, self.owner = model.eval(), owner
         self._state = State(model)
-        self._layer: str | None = None
+        self._layers: tuple[str, ...] = ()
         self._in_one_pass: bool | None = None
-        self._kept: tuple[Batch, torch.Tensor] | None = None
+        self._kept: tuple[Batch, dict[str, torch.Tensor]] | None = None
 
-    def watch(self, layer: str) -> None:
-        """Give `features` of the layer at this path from now on."""
-        self._layer = layer
+    def watch(self, *layers: str) -> None:
+        """Give `features` of the layers at these paths from now on, and of no others."""
+        layers = tuple(dict.fromkeys(layers))
+        if layers != self._layers:
+            self._layers, self._in_one_pass, self._kept = layers, None, None
 
     def __call__(self, batch: Batch) -> torch.Tensor:
-        if self._layer is not None and self._in_one_pass is None:
+        if self._layers and self._in_one_pass is None:
             self._in_one_pass = self._taps_to_the_bit(batch)
         if self._in_one_pass:
             logits, features = self._answer_and_features(batch)
@@ -42,16 +44,16 @@ class LiveTeacher:
             return logits
         return self._answer(batch)
 
-    def features(self, batch: Batch) -> torch.Tensor:
-        """The watched layer's output for a batch, from the pass that answered it if that was the
-        last one. Nothing behind the layer runs for it otherwise."""
-        assert self._layer is not None, "no layer is watched"
+    def features(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """The watched layers' outputs for a batch by path, from the pass that answered it if that
+        was the last one. Nothing behind the layers runs for it otherwise."""
+        assert self._layers, "no layer is watched"
         kept, self._kept = self._kept, None
         if kept is not None and kept[0] is batch:
             return kept[1]
         # A teacher that draws random numbers draws as many as it would without the hint.
         with randomness_kept(batch.images), torch.no_grad():
-            features = run_until(self.model, self._layer, batch.images.clone(), self.owner)
+            features = run_until_all(self.model, self._layers, batch.images.clone(), self.owner)
         self._state.restore()
         return features
 
@@ -70,16 +72,15 @@ class LiveTeacher:
         # An inference tensor cannot take part in autograd; a copy of [B, C] costs nothing.
         return logits.float().clone()
 
-    def _answer_and_features(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        assert self._layer is not None
+    def _answer_and_features(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         # The features take part in autograd as well, and are too large for another copy.
-        with torch.no_grad(), tap(self.model, self._layer, self.owner) as tapped:
+        with torch.no_grad(), taps(self.model, self._layers, self.owner) as tapped:
             logits = answered(self.model, batch.images, self.owner)
         self._state.restore()
-        return logits.float().clone(), tapped.output
+        return logits.float().clone(), {layer: each.output for layer, each in tapped.items()}
 
     def _taps_to_the_bit(self, batch: Batch) -> bool:
-        """Whether the answers are the same with a hook on the layer.
+        """Whether the answers are the same with hooks on the layers.
 
         Not where torch takes another code path then, as in its transformer layers, nor where the
         model draws random numbers in eval mode.

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from modelswitch.transfer.inner_losses.features import common_size, is_map, pooled, resized, width
+
 
 class MeanSquaredError(nn.Module):
     """Squared distance of the regressed guided layer from the hint layer, averaged over all
@@ -38,32 +40,17 @@ class Regressor(nn.Module):
 
     def __init__(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
         super().__init__()
-        self.maps = len(student) == len(teacher) == 4
+        self.maps = is_map(student) and is_map(teacher)
         if self.maps:
-            self.size = min(student[2], teacher[2]), min(student[3], teacher[3])
+            self.size = common_size(student, teacher)
             self.project: nn.Module = nn.Conv2d(student[1], teacher[1], 1)
         else:
-            self.project = nn.Linear(_width(student), _width(teacher))
+            self.project = nn.Linear(width(student), width(teacher))
 
     def forward(
         self, student: torch.Tensor, teacher: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The student's features as the teacher's, and the teacher's, of one shape."""
         if not self.maps:
-            return self.project(_pooled(student)), _pooled(teacher)
-        if tuple(student.shape[2:]) != self.size:
-            student = F.adaptive_avg_pool2d(student, self.size)
-        if tuple(teacher.shape[2:]) != self.size:
-            teacher = F.adaptive_avg_pool2d(teacher, self.size)
-        return self.project(student), teacher
-
-
-def _width(shape: tuple[int, ...]) -> int:
-    return shape[1] if len(shape) == 4 else shape[-1]
-
-
-def _pooled(features: torch.Tensor) -> torch.Tensor:
-    """Maps averaged over the image, tokens over their positions, to [B, C]."""
-    if features.ndim == 4:
-        return features.mean((2, 3))
-    return features.flatten(1, -2).mean(1) if features.ndim > 2 else features
+            return self.project(pooled(student)), pooled(teacher)
+        return self.project(resized(student, self.size)), resized(teacher, self.size)

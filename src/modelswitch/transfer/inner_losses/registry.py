@@ -1,33 +1,65 @@
 """Losses between inner layers by the name that a configuration gives them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
 from modelswitch.config.losses import ImportedLoss, InnerLoss
 from modelswitch.errors import UserError, in_one_line
+from modelswitch.transfer.inner_losses.attention import Attention
+from modelswitch.transfer.inner_losses.correlation import Correlation
 from modelswitch.transfer.inner_losses.mse import MeanSquaredError
+from modelswitch.transfer.inner_losses.relational import Relational
+from modelswitch.transfer.inner_losses.review import Review
+from modelswitch.transfer.inner_losses.similarity import Similarity
 from modelswitch.user_code import import_object
+
+Shape = tuple[int, ...]
 
 # Made from the shapes of both layers' outputs and the settings; called with the features of student
 # and teacher, maps as [B, C, H, W], it gives one value. Its parameters are trained along.
 INNER_LOSSES: dict[str, Callable[..., nn.Module]] = {
     "mse": MeanSquaredError,
+    "attention": Attention,
+    "similarity": Similarity,
+    "relational": Relational,
+    "correlation": Correlation,
+}
+# The same of several pairs of layers at once: made from lists of shapes, called with lists.
+OVER_STAGES: dict[str, Callable[..., nn.Module]] = {
+    "review": Review,
 }
 
 
-def inner_loss_for(
-    settings: InnerLoss, student: tuple[int, ...], teacher: tuple[int, ...]
-) -> nn.Module:
-    """The loss that a configuration names, for layers of these shapes.
+class OfPairs(nn.ModuleList):
+    """The sum of one loss for each pair of layers, called with lists of features."""
 
-    Raises `UserError` for a user's own loss that fails on two samples.
+    def forward(
+        self, students: Sequence[torch.Tensor], teachers: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        pairs = zip(self, students, teachers, strict=True)
+        values = [loss(student, teacher) for loss, student, teacher in pairs]
+        return functools.reduce(torch.add, values)
+
+
+def inner_loss_for(
+    settings: InnerLoss, students: Sequence[Shape], teachers: Sequence[Shape]
+) -> nn.Module:
+    """The loss that a configuration names, for pairs of layers of these shapes; it is called with
+    two lists of features.
+
+    Raises `UserError` for shapes that it cannot compare, and for a user's own loss that fails on
+    two samples.
     """
     if isinstance(settings, ImportedLoss):
-        return _own(settings, student, teacher)
-    return INNER_LOSSES[settings.name](student, teacher, **settings.model_dump(exclude={"name"}))
+        return OfPairs(_own(settings, *pair) for pair in zip(students, teachers, strict=True))
+    given = settings.model_dump(exclude={"name"})
+    if settings.name in OVER_STAGES:
+        return OVER_STAGES[settings.name](students, teachers, **given)
+    make = functools.partial(INNER_LOSSES[settings.name], **given)
+    return OfPairs(make(*pair) for pair in zip(students, teachers, strict=True))
 
 
 class _Function(nn.Module):
@@ -41,7 +73,7 @@ class _Function(nn.Module):
         return self._function(student.clone(), teacher.clone())
 
 
-def _own(settings: ImportedLoss, student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module:
+def _own(settings: ImportedLoss, student: Shape, teacher: Shape) -> nn.Module:
     """A user's own loss: a function of the features, or a module made like the built-in ones."""
     own, path = import_object(settings.path), settings.path
     generator = torch.Generator().manual_seed(0)
