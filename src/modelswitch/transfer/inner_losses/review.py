@@ -59,15 +59,13 @@ class _Fusion(nn.Module):
 
     def __init__(self, student: int, middle: int, teacher: int, fuses: bool) -> None:
         super().__init__()
-        self.enter = nn.Sequential(
-            nn.Conv2d(student, middle, 1, bias=False), nn.BatchNorm2d(middle)
-        )
-        self.leave = nn.Sequential(
-            nn.Conv2d(middle, teacher, 3, padding=1, bias=False), nn.BatchNorm2d(teacher)
-        )
-        self.attention = nn.Conv2d(2 * middle, 2, 1) if fuses else None
-        for layer in (self.enter[0], self.leave[0]):
+        enter = nn.Conv2d(student, middle, 1, bias=False)
+        leave = nn.Conv2d(middle, teacher, 3, padding=1, bias=False)
+        for layer in (enter, leave):
             nn.init.kaiming_uniform_(layer.weight, a=1)
+        self.enter = nn.Sequential(enter, nn.BatchNorm2d(middle))
+        self.leave = nn.Sequential(leave, nn.BatchNorm2d(teacher))
+        self.attention = nn.Conv2d(2 * middle, 2, 1) if fuses else None
 
     def forward(
         self, student: torch.Tensor, coarser: torch.Tensor | None, size: tuple[int, int]
@@ -90,7 +88,7 @@ def _context_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     for side in _CONTEXTS:
         if side < student.shape[2]:
             weight /= 2
-            fields = (F.adaptive_avg_pool2d(maps, side) for maps in (student, teacher))
-            total = total + weight * F.mse_loss(*fields)
+            ours, theirs = (F.adaptive_avg_pool2d(maps, side) for maps in (student, teacher))
+            total = total + weight * F.mse_loss(ours, theirs)
             weights += weight
     return total / weights
