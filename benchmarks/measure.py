@@ -9,6 +9,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -121,19 +122,26 @@ class Part:
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "neon", "sve", "bf16")
 
 
+def ran(
+    command: Sequence[str | Path], cwd: Path | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """A command that has ended, with what it printed."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=check,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
 def commit() -> str:
     """The commit that is checked out, with a mark where files differ from it."""
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-        ).stdout.strip()
+        return ran(["git", *words], cwd=ROOT, check=False).stdout.strip()
 
     # The benchmark's own results are no change of the program.
     changed = git("status", "--porcelain", "--", ".", ":!results")

@@ -10,13 +10,12 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from measure import ROOT, Figure, Part, arguments, finish, note
+from measure import ROOT, Figure, Part, arguments, finish, note, ran
 
 GOALS = {1_000: 2.0, 10_000: 10.0}
 # Trainings in a seed: a teacher, an assistant, and variants of a student.
@@ -153,15 +152,7 @@ def dry_run(folder: Path, *options: str) -> dict[str, float]:
     command = [sys.executable, "-m", "snakemake", "-n", "--directory", str(folder), *options]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        encoding="utf-8",
-        errors="replace",
-    )
+    done = ran(command, cwd=folder, check=False)
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:

@@ -25,6 +25,7 @@ from measure import (
     finish,
     note,
     prepared,
+    ran,
     ratio,
     take_one_core,
 )
@@ -74,14 +75,7 @@ def install() -> Path:
 
 def version(python: Path) -> str:
     code = "from importlib.metadata import version; print(version('torchdistill'))"
-    return subprocess.run(
-        [python, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    ).stdout.strip()
+    return ran([python, "-c", code]).stdout.strip()
 
 
 def start_theirs(python: Path, data: Path) -> Program:

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import ROOT, Figure, Part, arguments, finish, note
+from measure import ROOT, Figure, Part, arguments, finish, note, ran
 
 from modelswitch.storage.artifacts import read_passport
 
@@ -157,15 +157,7 @@ exit $status
 
 def run_demo(folder: Path) -> list[tuple[str, float, float]]:
     """Run the demo in a copy of the project in ``folder``; its commands with start and end."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        encoding="utf-8",
-        errors="replace",
-    )
+    listed = ran(["git", "ls-files", "-z"], cwd=ROOT)
     for name in listed.stdout.split("\0"):
         if name and not name.startswith("results/") and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

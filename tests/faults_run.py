@@ -64,12 +64,14 @@ def finish(
     return said
 
 
+def _processes() -> list[Path]:
+    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
 def trainings(folder: Path) -> list[int]:
     """Process ids of the trainings that run for ``folder``, started by whichever Snakemake."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for entry in _processes():
         with contextlib.suppress(OSError):
             arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             # Their shells have the command as one argument; the process itself has it second.
@@ -86,9 +88,7 @@ def trainings(folder: Path) -> list[int]:
 def servers(folder: Path) -> list[int]:
     """Process ids of the servers that trainings of ``folder`` are forked from."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for entry in _processes():
         with contextlib.suppress(OSError):
             if b"--serve" not in (entry / "cmdline").read_bytes().split(b"\0"):
                 continue

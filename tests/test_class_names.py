@@ -19,6 +19,19 @@ from modelswitch.storage import artifacts
 ODD = ["NA", "nan", "None", "null", "True", "1e5", "01", "1", "'q'", "a,b", "ä"]
 
 
+def named(images):
+    """An experiment of one model on a folder of images."""
+    return load(
+        {
+            "name": "named",
+            "data": {"source": "folder", "path": str(images), "colour": "grey"},
+            "models": {"one": {"family": "plain", "stages": [[4]]}},
+            "chains": {"one": "one"},
+            "seeds": [0],
+        }
+    )
+
+
 def collected(folder, names, per_class=2) -> tuple[Tables, ImageArrays]:
     """The tables of an experiment with one model that knows every class, from folders of images."""
     for number, name in enumerate(names):
@@ -29,15 +42,7 @@ def collected(folder, names, per_class=2) -> tuple[Tables, ImageArrays]:
                 image = Image.new("L", (4, 4), 10 * number + copy + 1)
                 image.putpixel((0, 0), 255 if split == "train" else 0)
                 image.save(place / f"{split}{copy}.png")
-    experiment = load(
-        {
-            "name": "named",
-            "data": {"source": "folder", "path": str(folder / "set"), "colour": "grey"},
-            "models": {"one": {"family": "plain", "stages": [[4]]}},
-            "chains": {"one": "one"},
-            "seeds": [0],
-        }
-    )
+    experiment = named(folder / "set")
     file = folder / "results/named/folder/data.safetensors"
     prepare(experiment.data, [str(file)])
     data = ImageArrays.load(file)
@@ -88,15 +93,7 @@ def test_the_page_says_what_was_read(tmp_path):
 def test_models_of_other_data_make_no_table(tmp_path):
     """The data set was prepared again from other files after the models had been trained."""
     collected(tmp_path, ["b", "a"])
-    experiment = load(
-        {
-            "name": "named",
-            "data": {"source": "folder", "path": str(tmp_path / "set"), "colour": "grey"},
-            "models": {"one": {"family": "plain", "stages": [[4]]}},
-            "chains": {"one": "one"},
-            "seeds": [0],
-        }
-    )
+    experiment = named(tmp_path / "set")
     Image.new("L", (4, 4), 200).save(tmp_path / "set/train/a/new.png")
     prepare(experiment.data, [str(tmp_path / "results/named/folder/data.safetensors")])
     with pytest.raises(UserError, match=r"outputs\.safetensors: is of other data than .*checksum"):

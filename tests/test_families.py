@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import TypeAdapter, ValidationError
+from test_models import assert_gradients_stay_channels_last
 from torch import nn
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock
@@ -210,23 +211,7 @@ class TestEveryVariant:
             assert isinstance(block, blocks.ConvBlock | blocks.ResidualBlock | blocks.MobileBlock)
 
     def test_keeps_gradients_channels_last(self, values):
-        model = to_channels_last(made(values))
-        other = []
-
-        def watch(module, _, output):
-            def look(gradient):
-                if not gradient.is_contiguous(memory_format=torch.channels_last):
-                    other.append(type(module).__name__)
-
-            output.register_hook(look)
-
-        kinds = nn.Conv2d | nn.BatchNorm2d | nn.GroupNorm | blocks.ResidualBlock
-        for module in model.modules():
-            if isinstance(module, kinds):
-                module.register_forward_hook(watch)
-        images = torch.rand(2, 3, 32, 32).to(memory_format=torch.channels_last)
-        model(images).sum().backward()
-        assert other == []
+        assert_gradients_stay_channels_last(to_channels_last(made(values)))
 
     def test_answers_alike_as_a_file_for_devices(self, values, tmp_path):
         pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")

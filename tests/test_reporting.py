@@ -154,6 +154,14 @@ def test_the_page_says_what_is_missing(tmp_path, monkeypatch):
     ]
 
 
+def stopped_early(experiment) -> tuple[Report, pd.DataFrame]:
+    """The report and models.csv of a run in this folder that never came to measuring sizes."""
+    Path("results/study/pictures/models.json").unlink()
+    report = Report(experiment, ROOT / "workflow/report")
+    report.write_tables()
+    return report, Tables(report.tables).models
+
+
 @pytest.mark.parametrize("source", ["npz", "torchvision"])
 def test_a_run_that_was_stopped_before_sizes_were_measured_has_tables(
     source, tmp_path, monkeypatch
@@ -164,10 +172,7 @@ def test_a_run_that_was_stopped_before_sizes_were_measured_has_tables(
     data |= {"dataset": "CIFAR100"} if source == "torchvision" else {"path": "not-here.npz"}
     experiment = load(EXPERIMENT | {"data": data})
     store(experiment, tmp_path)
-    (tmp_path / "results/study/pictures/models.json").unlink()
-    report = Report(experiment, ROOT / "workflow/report")
-    report.write_tables()
-    models = Tables(report.tables).models
+    _, models = stopped_early(experiment)
     # A convolution from 3 to 4 channels, its normalisation, and 4 classes.
     assert set(models["parameters"]) == {9 * 3 * 4 + 2 * 4 + 4 * 4 + 4}
     assert set(models["macs"]) == {6 * 7 * 9 * 3 * 4 + 4 * 4}
@@ -183,10 +188,7 @@ def test_sizes_that_nothing_tells_are_unknown(tmp_path, monkeypatch):
         tensors, passport = artifacts.load(path)
         del passport["image_shape"], passport["checksum"]
         artifacts.save(path, tensors, passport)
-    (tmp_path / "results/study/pictures/models.json").unlink()
-    report = Report(experiment, ROOT / "workflow/report")
-    report.write_tables()
-    models = Tables(report.tables).models
+    report, models = stopped_early(experiment)
     assert models[["parameters", "depth", "macs"]].isna().all(axis=None)
     report.write_figures()
     report.write_page()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import script_runs
+import test_jobs
 import torch
 
 from modelswitch.config.experiment import load
@@ -24,12 +25,8 @@ from modelswitch.training import loop
 
 EPOCHS = 8
 EXPERIMENT = {
+    **{key: test_jobs.EXPERIMENT[key] for key in ("data", "models")},
     "name": "resume",
-    "data": {"source": "digits", "augment": {"crop": 1, "flip": True}},
-    "models": {
-        "teacher": {"family": "plain", "stages": [[6], [8]]},
-        "student": {"family": "resnet", "widths": [4, 6], "blocks": [1, 1]},
-    },
     "transfers": {
         "kd": {},
         # One hint ends half-way, one has buffers that trainings change.

@@ -20,6 +20,7 @@ import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from modelswitch.data.folders import some
 from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
 
@@ -282,6 +283,5 @@ def unrepresented(
     missing = (there > 0) & (torch.bincount(labels[held], minlength=count) == 0)
     if not missing.any():
         return []
-    names = [f"{class_names[row]!r}" for row in torch.nonzero(missing).flatten().tolist()]
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return [f"{what}: no image of {len(names)} of {int((there > 0).sum())} classes: {shown}"]
+    names = [class_names[row] for row in torch.nonzero(missing).flatten().tolist()]
+    return [f"{what}: no image of {len(names)} of {int((there > 0).sum())} classes: {some(names)}"]

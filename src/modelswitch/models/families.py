@@ -3,6 +3,8 @@
 A model takes images [B, C, H, W] and returns logits [B, num_classes].
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -61,32 +63,44 @@ def plain(spec: PlainModel, in_channels: int, num_classes: int) -> nn.Module:
 
 def resnet(spec: ResnetModel, in_channels: int, num_classes: int) -> nn.Module:
     """A residual network for small images; every stage after the first halves the resolution."""
-    width = spec.widths[0]
-    stem = ConvBlock(in_channels, width, spec.stem_stride)
-    layers: list[tuple[str, nn.Module]] = [("stem", stem)]
-    for stage, (outputs, blocks) in enumerate(zip(spec.widths, spec.blocks, strict=True), 1):
-        for block in range(1, blocks + 1):
-            stride = 2 if stage > 1 and block == 1 else 1
-            layer = ResidualBlock(width, outputs, stride, spec.shortcut)
-            layers.append((f"stage{stage}_block{block}", layer))
-            width = outputs
-    return _named(layers + _head(width, num_classes, spec.dropout))
+
+    def block(inputs: int, outputs: int, stride: int) -> nn.Module:
+        return ResidualBlock(inputs, outputs, stride, spec.shortcut)
+
+    layers = _stages(spec, in_channels, block)
+    return _named(layers + _head(spec.widths[-1], num_classes, spec.dropout))
 
 
 def mobile(spec: MobileModel, in_channels: int, num_classes: int) -> nn.Module:
     """Inverted residuals of depthwise-separable convolutions; every stage after the first halves
     the resolution. The last block, which is linear, is followed by a 1x1 convolution."""
+
+    def block(inputs: int, outputs: int, stride: int) -> nn.Module:
+        return MobileBlock(inputs, outputs, stride, spec.expansion)
+
+    layers, width = _stages(spec, in_channels, block), spec.widths[-1]
+    layers.append(("last", PointwiseBlock(width, spec.expansion * width)))
+    return _named(layers + _head(spec.expansion * width, num_classes, spec.dropout))
+
+
+def _stages(
+    spec: ResnetModel | MobileModel,
+    in_channels: int,
+    block: Callable[[int, int, int], nn.Module],
+) -> list[tuple[str, nn.Module]]:
+    """A stem and stages of blocks, of which the first of every stage but one has stride 2.
+
+    ``block`` makes one from its channels, in and out, and its stride.
+    """
     width = spec.widths[0]
     stem = ConvBlock(in_channels, width, spec.stem_stride)
     layers: list[tuple[str, nn.Module]] = [("stem", stem)]
     for stage, (outputs, blocks) in enumerate(zip(spec.widths, spec.blocks, strict=True), 1):
-        for block in range(1, blocks + 1):
-            stride = 2 if stage > 1 and block == 1 else 1
-            layer = MobileBlock(width, outputs, stride, spec.expansion)
-            layers.append((f"stage{stage}_block{block}", layer))
+        for number in range(1, blocks + 1):
+            stride = 2 if stage > 1 and number == 1 else 1
+            layers.append((f"stage{stage}_block{number}", block(width, outputs, stride)))
             width = outputs
-    layers.append(("last", PointwiseBlock(width, spec.expansion * width)))
-    return _named(layers + _head(spec.expansion * width, num_classes, spec.dropout))
+    return layers
 
 
 class _GreyToColour(nn.Module):
