@@ -14,6 +14,7 @@ from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
 from modelswitch.lineage import ANY_LINEAGE, BRANCH, NAME, ONE_STEP, SEVERAL_STEPS
 from modelswitch.planning.checks import check_once, memory_note, needed_mb
+from modelswitch.storage import letters
 from modelswitch.storage.code_digest import code_digest, with_own
 
 # Of this file and not of workflow.basedir, for another workflow may use this one as a module.
@@ -39,6 +40,9 @@ try:
     if not workflow.modifier.skip_configfile:
         check_written(workflow.configfiles)
     EXPERIMENT = load(dict(config), source())
+    letters.refuse_others("the working folder", [os.getcwd()])
+    letters.refuse_others("the folder of the workflow", [str(PROJECT)])
+    letters.refuse_others(source(), [json.dumps(dict(config), ensure_ascii=False)])
 except UserError as error:
     fail(error)
 

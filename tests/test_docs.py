@@ -73,3 +73,29 @@ def test_the_table_of_degradations_is_that_of_the_code():
         f"| `{name}` | {meaning} |" for name, meaning in MEANING.items()
     ]
     assert tuple(MEANING) == DEGRADATION_NAMES
+
+
+def test_every_test_that_faults_are_said_to_have_is_there():
+    """By its file, its name, or both; `::name` is of the file that was named last."""
+    defined = {
+        path.stem: set(
+            re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+    }
+    everywhere = set().union(*defined.values())
+    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    named = 0
+    for line in text.splitlines():
+        file = ""
+        for token in re.findall(r"`((?:test_\w+|…|)(?:\.py)?(?:::)?(?:test_\w+)?)`", line):
+            if "test_" not in token:
+                continue
+            named += 1
+            before, _, name = token.replace(".py", "").rpartition("::")
+            file = before.removeprefix("…") or (name if name in defined else file)
+            assert not file or file in defined, f"docs/faults.md names {token}"
+            if name not in defined:
+                known = defined[file] if file and before else everywhere
+                assert name in known, f"docs/faults.md names {token}"
+    assert named > 100

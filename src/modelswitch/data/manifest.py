@@ -22,6 +22,7 @@ from modelswitch.data.samples import find_samples
 from modelswitch.errors import UserError
 from modelswitch.storage import atomic
 from modelswitch.storage.contents import file_digests
+from modelswitch.storage.letters import refuse_others
 
 # Where the data are, and what is done with them after they are read.
 _ELSEWHERE = {"path", "root", "csv", "name", "augment", "validation"}
@@ -77,6 +78,9 @@ def _contents(spec: DataSpec) -> str:
         return file_digests([path], str(path))[0]
     parts = sorted(find_samples(spec).parts.items())
     samples = [(split, sample) for split, part in parts for sample in part]
+    refuse_others(
+        f"data.path: {shown(path)}", (str(f) for _, s in samples for f in s.files.values())
+    )
     digests = iter(file_digests([f for _, s in samples for f in s.files.values()], str(path)))
     lines = [
         [split, sample.label, sample.name, sample.group, [next(digests) for _ in sample.files]]
