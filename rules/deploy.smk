@@ -44,6 +44,21 @@ for FORMAT in FORMATS:
             "--threads {threads} --gpus 0 --file {output[0]:q} > {log:q} 2>&1"
 
 
+def exports_of(*places):
+    """All files of these models: the format's own and what is said of them."""
+    stem = {name: exported_file(name).removesuffix(SUFFIXES[name][0]) for name in FORMATS}
+    return [
+        path
+        for place in places
+        for name in FORMATS
+        for file in (f"{exported_file(name)}.json", *(stem[name] + end for end in SUFFIXES[name]))
+        for path in stored(file, place)
+    ]
+
+
+EXPORTS = exports_of(*EXPORTED)
+
+
 # One job that has the machine to itself, for all files of a data set.
 rule time_exports:
     input:
@@ -53,7 +68,9 @@ rule time_exports:
             if place.dataset == w.dataset
             for name in ["model.safetensors", *map(exported_file, FORMATS)]
             for path in stored(name, place)
-        ],
+        ]
+        # Those that lie beside, from where a job gets what it names.
+        + (exports_of(*(p for p in TIMED if p.dataset == w.dataset)) if IN_STORAGE else []),
     output:
         RESULTS + LATENCY_FILE,
     log:
