@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from drawn_models import KINDS, build
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -205,8 +205,11 @@ def kept(body):
         for parameter in model.parameters():
             parameter.sub_(0.01 * torch.ones_like(parameter))
     other.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        answers = [m.eval()(batch.images.clone()) for m in (model, other)]
+    answers = []
+    for each in (model, other):
+        torch.manual_seed(3)
+        with torch.no_grad():
+            answers.append(each.eval()(batch.images.clone()))
     torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-5)
 
 
@@ -237,8 +240,12 @@ def test_drawn_models_and_layers_go_well_or_are_refused_in_a_line(data):
     transfer(data)
 
 
+# A drawn case is small as it is; to make it smaller takes longer than to find it.
+FOUND = [phase for phase in Phase if phase != Phase.shrink]
+
+
 @pytest.mark.long
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), phases=FOUND)
 @given(st.data())
 def test_drawn_models_and_layers_go_well_or_are_refused_in_a_line_at_length(data):
     transfer(data)

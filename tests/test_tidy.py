@@ -69,9 +69,23 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 
+SEVERAL = st.lists(NAMES, min_size=2, max_size=6, unique=True)
+
+
 @settings(deadline=None, max_examples=40)
-@given(data=st.data(), names=st.lists(NAMES, min_size=2, max_size=6, unique=True))
+@given(data=st.data(), names=SEVERAL)
 def test_a_table_reads_back_the_same_for_any_name(data, names):
+    read_back(data, names)
+
+
+@pytest.mark.long
+@settings(deadline=None, max_examples=500)
+@given(data=st.data(), names=SEVERAL)
+def test_tables_read_back_the_same_for_names_at_length(data, names):
+    read_back(data, names)
+
+
+def read_back(data, names) -> None:
     first, other, *_ = names
     models = [
         {"experiment": first, "dataset": other, "seed": 3, "lineage": f"{first}/{other}@{first}",
