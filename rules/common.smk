@@ -114,7 +114,8 @@ def teacher_models(wildcards):
 
 def teacher_responses(wildcards):
     here = place(wildcards)
-    return stored("responses.safetensors", *GRAPH.teachers(here)) if GRAPH.stores(here) else []
+    name = f"responses{GRAPH.stored_for(here)}.safetensors"
+    return stored(name, *GRAPH.teachers(here)) if GRAPH.stores(here) else []
 
 
 def pretrained_student(wildcards):

@@ -7,18 +7,21 @@ rule respond:
         checksum=checksum(),
         teachers=lambda w: stored("model.safetensors", *GRAPH.responders(place(w))),
     output:
-        f"{MODEL}/responses.safetensors",
+        f"{MODEL}/responses{{views}}.safetensors",
     log:
-        f"{MODEL}/responses.log",
+        f"{MODEL}/responses{{views}}.log",
     benchmark:
-        f"{MODEL}/responses.benchmark.tsv"
+        f"{MODEL}/responses{{views}}.benchmark.tsv"
+    # None for the views of `data.augment`, else a digest of those that a transfer has.
+    wildcard_constraints:
+        views="(-[0-9a-f]{8})?",
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
         mem_mb=more_memory,
         runtime=more_time,
     params:
-        job=lambda w: GRAPH.respond_job(place(w)).canonical(),
+        job=lambda w: GRAPH.respond_job(place(w), w.views).canonical(),
         code=code("respond.py"),
     shell:
         "run_script respond --job {params.job:q} --data {input.data:q} "

@@ -80,11 +80,11 @@ class Runner:
     def file(self, place: ModelFolder, name: str) -> Path:
         return self.folder / place.file(name)
 
-    def respond(self, place: ModelFolder) -> Path:
-        path = self.file(place, "responses.safetensors")
+    def respond(self, place: ModelFolder, views: str = "") -> Path:
+        path = self.file(place, f"responses{views}.safetensors")
         if not path.exists():
             teachers = [self.train(teacher) for teacher in self.graph.responders(place)]
-            job = self.graph.respond_job(place).canonical()
+            job = self.graph.respond_job(place, views).canonical()
             self.script(
                 "respond", "--job", job, "--teachers", *teachers, data=self.data, responses=path
             )
@@ -108,7 +108,9 @@ class Runner:
             return model
         more: list[object] = []
         if self.graph.stores(place) and not live:
-            more = ["--responses", *map(self.respond, self.graph.teachers(place))]
+            views = self.graph.stored_for(place)
+            teachers = self.graph.teachers(place)
+            more = ["--responses", *(self.respond(teacher, views) for teacher in teachers)]
         if live or self.graph.needs_live_teachers(place):
             teachers = [self.train(teacher) for teacher in self.graph.teachers(place)]
             more += ["--teachers", *teachers] if teachers else []

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from modelswitch.config.base import argument_texts, imports
+from modelswitch.config.augment import Augmentation
+from modelswitch.config.base import argument_texts, digest, imports
 from modelswitch.config.deploy import DeployJob, FormatName
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import Job, Teacher
@@ -27,6 +28,11 @@ class Graph:
         self.code = {path: own_digest(path) for part in sections for path in imports(part)}
         texts = {text for part in sections for text in argument_texts(part)}
         self.code |= named_digests(sorted(texts))
+        # Views that responses are stored for, by the end of their files' names.
+        self.views_stored = {
+            self._views_name(views): views
+            for views in (self._views(None), *map(self._views, experiment.all_transfers.values()))
+        }
         self.train_job = functools.cache(self._train_job)
         self.hint_job = functools.cache(self._hint_job)
         self.respond_job = functools.cache(self._respond_job)
@@ -99,6 +105,20 @@ class Graph:
     def _at(self, place: ModelFolder, lineage: Lineage) -> ModelFolder:
         return ModelFolder(place.experiment, place.dataset, place.branch, lineage)
 
+    def _views(self, transfer: Transfer | None) -> Augmentation:
+        """What views of images look like in a transfer, or in a training on labels alone."""
+        return (transfer and transfer.augment) or self.experiment.data.augment
+
+    def _views_name(self, views: Augmentation) -> str:
+        if views == self.experiment.data.augment:
+            return ""
+        return f"-{digest(views.canonical())[:8]}"
+
+    def stored_for(self, place: ModelFolder) -> str:
+        """What the names of stored responses that a place reads end with: they differ where views
+        do."""
+        return self._views_name(self._views(self.transfer(place)))
+
     def parent(self, place: ModelFolder) -> ModelFolder:
         """Where a place that is no first model was switched from."""
         parent = place.lineage.parent
@@ -158,7 +178,7 @@ class Graph:
             return None
         return self._at(place, place.lineage.sibling(transfer.weighting.to))
 
-    def _job(self, place: ModelFolder, **settings: Any) -> Job:
+    def _job(self, place: ModelFolder, views: Augmentation | None = None, **settings: Any) -> Job:
         """A job of a place, by what it does not share with others of that place."""
         data = self.experiment.data
         job = Job(
@@ -166,7 +186,7 @@ class Graph:
             branch=str(place.branch),
             lineage=str(place.lineage),
             model=self.experiment.models[place.lineage.last.model],
-            augmentation=data.augment,
+            augmentation=views or self._views(self.transfer(place)),
             validation=data.validation,
             **settings,
         )
@@ -180,22 +200,23 @@ class Graph:
         named = {name for part in sections for name in imports(part) | argument_texts(part)}
         return {name: self.code[name] for name in sorted(named & self.code.keys())}
 
-    def _teacher(self, place: ModelFolder, stored: bool) -> Teacher:
+    def _teacher(self, place: ModelFolder, stored_for: str | None = None) -> Teacher:
         return Teacher(
             lineage=str(place.lineage),
             model=self.experiment.models[place.lineage.last.model],
             digest=self.train_job(place).digest,
-            responses=self.respond_job(place).digest if stored else "",
+            responses=("" if stored_for is None else self.respond_job(place, stored_for).digest),
         )
 
     def _train_job(self, place: ModelFolder) -> Job:
         """The job of a first model or of a switch."""
         stored, matched = self.stores(place), self.matched(place)
+        stored_for = self.stored_for(place) if stored else None
         return self._job(
             place,
             training=self.experiment.training_of(place.lineage.last),
             transfer=self.transfer(place),
-            teachers=[self._teacher(teacher, stored) for teacher in self.teachers(place)],
+            teachers=[self._teacher(teacher, stored_for) for teacher in self.teachers(place)],
             hint=self.hint_job(place).digest if self.pretrains(place) else "",
             matched="" if matched is None else self.train_job(matched).digest,
             stored_views=self.experiment.responses.views if stored else 0,
@@ -208,15 +229,16 @@ class Graph:
             place,
             training=self.experiment.hint_training_of(place.lineage.last),
             transfer=Transfer(hint=self.hint(place)),
-            teachers=[self._teacher(self.parent(place), stored=False)],
+            teachers=[self._teacher(self.parent(place))],
         )
 
-    def _respond_job(self, place: ModelFolder) -> Job:
-        """The storing of a teacher's responses."""
+    def _respond_job(self, place: ModelFolder, stored_for: str = "") -> Job:
+        """The storing of a teacher's responses to the views of a name (`stored_for`)."""
         return self._job(
             place,
+            views=self.views_stored[stored_for],
             training=self.experiment.training_of(place.lineage.last),
-            teachers=[self._teacher(model, stored=False) for model in self.responders(place)],
+            teachers=[self._teacher(model) for model in self.responders(place)],
             stored_views=self.experiment.responses.views,
             folds=self.folds(place.branch),
         )

@@ -1,10 +1,10 @@
 """Random views of training images, as validated values."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from modelswitch.config.base import Share, Strict
+from modelswitch.config.base import Imported, Share, Strict
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -57,17 +57,13 @@ class Erasing(Strict):
     )
 
 
-class ImportedView(Strict):
+class ImportedView(Imported):
     """A user's own step: called with pixels float [B, C, H, W] from 0 to 255, numbers [B, n] drawn
     for each of them from 0 to 1, and the arguments; returns pixels of the same shape."""
 
-    path: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] = Field(
-        description="package.module:function"
-    )
     numbers: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=1, description="random numbers that are drawn for each view"
     )
-    arguments: dict[str, Any] = Field(default={}, description="further keyword arguments")
 
 
 class Augmentation(Strict):
@@ -75,6 +71,8 @@ class Augmentation(Strict):
 
     Everything is drawn for each sample and epoch from the seed, so a resumed training sees the same
     views, and stored responses work with all of them. Teacher and student see the same view.
+    Images are mixed with others of the training set, of which there have to be two at least. To
+    rules and losses that look at the right class, that is the one that a mixed view shows most of.
     """
 
     crop: Annotated[int, Field(ge=0, le=1024)] = Field(

@@ -163,6 +163,13 @@ class Experiment(Strict):
                         f"{where}: the rule {rule!r} of {weighting.to!r} does not weight samples; "
                         f"allowed: {', '.join(_MATCHABLE)}"
                     )
+            transfer = self.all_transfers[step.transfer]
+            views = transfer.augment or self.data.augment
+            if transfer.mixed_labels != "both" and not views.mixes:
+                raise ValueError(
+                    f"transfers.{step.transfer}.mixed_labels: found {transfer.mixed_labels!r}, but "
+                    "no view is mixed; that needs mixup or cutmix in augment"
+                )
             self._check_stop(step, self.training_of(step))
             if self.all_transfers[step.transfer].hint is not None:
                 self._check_stop(step, self.hint_training_of(step))

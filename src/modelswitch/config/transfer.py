@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from modelswitch.config.augment import Augmentation
 from modelswitch.config.base import Share, Strict, numbers
 from modelswitch.config.losses import (
     DkdLoss,
@@ -42,6 +43,7 @@ def _layer(value: Any) -> Any:
     )
 
 
+MixedLabels = Literal["both", "leading", "soft"]
 Layer = Annotated[str | float, BeforeValidator(_layer)]
 _MIDDLE = 0.5
 
@@ -140,6 +142,17 @@ class Transfer(Strict):
     views: Literal["live", "stored"] = Field(
         default="live",
         description="live: fresh views, teacher beside; stored: fixed views, stored responses",
+    )
+    augment: Augmentation | None = Field(
+        default=None,
+        description="random views in this transfer, for teacher and student alike; those of "
+        "`data.augment` by default, which the teacher was trained with",
+    )
+    mixed_labels: MixedLabels = Field(
+        default="both",
+        description="of views by mixup or cutmix, what the hard loss has, both: either label by "
+        "what is shown of it; leading: the one that is shown most; soft: nothing, so that the soft "
+        "loss alone sees them",
     )
     guides: Literal["parent", "ancestors"] = Field(
         default="parent", description="ancestors: densely guided (DGKD, Son et al. 2021)"

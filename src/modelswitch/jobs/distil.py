@@ -102,6 +102,7 @@ def distil(
         label_smoothing=job.training.label_smoothing,
         class_weights=session.class_weights(),
         drop=transfer.drop,
+        mixed_labels=transfer.mixed_labels,
         owner=owner,
     )
     objective: Distillation | JointTransfer = distillation

@@ -205,6 +205,10 @@ class Session:
             fill(model, tensors)
 
     def views(self, stage: str, training: Training) -> Views:
+        if self.job.augmentation.mixes and len(self.train_index) < 2:
+            raise UserError(
+                "augment: mixup and cutmix mix an image with another; found 1 to train on"
+            )
         return Views(
             self.data.train_images[self.train_index],
             self.data.train_labels[self.train_index],

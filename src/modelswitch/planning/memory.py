@@ -61,7 +61,7 @@ class Needs:
             if self._graph.pretrains(place):
                 note(place, self._training(self._graph.hint_job(place), place))
             for teacher in self._graph.teachers(place) if self._graph.stores(place) else ():
-                note(teacher, self._responses(teacher))
+                note(teacher, self._responses(teacher, self._graph.stored_for(place)))
         if self._experiment.selector is not None:
             selection = SelectorGraph(self._graph)
             for branch, name in selection.pairs():
@@ -147,8 +147,8 @@ class Needs:
             + _LOOSE * passing
         )
 
-    def _responses(self, teacher: ModelFolder) -> float:
-        job, size = self._graph.respond_job(teacher), self._sizes[teacher.dataset]
+    def _responses(self, teacher: ModelFolder, views: str) -> float:
+        job, size = self._graph.respond_job(teacher, views), self._sizes[teacher.dataset]
         name = teacher.lineage.last.model
         model = self._footprints[teacher.dataset, name]
         half = _FLOAT // 2 * size.classes * size.to_train(job.validation) * job.stored_views

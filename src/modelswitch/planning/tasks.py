@@ -112,7 +112,8 @@ class Tasks:
         if graph.needs_live_teachers(place):
             needs += [_trained(teacher) for teacher in graph.teachers(place)]
         if graph.stores(place):
-            needs += [self._add_responses(teacher) for teacher in graph.teachers(place)]
+            views = graph.stored_for(place)
+            needs += [self._add_responses(teacher, views) for teacher in graph.teachers(place)]
         if graph.pretrains(place):
             parent = graph.parent(place)
             needs.append(
@@ -128,11 +129,11 @@ class Tasks:
         kind = "model" if place.branch.fold is None else "fold"
         self._add(kind, _trained(place), needs, lambda: self._of_training(job, place))
 
-    def _add_responses(self, teacher: ModelFolder) -> str:
-        job = self._graph.respond_job(teacher)
+    def _add_responses(self, teacher: ModelFolder, views: str) -> str:
+        job = self._graph.respond_job(teacher, views)
         return self._add(
             "responses",
-            teacher.file("responses.safetensors"),
+            teacher.file(f"responses{views}.safetensors"),
             [_trained(model) for model in self._graph.responders(teacher)],
             lambda: (
                 job.stored_views

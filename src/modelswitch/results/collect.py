@@ -304,12 +304,17 @@ class StoredResults:
         """Stored responses: how many views of how many images, and the share answered wrong."""
         rows = []
         for place in self.places:
-            path = self._path(place, "responses.safetensors")
-            if path.exists():
-                passport = artifacts.read_passport(path)
-                job = passport["job"]
-                used = {"views": job["stored_views"], "folds": job["folds"]}
-                rows.append(self._key(place) | used | {"teacher_wrong": passport["wrong"]})
+            names = [f"responses{views}.safetensors" for views in self.graph.views_stored]
+            paths = [path for name in names if (path := self._path(place, name)).exists()]
+            if paths:
+                passports = [artifacts.read_passport(path) for path in paths]
+                jobs = [passport["job"] for passport in passports]
+                rows.append(
+                    self._key(place)
+                    | {"views": sum(job["stored_views"] for job in jobs), "folds": jobs[0]["folds"]}
+                    # Of as many views in every file.
+                    | {"teacher_wrong": sum(p["wrong"] for p in passports) / len(passports)}
+                )
         return pd.DataFrame(rows)
 
     def exports(self) -> pd.DataFrame:

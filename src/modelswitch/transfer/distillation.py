@@ -1,10 +1,12 @@
 """Distillation of outputs: soft and hard loss, balanced per sample by a weighting rule."""
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from modelswitch.config.transfer import MixedLabels
 from modelswitch.data.views import Batch
 from modelswitch.models.isolation import answered
 from modelswitch.transfer.labels import hard_losses
@@ -19,8 +21,9 @@ Answers = Callable[[Batch], torch.Tensor]
 class Distillation(nn.Module):
     """E = mean of hard_weight CE(y, s) + soft_weight soft_loss, weights per sample by a rule.
 
-    Of mixed views the hard loss is weighted by what they show of either label. To rules and losses
-    that look at the right class, that is the one that a view shows most of.
+    Of mixed views the hard loss is weighted by what they show of either label, unless
+    ``mixed_labels`` says otherwise, see `config.transfer`. To rules and losses that look at the
+    right class, that is the one that a view shows most of.
 
     Args:
         student: the model that is trained, returning logits [B, C].
@@ -46,6 +49,7 @@ class Distillation(nn.Module):
         label_smoothing: float = 0.0,
         class_weights: torch.Tensor | None = None,
         drop: float = 0.0,
+        mixed_labels: MixedLabels = "both",
         owner: str = "student",
     ) -> None:
         super().__init__()
@@ -53,6 +57,7 @@ class Distillation(nn.Module):
         self._guides, self._rule, self._loss = guides, rule, loss
         self._soft, self._temperature, self._drop = soft, temperature, drop
         self._label_smoothing, self._class_weights = label_smoothing, class_weights
+        self._mixed_labels = mixed_labels
         self._epoch = 0
         self.weight_counts: torch.Tensor
         # Soft weights in this epoch, first row where the teacher is right, second where wrong. A
@@ -78,7 +83,7 @@ class Distillation(nn.Module):
 
     def output_loss(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """The named terms for student logits [B, C] that are already there."""
-        hard = hard_losses(logits, batch, self._label_smoothing, self._class_weights)
+        hard = self._hard(logits, batch)
         guides = self._present()
         loss = torch.zeros((), device=logits.device)
         sums = torch.zeros(4, device=logits.device)
@@ -110,6 +115,15 @@ class Distillation(nn.Module):
             "weight_hard": hard_weight,
             "teacher_wrong": wrong,
         }
+
+    def _hard(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The hard loss [B]."""
+        shares, settings = batch.shares, (self._label_smoothing, self._class_weights)
+        if shares is None or self._mixed_labels == "both":
+            return hard_losses(logits, batch, *settings)
+        one = dataclasses.replace(batch, labels=batch.leading, others=None, shares=None)
+        values = hard_losses(logits, one, *settings)
+        return values if self._mixed_labels == "leading" else values * (shares == 1)
 
     def _count(self, weights: torch.Tensor, right: torch.Tensor) -> None:
         bins = (weights * WEIGHT_BINS).long().clamp(0, WEIGHT_BINS - 1)
