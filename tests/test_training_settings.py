@@ -5,6 +5,7 @@ import copy
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import Step
 from modelswitch.models.build import build
+from modelswitch.planning.model_checks import check_models
 from modelswitch.results.pooling import models_apart
 from modelswitch.training import loop
 from modelswitch.training.loop import Interrupted, train
@@ -35,7 +37,7 @@ from modelswitch.training.optimizer import (
 from modelswitch.training.result import Result, decay_at
 from modelswitch.training.resume import ResumeFiles
 from modelswitch.transfer.distillation import Distillation
-from modelswitch.transfer.labels import CrossEntropy
+from modelswitch.transfer.labels import CrossEntropy, weights_of
 from modelswitch.transfer.weighting import fixed
 
 # --------------------------------------------------------------------------------- the rate
@@ -314,6 +316,37 @@ def test_class_weights_multiply_the_hard_loss_of_a_sample():
         class_weights=weights,
     )  # fmt: skip
     torch.testing.assert_close(transfer(mixed)["loss"], 0.75 * expected.mean())
+
+
+def test_balanced_weights_are_scikit_learn_s():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=SHARES.numpy())
+    found = weights_of("balanced", SHARES, ["a", "b", "c"])
+    torch.testing.assert_close(found.double(), torch.from_numpy(expected), rtol=1e-6, atol=0)
+    assert weights_of("balanced", SHARES, ["a", "b", "c"])[SHARES].mean() == pytest.approx(1)
+    # A class that a fold has no images of takes nothing from the others.
+    two = weights_of("balanced", SHARES[:49], ["a", "b", "c"])
+    assert two[SHARES[:49]].mean() == pytest.approx(1)
+    assert torch.isfinite(two).all()
+
+
+def test_given_weights_are_those_of_all_classes():
+    names = ["a", "b"]
+    assert weights_of("none", SHARES, names) is None
+    assert weights_of({"b": 2.0, "a": 1.0}, SHARES, names).tolist() == [1, 2]
+    for given, said in (
+        ({"a": 1.0}, "no factor for 'b'; needed: a, b"),
+        ({"a": 1.0, "b": 1.0, "c": 1.0}, "unknown class 'c'; needed: a, b"),
+    ):
+        with pytest.raises(UserError, match=said):
+            weights_of(given, SHARES, names)
+
+
+def test_too_few_weights_are_told_before_anything_is_trained():
+    experiment = load(changed("training.class_weights", {"0": 1.0, "1": 2.0}))
+    with pytest.raises(UserError, match=r"class_weights: found 2 classes, the data has 10"):
+        check_models(experiment)
 
 
 # ------------------------------------------------------------------------------ across stops

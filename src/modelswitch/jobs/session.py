@@ -36,6 +36,7 @@ from modelswitch.training.finite import FiniteState
 from modelswitch.training.loop import Interrupted, train
 from modelswitch.training.result import Result
 from modelswitch.training.resume import ResumeFiles
+from modelswitch.transfer.labels import weights_of
 
 # Seconds: file servers' clocks differ by some, and no training is over in them.
 _CLOCKS_DIFFER = 60.0
@@ -225,25 +226,10 @@ class Session:
     def class_weights(self) -> torch.Tensor | None:
         """The factor of each class [C] of the hard loss, or None for none; raises `UserError` where
         they are not those of the classes that there are."""
-        given, names = self.job.training.class_weights, self.data.class_names
-        if given == "none":
-            return None
-        if given == "balanced":
-            labels = self.data.train_labels[self.train_index]
-            counts = torch.bincount(labels, minlength=len(names)).double()
-            # What no image shows needs no weight.
-            weights = len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
-            return weights.float().to(self.device)
-        assert isinstance(given, dict)
-        if set(given) != set(names):
-            wrong = [name for name in given if name not in names]
-            missing = [name for name in names if name not in given]
-            found = f"unknown class {wrong[0]!r}" if wrong else f"no factor for {missing[0]!r}"
-            raise UserError(
-                f"training.class_weights: {found}; needed: {', '.join(names[:20])}"
-                f"{', …' if len(names) > 20 else ''}"
-            )
-        return torch.tensor([given[name] for name in names], device=self.device)
+        labels = self.data.train_labels[self.train_index]
+        with naming("training.class_weights"):
+            weights = weights_of(self.job.training.class_weights, labels, self.data.class_names)
+        return None if weights is None else weights.to(self.device)
 
     def example(self) -> torch.Tensor:
         """One normalised image [1, C, H, W], to measure shapes with."""

@@ -5,7 +5,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.data.views import Batch
+from modelswitch.errors import UserError
 from modelswitch.models.isolation import settings_kept
+
+# Names in a message.
+_SHOWN = 20
 
 
 def hard_losses(
@@ -28,6 +32,34 @@ def hard_losses(
     if batch.others is None or batch.shares is None:
         return entropy(batch.labels)
     return torch.lerp(entropy(batch.others), entropy(batch.labels), batch.shares)
+
+
+def weights_of(
+    given: str | dict[str, float], labels: torch.Tensor, class_names: list[str]
+) -> torch.Tensor | None:
+    """The factor of each class [C] of the hard loss, or None for none.
+
+    Args:
+        given: `none`; `balanced`, inversely to how many images a class has among ``labels`` [N],
+            and 1 on the mean over them; or class name to factor.
+
+    Raises:
+        UserError: they are not those of the classes that there are.
+    """
+    if given == "none":
+        return None
+    if given == "balanced":
+        counts = torch.bincount(labels, minlength=len(class_names)).double()
+        # What no image shows needs no weight.
+        return (len(labels) / ((counts > 0).sum() * counts.clamp(min=1))).float()
+    assert isinstance(given, dict)
+    wrong = [name for name in given if name not in class_names]
+    missing = [name for name in class_names if name not in given]
+    if wrong or missing:
+        found = f"unknown class {wrong[0]!r}" if wrong else f"no factor for {missing[0]!r}"
+        more = ", …" if len(class_names) > _SHOWN else ""
+        raise UserError(f"{found}; needed: {', '.join(class_names[:_SHOWN])}{more}")
+    return torch.tensor([given[name] for name in class_names])
 
 
 class CrossEntropy(nn.Module):
