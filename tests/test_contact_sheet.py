@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from modelswitch.config.degradations import Degradations
-from modelswitch.data.degradations import DEGRADATIONS
+from modelswitch.data.degradations import DEGRADATIONS, degrade
 from modelswitch.report.figures import style
 from modelswitch.report.figures.contact import contact_sheet
 
@@ -41,3 +41,25 @@ def test_classes_with_different_numbers_of_test_samples_are_shown():
     images = torch.randint(256, (5, 8, 8, 1), dtype=torch.uint8)
     _, titles = shown({"one": images, "other": images}, torch.tensor([0, 2, 2, 2, 5]))
     assert titles[0] == "one: 3 classes (rows), 1 samples of each"
+
+
+def test_every_picture_stands_at_the_name_of_its_degradation_and_at_its_level():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (4, 12, 10, 3), generator=generator, dtype=torch.uint8)
+    with style.look():
+        figure = contact_sheet({"eye": images}, torch.arange(4) % 2, KINDS, synthetic=False)
+    panel = figure.axes[1]
+    picture = np.asarray(panel.get_images()[0].get_array())
+    columns = [(tick, text.get_text()) for tick, text in
+               zip(panel.get_xticks(), panel.get_xticklabels(), strict=True)]  # fmt: skip
+    rows = [(tick, text.get_text()) for tick, text in
+            zip(panel.get_yticks(), panel.get_yticklabels(), strict=True)]  # fmt: skip
+    assert [text for _, text in rows] == [kind.replace("_", " ") for kind in DEGRADATIONS]
+    assert columns[0][1] == "clean"
+    for y, kind in rows:
+        for x, level in columns:
+            # A tick stands in the middle of its picture.
+            corner = picture[int(y - 6) : int(y + 6), int(x - 5) : int(x + 5)]
+            strength = 0.0 if level == "clean" else float(level)
+            right = degrade(images[:1], kind.replace(" ", "_"), strength, seed=0)[0]
+            assert np.array_equal(corner, right.numpy()), (kind, level)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import tidy_examples
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.text import Annotation, Text
 from scipy import stats
 
@@ -400,6 +401,16 @@ def test_accuracy_stands_above_the_number_of_parameters(rules):
     assert left > 559_000 > 68_800 > right, "large to small"
 
 
+def test_without_named_chains_every_model_that_nothing_was_switched_from_ends_a_path(tmp_path):
+    tidy_examples.write(tmp_path, images=60, epochs=2)
+    models = pd.read_csv(tmp_path / "models.csv")
+    models.assign(chains="").to_csv(tmp_path / "models.csv", index=False)
+    with style.look():
+        [axes] = chains.accuracy_by_size(Tables(tmp_path)).axes
+    lengths = sorted(len(line.get_xdata()) for line in axes.lines if line.get_alpha() == 0.75)
+    assert lengths == [1, 2, 3], "scratch, a direct switch and a chain"
+
+
 INSIDE = [
     chains.diagram,
     chains.accuracy_by_size,
@@ -420,7 +431,8 @@ def test_what_is_drawn_lies_within_its_axes(rules, draw):
     for axes in figure.axes:
         points = [line.get_xydata() for line in axes.lines
                   if line.get_transform() == axes.transData]  # fmt: skip
-        points += [dots.get_offsets() for dots in axes.collections if len(dots.get_offsets()) > 1]
+        points += [dots.get_offsets() for dots in axes.collections
+                   if isinstance(dots, PathCollection)]  # fmt: skip
         (left, right), (low, high) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
         for each in points:
             x, y = np.asarray(each, dtype=float).T
@@ -487,6 +499,12 @@ def test_histograms_of_weights_show_shares_of_all_views_and_how_many_are_wrong(r
     assert figure.axes[0].get_ylim()[1] > highest
 
 
+def history_of(tables) -> pd.DataFrame:
+    """Validation accuracies of all trainings by epoch, in percent."""
+    by_epoch = tables.history.groupby(["lineage", "epoch"])["validation_accuracy"]
+    return 100 * by_epoch.agg(["mean", "max"])
+
+
 def test_learning_curves_show_the_mean_and_the_reach_of_the_seeds(rules):
     with style.look():
         figure = learning.curves(rules)
@@ -508,6 +526,11 @@ def test_learning_curves_show_the_mean_and_the_reach_of_the_seeds(rules):
     }  # fmt: skip
     assert dotted["scratch"] == dotted["teacher"] == []
     assert dotted["wsl"] == [pytest.approx(100 * ends.mean()["teacher"])]
+    # From where a quarter of the epochs is over, the curves fill their panels.
+    shown = history_of(rules)
+    low, high = panel.get_ylim()
+    assert low <= shown["mean"].min() <= shown["max"].max() <= high
+    assert shown["max"].max() - shown["mean"].min() > 0.8 * (high - low)
     # Behind it are the others of its kind, in grey.
     assert len(panel.lines) == 1 + 3
 

@@ -188,6 +188,8 @@ def test_a_perfect_recogniser_leaves_finite_numbers():
     labels = torch.arange(50) % CLASSES
     perfect = torch.nn.functional.one_hot(labels, CLASSES).float() * 20
     assert 0 < fit_temperature(perfect, labels) <= 1
+    # One that is sure and always wrong wants every class to be as likely.
+    assert fit_temperature(perfect, (labels + 1) % CLASSES) == pytest.approx(np.exp(4))
 
 
 def test_ceilings():

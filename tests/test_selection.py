@@ -296,6 +296,7 @@ def test_the_summary_s_numbers_follow_from_the_table(tmp_path):
                     [values[method].mean(), low, high]
                 )
             assert (row["seeds"], row["best_baseline"]) == (3, method == best)
+            assert row["ties"] == 0, "a table from before they were counted"
             gains = means["accuracy"][method] - means["accuracy"][best]
             expected = [0.0, 0.0, 0.0, 1.0]
             if gains.any():

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
 from modelswitch.config.claims import Claim
-from modelswitch.report import page
+from modelswitch.report import contents, page
 from modelswitch.report.sheet import probability, share
 from modelswitch.report.summaries import make, missing
 from modelswitch.report.summaries.chains import chains_sheet
@@ -144,6 +145,59 @@ def test_every_number_of_a_rules_row_follows_from_the_tables(tmp_path):
     assert shown["p (Holm)"] == f"{row['p_holm']:.3f}"
 
 
+def test_rules_of_tables_from_before_settings_were_recorded_are_compared_by_what_is_known(tmp_path):
+    chains = {name: f"teacher/student@{name}" for name in ("fixed", "wsl")}
+    tidy_examples.write(tmp_path, chains, images=60, epochs=2)
+    models = pd.read_csv(tmp_path / "models.csv").drop(columns="settings")
+    models.to_csv(tmp_path / "models.csv", index=False)
+    tables = Tables(tmp_path)
+    fixed, other = differences.of_rules(tables)
+    assert (fixed.baseline, other.baseline) == 2 * ("teacher/student@fixed",)
+    assert other.refused == ""
+    own = models[models["split"] == "test"].pivot(
+        index="seed", columns="lineage", values="accuracy"
+    )
+    gain = (own["teacher/student@wsl"] - own["teacher/student@fixed"]).mean()
+    assert other.difference.estimate == pytest.approx(gain)
+    # One hypothesis needs no correction.
+    assert other.p_holm == pytest.approx(other.difference.p, nan_ok=True)
+    models.loc[models["lineage"] == "teacher/student@wsl", "temperature"] = 2.0
+    models.to_csv(tmp_path / "models.csv", index=False)
+    _, other = differences.of_rules(Tables(tmp_path))
+    assert (other.baseline, other.difference) == ("", None)
+    assert other.refused.startswith("not the same as teacher/student@fixed but for the rule: temp")
+
+
+@pytest.mark.parametrize("kind", ["chains", "rules", "claims", "selectors", "run_times"])
+def test_columns_of_numbers_are_sorted_by_the_numbers_that_they_show(tmp_path, kind):
+    tidy_examples.write(tmp_path, images=100, epochs=2)
+    if kind == "rules":
+        chains = {name: f"teacher/student@{name}" for name in ("fixed", "wsl", "dkd")}
+        tidy_examples.write(tmp_path, chains, images=100, epochs=2)
+    tidy_examples.write_selection(tmp_path)
+    if kind == "claims":
+        write_claims(
+            {"c": Claim(better="chain", than="scratch", smallest=0.01),
+             "d": Claim(better="chain", than="direct", metric="nll")}, tmp_path
+        )  # fmt: skip
+    [sheet] = [s for s in make.all_sheets(Tables(tmp_path)) if s.name == kind]
+    units = {"": 1, "k": 1e3, "M": 1e6, "min": 60, "h": 3600, "s": 1}
+    checked = 0
+    for column in sheet.visible():
+        for row in sheet.rows if column.numeric else ():
+            found = re.match(r"\[?([+-]?[\d.]+) ?(k|M|min|h|s)?\b", column.text(row))
+            if found is None:
+                assert not column.text(row) or column.text(row)[0] in "<1", column.heading
+                continue
+            key, number = column.key(row), float(found[1]) * units[found[2] or ""]
+            shown_in = (1, 100)  # shares are shown in percent
+            assert any(
+                number == pytest.approx(scale * key, rel=0.01, abs=0.06) for scale in shown_in
+            )
+            checked += 1
+    assert checked > 5
+
+
 @pytest.mark.parametrize(
     ("p", "said"), [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (0.0625, "0.062"),
                     (1.0, "1.000")],
@@ -161,6 +215,7 @@ def test_the_claims_table_shows_what_was_computed(tmp_path):
         "likelier": Claim(better="chain", than=("scratch", "direct"), metric="nll"),
     }
     write_claims(claims, tmp_path)
+    assert contents.facts_in(Tables(tmp_path)).claims
     sheet = claims_sheet(Tables(tmp_path))
     headings = [column.heading for column in sheet.visible()]
     wins, fewer, likelier = (dict(zip(headings, c, strict=True)) for c in sheet.cells())
