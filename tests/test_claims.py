@@ -107,8 +107,8 @@ def test_every_number_of_a_claims_row_follows_from_its_formula(tmp_path):
         ends = np.quantile(resampled, [0.025, 0.975])
         assert [row["bootstrap_low"], row["bootstrap_high"]] == pytest.approx(ends, abs=0.002)
         sought = row["smallest"] or mean
-        enough = [n for n in range(2, 2000) if _power(sought / spread, n) >= 0.8]
-        assert row["seeds_needed"] == enough[0]
+        needed = next(n for n in range(2, 2000) if _power(sought / spread, n) >= 0.8)
+        assert row["seeds_needed"] == needed
         assert (row["seeds"], row["than"], row["split"]) == (4, rival, "test")
         assert math.isnan(row["mcnemar_p"]), "there are no answers to single images"
     assert [row["smallest"] for row in rows] == [0, 0.02, 0]
