@@ -204,6 +204,21 @@ def test_a_sweep_is_expanded_into_one_chain_for_every_combination():
     assert (transfer.temperature, transfer.soft, transfer.weighting.delta) == (1, 0.5, 0.2)
 
 
+def test_a_sweep_reaches_into_a_list_of_hints():
+    hints = [{"loss": "mse"}, {"loss": "attention", "weight": 3}]
+    values = changed("transfers", {"kd": {"hints": hints}})
+    sweep = {"chain": "teacher/student@kd", "over": {"hints.1.weight": [10, 1000]}}
+    experiment = load(values | {"chains": {}, "sweeps": {"w": sweep}, "claims": {}})
+    weights = [
+        [pair.weight for pair in experiment.all_transfers[name].hints]
+        for name in ("kd-weight10", "kd-weight1000")
+    ]
+    assert weights == [[1, 10], [1, 1000]]
+    sweep["over"] = {"hints.2.weight": [1]}
+    with pytest.raises(UserError, match=r"'hints\.2\.weight' is no key of the transfer"):
+        load(values | {"chains": {}, "sweeps": {"w": sweep}, "claims": {}})
+
+
 def test_variants_of_a_sweep_have_names_that_can_be_folders():
     own = {"rule": "import", "path": "my.rules:gentle", "arguments": {"by": [0.1, 0.2]}}
     over = {

@@ -20,6 +20,7 @@ from modelswitch.models.taps import run_until_all, taps
 from modelswitch.training.loop import train
 from modelswitch.transfer.distillation import Distillation
 from modelswitch.transfer.hints import JointTransfer, WeightedHint, hint_parts
+from modelswitch.transfer.inner_losses.registry import INNER_LOSSES
 from modelswitch.transfer.teachers import LiveTeacher
 from modelswitch.transfer.weighting import rule_for
 
@@ -207,6 +208,47 @@ def test_outputs_of_several_layers_come_from_one_pass_that_ends_behind_the_last(
     model.forward = lambda x: model.first(model.stem(x))
     with pytest.raises(UserError, match="'drop' is called 0 times"):
         run_until_all(model, ["first", "drop"], images, "m")
+
+
+TOKENS = {
+    # A class token before 4 x 4 others, and maps with channels behind.
+    "vit": ("vit_tiny_patch16_224", {"img_size": 64, "depth": 3}),
+    "swin": ("swin_tiny_patch4_window7_224", {"img_size": 64, "window_size": 2}),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"),
+    [
+        *(("vit", loss) for loss in INNER_LOSSES),
+        pytest.param("swin", "attention", marks=pytest.mark.slow),
+    ],
+)
+def test_transformers_learn_inner_layers_from_each_other(kind, loss):
+    import timm
+
+    name, more = TOKENS[kind]
+    models = [timm.create_model(name, num_classes=5, **more) for _ in range(2)]
+    live = LiveTeacher(models[1].requires_grad_(False))
+    outputs = Distillation(models[0], [live], rule_for(FixedWeighting()), soft=0.7, temperature=4)
+    images = torch.randn(4, 3, 64, 64)
+    pair = LayerPair(loss=loss)
+    parts = hint_parts(pair, models[0], models[1], images[:1], NAMES)
+    objective = JointTransfer(outputs, live, [WeightedHint.of(pair, parts, 1)]).train()
+    terms = objective(Batch(images, torch.arange(4), torch.arange(4), None))
+    terms["loss"].backward()
+    assert terms["loss_hint"] > 0
+    first = next(p for p in models[0].parameters() if p.requires_grad)
+    assert torch.isfinite(first.grad).all()
+
+
+def test_stages_of_a_transformer_without_maps_are_refused():
+    import timm
+
+    model = timm.create_model("vit_tiny_patch16_224", img_size=64, depth=3)
+    image = torch.randn(1, 3, 64, 64)
+    with pytest.raises(UserError, match=r"no resolution is common.*\(none\).*name a teacher_layer"):
+        hint_parts(LayerPair(stages=True), model, build(RESNET, 3, 5), image, NAMES)
 
 
 def test_a_teacher_watches_what_it_is_told_in_one_pass_with_its_answer(batch):

@@ -36,6 +36,10 @@ VALUES = {
         "joint": {"hint": {"mode": "joint"}},
         "stored": {"views": "stored"},
         "stored-joint": {"views": "stored", "hint": {"mode": "joint"}},
+        "stored-hints": {
+            "views": "stored",
+            "hints": [{"end": 0.5}, {"loss": "attention", "stages": True, "end": 0.2}],
+        },
         "dense": {"guides": "ancestors", "drop": 0.5},
         "slow": {"training": {"epochs": 20}},
         "own": {"weighting": {"rule": "correctness", "delta": 0.1}},
@@ -102,6 +106,8 @@ ALONE = 10 * 8 * 0.25 + ANSWERS_OF_STUDENT
         ("fit", 10 * 8 * (0.25 + 0.1) + ANSWERS_OF_STUDENT),
         ("stored", ALONE),
         ("stored-joint", ALONE + 10 * 8 * 0.1 * 0.8 * 0.5),
+        # Two epochs to the last stage, three more to the middle, five without.
+        ("stored-hints", ALONE + 8 * 0.1 * (2 * 1 + 3 * 0.8 * 0.5)),
         ("slow", 20 * 8 * 0.35 + 20 * 200 * 0.0005 + 500 * 0.0005),
     ],
 )
@@ -323,6 +329,15 @@ def test_what_an_incomplete_batch_leaves_out_is_said():
         "digits, batches of 500: about 832 images make 2 steps of at most 416, or 39.9 % would be "
         "left out",
     ]
+
+
+def test_old_names_that_still_work_are_told_with_the_new_ones():
+    transfers = VALUES["transfers"] | {"kd": {"weighting": {"rule": "dkd", "warmup": 4}}}
+    lines = printed({"chains": {"one": "teacher/student@kd"}, "transfers": transfers})
+    said = " ".join(lines)
+    assert "transfers.kd.weighting: 'dkd' is a loss and no rule; it still works" in said
+    assert "loss: dkd, weighting: {rule: weighted, warmup: 4} now" in said
+    assert "is a loss" not in " ".join(printed({"chains": {"one": "teacher/student@kd"}}))
 
 
 def test_with_patience_the_plan_counts_all_epochs_and_says_so():

@@ -23,8 +23,9 @@ class Sweep(Strict):
     chain: str = Field(description="lineage whose last transfer is varied")
     over: dict[str, Annotated[list[Anything], Field(min_length=1)]] = Field(
         min_length=1,
-        description="key of the transfer (dots go deeper, e.g. hint.weight) to a list of values; "
-        "in a value that has keys itself, such as a weighting rule, a list is expanded as well",
+        description="key of the transfer (dots go deeper, e.g. hint.weight, or hints.0.weight for "
+        "the first of several) to a list of values; in a value that has keys itself, such as a "
+        "weighting rule, a list is expanded as well",
     )
 
 
@@ -129,8 +130,12 @@ def _short(value: Any) -> str:
 
 def _set_key(values: dict[str, Any], key: str, value: Any, where: str) -> None:
     *path, last = key.split(".")
+    inner: Any = values
     for part in path:
-        if not isinstance(values.get(part), dict):
-            raise ValueError(f"{where}.over: {key!r} is no key of the transfer")
-        values = values[part]
-    values[last] = value
+        if isinstance(inner, list) and part.isdecimal() and int(part) < len(inner):
+            inner = inner[int(part)]
+        else:
+            inner = inner.get(part) if isinstance(inner, dict) else None
+    if not isinstance(inner, dict):
+        raise ValueError(f"{where}.over: {key!r} is no key of the transfer")
+    inner[last] = value

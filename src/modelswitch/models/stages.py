@@ -9,6 +9,8 @@ from modelswitch.errors import UserError
 from modelswitch.models.layers import DROPOUTS, LayerInfo, inner_layers
 
 Size = tuple[int, int]
+# Relative depth that the last map of a model with stages lies at, or behind.
+_MAPS_REACH = 0.5
 
 
 def stages(model: nn.Module, example: torch.Tensor) -> dict[Size, LayerInfo]:
@@ -16,6 +18,7 @@ def stages(model: nn.Module, example: torch.Tensor) -> dict[Size, LayerInfo]:
 
     A layer is taken only if all that follows depends on its output alone, see `find_layer`. What
     merely pools makes no stage: there is one convolution at least in each, and more than a pixel.
+    Transformers that cut their only map into tokens have none.
     """
     found: dict[Size, LayerInfo] = {}
     depth_before = 0.0
@@ -32,7 +35,9 @@ def stages(model: nn.Module, example: torch.Tensor) -> dict[Size, LayerInfo]:
         if deeper or (last is not None and layer.shape == last.shape):
             found[size] = layer
             depth_before = max(depth_before, layer.depth)
-    return {size: layer for size, layer in found.items() if layer.depth < 1 and max(size) > 1}
+    inner = {size: layer for size, layer in found.items() if layer.depth < 1 and max(size) > 1}
+    deepest = max((layer.depth for layer in inner.values()), default=0.0)
+    return inner if deepest >= _MAPS_REACH else {}
 
 
 def common_stages(

@@ -203,12 +203,18 @@ class Tasks:
             kept, count = 1 - transfer.drop, len(teachers)
             return sum(answers) * (kept + transfer.drop**count / count)
         parent = teachers[0].lineage.last.model
-        # A pass ends at the deepest of the layers; the last stage is about the whole of a model.
-        shares = [
+        # The last stage is about the whole of a model.
+        fronts = [
             1.0 if pair.stages else self._pace.front(place.dataset, parent, pair.teacher_layer)
             for pair in transfer.joint_hints
         ]
-        return answers[0] * max(shares, default=0.0)
+        epochs, passed = job.training.epochs, 0.0
+        for epoch in range(epochs):
+            # A pass ends at the deepest layer of the hints that have not ended.
+            pairs = zip(transfer.joint_hints, fronts, strict=True)
+            shares = [front for pair, front in pairs if pair.weight_in(epoch, epochs)]
+            passed += max(shares, default=0.0)
+        return answers[0] * passed / epochs
 
     def _of_front(self, job: Job, place: ModelFolder, parent: ModelFolder) -> float:
         assert job.transfer is not None
