@@ -256,6 +256,35 @@ def test_a_change_in_a_users_own_module_or_in_what_it_imports_is_noticed(own, fi
     assert code_digest.own_digest(NET) not in (before, after)
 
 
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("own/my/weights.npy", "weights.npy"),
+        ("own/my/tables/a b.csv", "tables/a b.csv"),
+        ("work/data/mean.bin", "data/mean.bin"),
+        ("own/helpers.json", "../helpers.json"),
+    ],
+)
+def test_a_file_that_a_users_own_module_names_counts_by_what_it_holds(own, tmp_path, place, text):
+    """Beside the module or from the working folder; whatever reads it, and not by its date."""
+    file = tmp_path / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    stem = own / "my" / "parts" / "stem.py"
+    if text.startswith("tables") or text == "weights.npy":
+        stem = own / "my" / "deep.py"
+    elif text.startswith(".."):
+        stem = own / "my" / "layers.py"
+    stem.write_text(stem.read_text() + f"numbers = open({text!r}, 'rb') if x else None\n")
+    absent = code_digest.own_digest(NET)
+    file.write_bytes(b"before")
+    before = code_digest.own_digest(NET)
+    assert before != absent
+    os.utime(file, (1, 1))
+    assert code_digest.own_digest(NET) == before
+    file.write_bytes(b"behind!")
+    assert code_digest.own_digest(NET) != before
+
+
 def test_what_it_uses_of_this_package_is_part_of_it(own):
     code_digest.own_digest(NET)
     [note] = cache_folder.FOLDER.iterdir()

@@ -601,7 +601,12 @@ def test_damaged_images_are_read_rightly_or_refused(tmp_path, capsys):
             path = tmp_path / "set" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if name == "train/a/0.png" else other)
-        spec = {"source": "folder", "path": str(tmp_path / "set"), "size": [16, 16]}
+        spec = {
+            "source": "folder",
+            "path": str(tmp_path / "set"),
+            "size": [16, 16],
+            "leaks": "allowed",
+        }
         parsed = TypeAdapter(DataSpec).validate_python(spec)
         try:
             prepare(parsed, [str(tmp_path / "data.safetensors")])

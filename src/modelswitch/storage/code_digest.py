@@ -8,6 +8,8 @@ import ast
 import functools
 import hashlib
 import json
+import os
+import re
 import sys
 import sysconfig
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,21 +19,24 @@ from typing import NamedTuple
 
 import modelswitch
 from modelswitch.storage import cache_folder, syntax
+from modelswitch.storage.contents import file_digests
 from modelswitch.user_code import find_source
 
 PACKAGE = Path(modelswitch.__file__).parent
 _STANDARD = Path(sysconfig.get_path("stdlib"))
 _OWN_PACKAGE: dict[Path, Collection[str]] = {PACKAGE.parent: {PACKAGE.name}}
+_FILE_NAME = re.compile(r"[^\0\n*?]{1,200}\.[A-Za-z]\w{0,9}")
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 
 
 class _Module(NamedTuple):
     """What a file is for a digest: SHA-256 of what it does, and the imports anywhere in it,
     functions included: (folder, name) of modules or of their contents. The folder is that of an
-    import relative to the file; None for others."""
+    import relative to the file; None for others. ``names`` are texts in it that may name files."""
 
     digest: bytes
     imports: frozenset[tuple[Path | None, str]]
+    names: frozenset[str] = frozenset()
 
 
 def _module(path: Path) -> _Module:
@@ -49,7 +54,10 @@ def _module_as_of(path: Path, date: int, size: int) -> _Module:
         # A user's own: whoever imports it is told. Until it is mended, any change of it counts.
         return _Module(hashlib.sha256(content).digest(), frozenset())
     imports: set[tuple[Path | None, str]] = set()
+    texts = set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
         if isinstance(node, ast.Import):
             imports |= {(None, alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -60,7 +68,7 @@ def _module_as_of(path: Path, date: int, size: int) -> _Module:
                 names = [node.module, *(f"{node.module}.{name}" for name in names)]
             imports |= {(folder, name) for name in names}
     digest = hashlib.sha256(syntax.running_text(tree).encode()).digest()
-    return _Module(digest, frozenset(imports))
+    return _Module(digest, frozenset(imports), frozenset(filter(_FILE_NAME.fullmatch, texts)))
 
 
 def _files(name: str, folder: Path) -> list[Path]:
@@ -118,8 +126,9 @@ def own_digest(path: str) -> str:
     """16 hexadecimal digits for the user's own code behind ``package.module:name``.
 
     That is the module and whatever it imports from the folder that it was found in (from its own
-    package, where that is the folder of installed packages) and from this package. Empty where
-    there is no such module. Nothing of it is run.
+    package, where that is the folder of installed packages) and from this package, and the files
+    that texts in the own modules name, beside them or from where the workflow runs: what they read.
+    Empty where there is no such module. Nothing of it is run.
     """
     module = path.partition(":")[0]
     source = find_source(module)
@@ -133,10 +142,24 @@ def own_digest(path: str) -> str:
 
     def compute() -> tuple[str, list[Path]]:
         own = _closure([source, *_files(module, folder)], folders)
+        names = {
+            (str(path.parent), text)
+            for path in own
+            if not path.is_relative_to(PACKAGE)
+            for text in _module(path).names
+        }
         # A file that is put into one of their folders can take the place of another.
-        return _digest(own, folders), [*own, *{path.parent for path in own} | {folder}]
+        about = [*own, *{path.parent for path in own} | {folder}]
+        return json.dumps([_digest(own, folders), sorted(names)]), about
 
-    return _remembered(f"{module} {source}", compute)
+    digest, names = json.loads(_remembered(f"own {module} {source}", compute))
+    read = []
+    for beside, text in names:
+        places = (os.path.join(beside, text), text)  # noqa: PTH118
+        # Not Path.is_file, which raises for texts that no file can have as its name.
+        read += [(text, Path(p)) for p in places if os.path.isfile(p)][:1]  # noqa: PTH113
+    held = file_digests([path for _, path in read], module)
+    return with_own(digest, {f"{t} {own}": "" for (t, _), own in zip(read, held, strict=True)})
 
 
 def with_own(code: str, own: Mapping[str, str]) -> str:
