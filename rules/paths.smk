@@ -2,6 +2,7 @@
 
 import os
 
+from modelswitch.config.base import unfilled
 from modelswitch.lineage import (
     CHECKSUM_FILE,
     COSTS_FILE,
@@ -22,6 +23,10 @@ def results_folder():
     folder = os.path.normpath(os.path.expanduser(workflow.pathvars.apply("<results>")))
     if "{" in folder or "}" in folder:
         fail(f"pathvars: results: found {folder!r}; Snakemake takes braces for wildcards")
+    if unfilled(folder):
+        fail(
+            f"pathvars: results: found {folder!r}; nothing is filled in here, write the folder's name"
+        )
     return "" if folder == "." else f"{folder.rstrip('/')}/"
 
 

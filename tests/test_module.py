@@ -119,6 +119,10 @@ def test_modules_put_results_elsewhere_and_find_them_there(tmp_path):
             "pathvars: results='a/{b}'",
             "error: pathvars: results: found 'a/{b}'; Snakemake takes braces for wildcards",
         ),
+        (
+            "pathvars: results='$HOME/results'",
+            "error: pathvars: results: found '$HOME/results'; nothing is filled in here, write",
+        ),
     ],
 )
 def test_what_takes_results_apart_is_refused(tmp_path, statement, said):

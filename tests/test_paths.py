@@ -1,5 +1,6 @@
 """A tilde is the home folder wherever a path is written, and braces are letters like others."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from faults_run import ROOT, environment
 from PIL import Image
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from modelswitch.config.data import DataSpec
+from modelswitch.config.experiment import load
 from modelswitch.data.manifest import manifest
 from modelswitch.data.sources import read
+from modelswitch.data.splits import unrepresented
 from modelswitch.errors import UserError
 from modelswitch.jobs.session import undisturbed
 from modelswitch.storage.contents import named_digests
@@ -78,6 +82,41 @@ def test_a_folder_that_is_called_by_a_tilde_is_reached_and_nobodys_home_is_told(
         manifest(spec(source="folder", path="~nobody-at-all/x"))
 
 
+@pytest.mark.parametrize("root", ["$HOME/data", "${HOME}/data", "a/$DATA", "~nobody-at-all/data"])
+def test_nothing_is_downloaded_into_a_folder_that_is_called_like_a_variable(home, root):
+    with pytest.raises(ValidationError, match="nothing is filled in here"):
+        spec(source="torchvision", dataset="MNIST", root=root)
+    assert not list(Path().iterdir())
+    for name in ("5$", "a$", "~"):
+        assert spec(source="torchvision", dataset="MNIST", root=name).root in (name, str(home))
+    with pytest.raises(UserError, match=re.escape(f"data.path: {root}: no such folder")):
+        manifest(spec(source="folder", path=root))
+
+
+@pytest.mark.parametrize("name", ["$HOME", "${HOME}"])
+def test_what_is_there_is_used_whatever_its_name(home, name):
+    images(Path(name))
+    assert manifest(spec(source="folder", path=name)).contents
+    assert spec(source="torchvision", dataset="MNIST", root=name).root == name
+
+
+@pytest.mark.parametrize("name", ["a b", "é, x", "{x}", "-v", "~"])
+@pytest.mark.parametrize("where", ["name", "models", "transfers", "chains", "claims"])
+def test_odd_names_are_refused_in_quotes(name, where):
+    with pytest.raises(UserError, match=re.escape(repr(name))):
+        load(
+            EXPERIMENT
+            | {"data": {"source": "digits"}, where: name if where == "name" else {name: {}}}
+        )
+
+
+@pytest.mark.parametrize("name", ["a b", "a, b", "{x}", "'", " "])
+def test_odd_names_of_classes_are_told_in_quotes(name):
+    held = torch.tensor([True, False])
+    [line] = unrepresented(torch.tensor([0, 1]), held, ["c", name], "test")
+    assert line.endswith(f"classes: {name!r}")
+
+
 def test_a_list_names_what_lies_below_its_path_with_tildes_and_braces(home):
     """Not a home folder: a table of splits has to bring back classes of whatever name."""
     for name in ("~/{0}.png", "~/1.png", "{}/0.png", "{x}/1.png"):
@@ -117,8 +156,9 @@ def test_braces_and_a_tilde_in_every_place_of_a_run(home):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         clone.mkdir(exist_ok=True)
         copy(ROOT / name, clone / name)
-    images(home / "{images} {lineage}")
-    data = {"source": "folder", "path": "~/{images} {lineage}"}
+    odd = "{images} {lineage} [a]*?#%s é'\"-$HOME"
+    images(home / odd)
+    data = {"source": "folder", "path": f"~/{odd}"}
     (here / "{own}.yaml").write_text(yaml.safe_dump(EXPERIMENT | {"data": data}))
 
     def run() -> tuple[int, str]:
@@ -135,7 +175,7 @@ def test_braces_and_a_tilde_in_every_place_of_a_run(home):
     assert list((here / "results").rglob("small/model.safetensors"))
     assert "'{lineage}'" in next((here / "results").rglob("data.log")).read_text()
     assert "Nothing to be done" in run()[1]
-    broken = home / "{images} {lineage}" / "{lineage}" / "{0}.png"
+    broken = home / odd / "{lineage}" / "{0}.png"
     broken.write_bytes(b"x")
     status, said = run()
     assert status == 1

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Collection, Container, Iterable, Iterator
 from typing import Annotated, Any, get_args
@@ -169,6 +170,12 @@ def check_known(where: str, name: str, allowed: Collection[str], kind: str) -> N
     if name not in allowed:
         names = ", ".join(allowed) or "none is defined"
         raise ValueError(f"{where}: unknown {kind} {name!r}{near(name, allowed)}; allowed: {names}")
+
+
+def unfilled(path: str) -> bool:
+    """Whether a path that is not there holds what a shell would have filled in, and nobody here
+    does: a variable, or a home of nobody. A folder of that name is not what is meant."""
+    return not os.path.exists(path) and re.match(r"~|[^$]*\$[\w{]", path) is not None  # noqa: PTH110
 
 
 def near(name: object, allowed: Iterable[str]) -> str:

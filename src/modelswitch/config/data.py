@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from modelswitch.config.augment import Augmentation
-from modelswitch.config.base import Name, Strict
+from modelswitch.config.base import Name, Strict, unfilled
 
 EyeSide = Annotated[int, Field(ge=8, le=512)]
 _Side = Annotated[int, Field(ge=1, le=4096)]
@@ -216,6 +216,13 @@ class TorchvisionData(DataBase):
     dataset: str = Field(description="class name in torchvision.datasets, e.g. CIFAR10")
     root: Place = Field(default="data", description="folder to download to")
     size: Size | None = Field(default=None, description=_SIZE)
+
+    @field_validator("root")
+    @classmethod
+    def _is_filled(cls, root: str) -> str:
+        if unfilled(root):
+            raise ValueError(f"found {root!r}; nothing is filled in here, write the folder's name")
+        return root
 
 
 class ModalitiesData(DataBase):
