@@ -420,3 +420,22 @@ def test_a_front_whose_training_went_on_elsewhere_is_told_of_its_student(tmp_pat
     runner.train(place)
     stored = artifacts.read_passport(runner.file(place, "outputs.safetensors"))
     assert stored.get("mixed_arithmetic", False) is mixed
+
+
+def test_a_hint_s_pre_training_ends_by_its_loss_on_images_held_back(tmp_path):
+    hint = {"mode": "pretrain", "training": {"epochs": 6, "learning_rate": 1e-9, "warmup": 0}}
+    waits = Runner(
+        tmp_path,
+        transfers={"fit": {"hint": hint}},
+        chains={"fit": "teacher/student@fit"},
+        training=EXPERIMENT["training"] | {"epochs": 2, "stop": {"patience": 1}},
+    )
+    place = waits.place("teacher/student@fit")
+    waits.pretrain(place)
+    told = rows(waits.file(place, "hint_history.csv"))
+    losses = [float(row["validation_loss"]) for row in told]
+    # With a rate of nothing, only the statistics of normalisation still move.
+    assert len(losses) < 6 or losses[-1] <= min(losses)
+    best = losses.index(min(losses))
+    assert len(losses) in (best + 2, 6)
+    assert "validation_accuracy" not in told[0]
