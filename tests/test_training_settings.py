@@ -3,12 +3,15 @@ across stops."""
 
 import copy
 import os
+import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from test_config import BASE, changed
 from test_training import CPU, Numbers, Squares, run
 from torch import nn
@@ -528,3 +531,11 @@ def test_seeds_that_ended_after_different_epochs_are_of_one_thing():
 
     assert apart('{"training": {"stop": {"patience": 3}}}') == []
     assert len(apart('{"training": {"stop": {"patience": 0}}}')) == 1
+
+
+def test_recipes_of_the_page_are_valid():
+    page = Path(__file__).parents[1] / "docs" / "training.md"
+    recipes = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(recipes) == 2
+    for recipe in recipes:
+        assert load(yaml.safe_load(recipe)).lineages
