@@ -9,6 +9,7 @@ include: "rules/paths.smk"
 include: "rules/start.smk"
 include: "rules/data.smk"
 include: "rules/chain.smk"
+include: "rules/origins.smk"
 include: "rules/responses.smk"
 
 

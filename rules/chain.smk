@@ -7,6 +7,7 @@ rule train:
     input:
         data=prepared(),
         checksum=checksum(),
+        origin=first_weights,
     output:
         model=f"{MODEL}/model.safetensors",
         history=f"{MODEL}/history.csv",
@@ -16,7 +17,7 @@ rule train:
     benchmark:
         f"{MODEL}/train.benchmark.tsv"
     wildcard_constraints:
-        lineage=ONE_STEP,
+        lineage=TRAINED_FIRST,
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
@@ -25,10 +26,12 @@ rule train:
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
         resume=resume("train"),
+        sources=lambda w, input: options(input, "origin"),
         code=code("train.py"),
     shell:
         "run_script train --job {params.job:q} --data {input.data:q} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "{params.sources:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
         "> {log:q} 2>&1"
 
@@ -37,6 +40,7 @@ rule hint:
     input:
         data=prepared(),
         checksum=checksum(),
+        origin=first_weights,
         teacher=lambda w: stored("model.safetensors", GRAPH.parent(place(w))),
     output:
         hint=f"{MODEL}/hint.safetensors",
@@ -55,10 +59,12 @@ rule hint:
     params:
         job=lambda w: GRAPH.hint_job(place(w)).canonical(),
         resume=resume("hint"),
+        sources=lambda w, input: options(input, "origin"),
         code=code("hint.py"),
     shell:
         "run_script hint --job {params.job:q} --data {input.data:q} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "{params.sources:q} "
         "--teacher {input.teacher:q} --hint {output.hint:q} --history {output.history:q} "
         "> {log:q} 2>&1"
 
@@ -69,6 +75,7 @@ rule distil:
         checksum=checksum(),
         teachers=teacher_models,
         responses=teacher_responses,
+        origin=first_weights,
         hint=pretrained_student,
         matched=matched_history,
     output:
@@ -89,8 +96,10 @@ rule distil:
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
         resume=resume("train"),
-        # One function for all four: Snakemake inspects every function anew for every job.
-        sources=lambda w, input: options(input, "teachers", "responses", "hint", "matched"),
+        # One function for all five: Snakemake inspects every function anew for every job.
+        sources=lambda w, input: options(
+            input, "teachers", "responses", "origin", "hint", "matched"
+        ),
         code=code("distil.py"),
     shell:
         "run_script distil --job {params.job:q} --data {input.data:q} "

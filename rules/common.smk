@@ -1,6 +1,7 @@
 import functools
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from modelswitch.config.written import check_written
 from modelswitch.data.manifest import refuse_results_among
 from modelswitch.errors import UserError, fail
 from modelswitch.graph import Graph
-from modelswitch.lineage import ANY_LINEAGE, BRANCH, NAME, ONE_STEP, SEVERAL_STEPS
+from modelswitch.lineage import ANY_LINEAGE, BRANCH, NAME, SEVERAL_STEPS
 from modelswitch.planning.checks import check_once, memory_note, needed_mb
 from modelswitch.storage import letters
 from modelswitch.storage.code_digest import code_digest, with_own
@@ -47,6 +48,9 @@ except UserError as error:
     fail(error)
 
 GRAPH = Graph(EXPERIMENT)
+# First models that are taken as they are, and all others.
+ADOPTED = EXPERIMENT.adopted
+TRAINED_FIRST = f"(?!(?:{'|'.join(map(re.escape, ADOPTED))})/){NAME}" if ADOPTED else NAME
 RESOURCES = EXPERIMENT.resources
 # The whole of it, for the few scripts that need that.
 CONFIGURATION = configuration_file.keep(EXPERIMENT)
@@ -118,6 +122,11 @@ def teacher_responses(wildcards):
     return stored(name, *GRAPH.teachers(here)) if GRAPH.stores(here) else []
 
 
+def first_weights(wildcards):
+    here = place(wildcards)
+    return stored("origin.safetensors", here) if GRAPH.has_origin(here) else []
+
+
 def pretrained_student(wildcards):
     here = place(wildcards)
     return stored("hint.safetensors", here) if GRAPH.pretrains(here) else []
@@ -160,6 +169,7 @@ def measured(wildcards):
     """Of the configuration, what sizes and latency depend on, so that nothing else measures anew: of
     the data that is the arrays alone, which are an input.
     """
-    alone = {"chains": {name: name for name in EXPERIMENT.used_models}, "seeds": [0]}
+    chains, transfers = EXPERIMENT.alone
+    alone = {"chains": chains, "transfers": dict.fromkeys(transfers, {}), "seeds": [0]}
     kept = EXPERIMENT.model_dump(mode="json", include={"name", "models"})
     return configuration_file.keep(load(kept | alone | {"data": {"source": "digits"}}))

@@ -145,10 +145,8 @@ def test_a_model_of_before_is_loaded_beside_its_data(runner, model):
 
 def test_a_model_of_one_s_own_names_its_function(model, tmp_path):
     tensors, passport = artifacts.load(model)
-    job = passport["job"] | {
-        "model": {"family": "import", "path": "absent.module:net", "arguments": {}}
-    }
-    artifacts.save(tmp_path / "own.safetensors", tensors, passport | {"job": job})
+    own = {"family": "import", "path": "absent.module:net", "arguments": {}}
+    artifacts.save(tmp_path / "own.safetensors", tensors, passport | {"architecture": own})
     with pytest.raises(UserError, match=r"needs the function absent\.module:net"):
         modelswitch.load(tmp_path / "own.safetensors")
 

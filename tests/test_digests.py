@@ -18,7 +18,8 @@ from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.jobs import session
-from modelswitch.jobs.session import Session, refuse_changed
+from modelswitch.jobs.guards import refuse_changed
+from modelswitch.jobs.session import Session
 from modelswitch.storage import artifacts, cache_folder, code_digest, syntax
 from modelswitch.user_code import find_source
 

@@ -13,7 +13,8 @@ from modelswitch.config.experiment import load
 from modelswitch.data.splits import fold_of
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
-from modelswitch.jobs.session import Session, refuse_future, undisturbed
+from modelswitch.jobs.guards import refuse_future
+from modelswitch.jobs.session import Session, undisturbed
 from modelswitch.lineage import Lineage, ModelFolder, Replicate
 from modelswitch.results.collect import StoredResults
 from modelswitch.storage import artifacts

@@ -11,6 +11,8 @@ from modelswitch.config.base import argument_texts, digest, imports
 from modelswitch.config.deploy import DeployJob, FormatName
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import Job, Teacher
+from modelswitch.config.models import ModelSpec, weights_of
+from modelswitch.config.training import Training
 from modelswitch.config.transfer import Hint, Transfer
 from modelswitch.config.weighting import MatchedWeighting
 from modelswitch.lineage import Lineage, ModelFolder, Replicate
@@ -35,6 +37,7 @@ class Graph:
         }
         self.train_job = functools.cache(self._train_job)
         self.hint_job = functools.cache(self._hint_job)
+        self.origin_job = functools.cache(self._origin_job)
         self.respond_job = functools.cache(self._respond_job)
         self.place = functools.cache(self._place)
 
@@ -62,6 +65,8 @@ class Graph:
                 visit(teacher)
                 for fold in self.fold_teachers(teacher) if self.stores(place) else ():
                     visit(fold)
+            for member in self.members(place):
+                visit(member)
             matched = self.matched(place)
             if matched is not None:
                 visit(matched)
@@ -158,6 +163,23 @@ class Graph:
         """The models whose responses are stored for a teacher."""
         return self.fold_teachers(teacher) or [teacher]
 
+    def model(self, place: ModelFolder) -> ModelSpec:
+        """What the configuration says of a place's model."""
+        return self.experiment.all_models[place.lineage.last.model]
+
+    def is_adopted(self, place: ModelFolder) -> bool:
+        """Whether a place's model is taken as it is and never trained."""
+        return place.lineage.parent is None and place.lineage.last.model in self.experiment.adopted
+
+    def members(self, place: ModelFolder) -> list[ModelFolder]:
+        """The models that an ensemble is made of; none for any other."""
+        members = self.experiment.members(self.model(place))
+        return [self._at(place, lineage) for lineage in members]
+
+    def has_origin(self, place: ModelFolder) -> bool:
+        """Whether the weights that a training starts from are made in a step of their own."""
+        return weights_of(self.model(place)) is not None and not self.is_adopted(place)
+
     def hint(self, place: ModelFolder) -> Hint | None:
         transfer = self.transfer(place)
         return None if transfer is None else transfer.hint
@@ -185,7 +207,7 @@ class Graph:
             dataset=place.dataset,
             branch=str(place.branch),
             lineage=str(place.lineage),
-            model=self.experiment.models[place.lineage.last.model],
+            model=self.model(place),
             augmentation=views or self._views(self.transfer(place)),
             validation=data.validation,
             **settings,
@@ -203,7 +225,7 @@ class Graph:
     def _teacher(self, place: ModelFolder, stored_for: str | None = None) -> Teacher:
         return Teacher(
             lineage=str(place.lineage),
-            model=self.experiment.models[place.lineage.last.model],
+            model=self.model(place),
             digest=self.train_job(place).digest,
             responses=("" if stored_for is None else self.respond_job(place, stored_for).digest),
         )
@@ -214,10 +236,17 @@ class Graph:
         stored_for = self.stored_for(place) if stored else None
         return self._job(
             place,
-            training=self.experiment.training_of(place.lineage.last),
+            # What is taken as it is depends on no setting of a training.
+            training=Training()
+            if self.is_adopted(place)
+            else self.experiment.training_of(place.lineage.last),
             transfer=self.transfer(place),
-            teachers=[self._teacher(teacher, stored_for) for teacher in self.teachers(place)],
+            teachers=[
+                self._teacher(teacher, stored_for)
+                for teacher in (*self.teachers(place), *self.members(place))
+            ],
             hint=self.hint_job(place).digest if self.pretrains(place) else "",
+            origin=self._origin(place),
             matched="" if matched is None else self.train_job(matched).digest,
             stored_views=self.experiment.responses.views if stored else 0,
             folds=self.folds(place.branch) if stored else 0,
@@ -230,7 +259,15 @@ class Graph:
             training=self.experiment.hint_training_of(place.lineage.last),
             transfer=Transfer(hint=self.hint(place)),
             teachers=[self._teacher(self.parent(place))],
+            origin=self._origin(place),
         )
+
+    def _origin_job(self, place: ModelFolder) -> Job:
+        """The making of the weights that a training starts from; of its settings it needs none."""
+        return self._job(place, training=Training())
+
+    def _origin(self, place: ModelFolder) -> str:
+        return self.origin_job(place).digest if self.has_origin(place) else ""
 
     def _respond_job(self, place: ModelFolder, stored_for: str = "") -> Job:
         """The storing of a teacher's responses to the views of a name (`stored_for`)."""

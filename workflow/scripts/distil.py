@@ -12,6 +12,7 @@ def main() -> None:
         parser.add_argument(f"--{output}", required=True)
     parser.add_argument("--teachers", nargs="*", default=[], help="weights, nearest teacher first")
     parser.add_argument("--responses", nargs="*", default=[], help="stored responses, likewise")
+    parser.add_argument("--origin", help="weights that the student starts from")
     parser.add_argument("--hint", help="student whose front was pre-trained")
     parser.add_argument("--matched", help="history of the training whose weights are matched")
     args = parser.parse_args()
@@ -23,6 +24,7 @@ def main() -> None:
             args.outputs,
             teachers=args.teachers,
             responses=args.responses,
+            origin=args.origin,
             hint=args.hint,
             matched=args.matched,
         )

@@ -10,9 +10,10 @@ def main() -> None:
     parser = arguments.parser(__doc__)
     for name in ("teacher", "hint", "history"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--origin", help="weights that the student starts from")
     args = parser.parse_args()
     with open_session(args) as session:
-        pretrain(session, args.teacher, args.hint, args.history)
+        pretrain(session, args.teacher, args.hint, args.history, origin=args.origin)
 
 
 if __name__ == "__main__":

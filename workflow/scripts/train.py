@@ -10,9 +10,10 @@ def main() -> None:
     parser = arguments.parser(__doc__)
     for output in ("model", "history", "outputs"):
         parser.add_argument(f"--{output}", required=True)
+    parser.add_argument("--origin", help="weights that the model starts from")
     args = parser.parse_args()
     with open_session(args) as session:
-        train_first(session, args.model, args.history, args.outputs)
+        train_first(session, args.model, args.history, args.outputs, origin=args.origin)
 
 
 if __name__ == "__main__":

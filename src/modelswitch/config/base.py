@@ -8,14 +8,16 @@ import math
 import os
 import re
 from collections.abc import Collection, Container, Iterable, Iterator
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -67,6 +69,25 @@ class Strict(BaseModel):
     def canonical(self) -> str:
         """One JSON string for this value, the same whatever the order of keys was."""
         return canonical(self.model_dump(mode="json"))
+
+
+class Extended(Strict):
+    """A section with keys that are younger than stored results.
+
+    Those in `later` are left out of what is stored and hashed while they have their defaults, so
+    that results from before are still known to be of the same configuration.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = handler(self)
+        fields = type(self).model_fields
+        for name in self.later:
+            if name in fields and getattr(self, name) == fields[name].default:
+                values.pop(name, None)
+        return values
 
 
 @functools.cache
@@ -141,8 +162,11 @@ def imports(section: BaseModel) -> set[str]:
 
 
 def argument_texts(section: BaseModel) -> set[str]:
-    """All texts among the `arguments` in a section, at any depth: they may be names of files."""
-    given = (getattr(part, "arguments", {}) for part in _sections(section))
+    """All texts in a section, at any depth, that are or may be names of files: those among
+    `arguments`, and those that sections call their `named_files`."""
+    parts = list(_sections(section))
+    given = [getattr(part, "arguments", {}) for part in parts]
+    given += [list(getattr(part, "named_files", ())) for part in parts]
     return {text for arguments in given for text in _texts(arguments)}
 
 

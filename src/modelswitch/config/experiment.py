@@ -14,7 +14,9 @@ from modelswitch.config.claims import Claim
 from modelswitch.config.data import DataSpec
 from modelswitch.config.deploy import Deploy
 from modelswitch.config.messages import describe
-from modelswitch.config.models import ModelSpec
+from modelswitch.config.models import ModelSpec, is_trained
+from modelswitch.config.origin import EnsembleModel
+from modelswitch.config.origin_checks import check_ensembles, check_steps
 from modelswitch.config.selector import SelectorComparison
 from modelswitch.config.sweeps import Sweep, Variant, check_names, variants
 from modelswitch.config.training import Stop, Training, TrainingChange, merged
@@ -135,24 +137,23 @@ class Experiment(Strict):
             check_known("model_training", name, self.models, "model")
         for name, change in self.model_training.items():
             _valid_training(f"model_training.{name}", self.training, change)
+        check_ensembles(self.models, self.all_models, self.all_transfers)
         for label, lineage in self.lineages.items():
             self._check_chain(label, lineage)
         self._check_selectors()
         self._check_report()
         self._check_deploy()
-        trained = [str(part) for end in self.lineages.values() for part in (*end.ancestors(), end)]
-        chains = dict.fromkeys([*self.lineages, *trained])
+        chains = dict.fromkeys([*self.lineages, *map(str, self.all_lineages)])
         check_claims(self.claims, chains, self.selector, self.datasets)
         return self
 
     def _check_chain(self, label: str, lineage: Lineage) -> None:
+        check_steps(f"chains.{label}", lineage, self.all_models, self.all_transfers)
         for part in (lineage, *lineage.ancestors()):
             check_wildcard(f"chains.{label}", str(part))
         for step in lineage.steps:
-            check_known(f"chains.{label}", step.model, self.models, "model")
             if step.transfer is None:
                 continue
-            check_known(f"chains.{label}", step.transfer, self.all_transfers, "transfer")
             weighting = self.all_transfers[step.transfer].weighting
             if isinstance(weighting, MatchedWeighting):
                 where = f"transfers.{step.transfer}.weighting.to"
@@ -233,10 +234,7 @@ class Experiment(Strict):
     @functools.cached_property
     def trained(self) -> dict[str, Lineage]:
         """Every model that is trained, by its lineage and by the labels of its chains."""
-        ends = self.lineages.values()
-        return {str(above): above for end in ends for above in (end, *end.ancestors())} | (
-            self.lineages
-        )
+        return {str(lineage): lineage for lineage in self.all_lineages} | self.lineages
 
     @property
     def deployed(self) -> list[Lineage]:
@@ -275,10 +273,68 @@ class Experiment(Strict):
         """Those given and those that sweeps add."""
         return self.transfers | {v.transfer_name: v.transfer for v in self.variants}
 
+    @functools.cached_property
+    def all_models(self) -> dict[str, ModelSpec]:
+        """Those given and the members that ensembles make of one."""
+        for name, model in self.models.items():
+            if isinstance(model, EnsembleModel) and isinstance(model.of, str):
+                check_known(f"models.{name}.of", model.of, self.models, "model")
+        return {name: self.models[origin] for name, origin in self._copies.items()} | self.models
+
+    @functools.cached_property
+    def _copies(self) -> dict[str, str]:
+        """Of the members that ensembles make of one model, that model."""
+        return {
+            member: model.of
+            for model in self.models.values()
+            if isinstance(model, EnsembleModel) and isinstance(model.of, str)
+            for member in model.members
+        }
+
+    @functools.cached_property
+    def adopted(self) -> list[str]:
+        """The models that are taken as they are and never trained."""
+        return [name for name, model in self.all_models.items() if not is_trained(model)]
+
+    def members(self, model: ModelSpec) -> list[Lineage]:
+        """The models that an ensemble is made of."""
+        named = model.members if isinstance(model, EnsembleModel) else []
+        return [Lineage.parse(member) for member in named]
+
+    @functools.cached_property
+    def all_lineages(self) -> list[Lineage]:
+        """All models that there are, each once and after what it is made from."""
+        found: dict[Lineage, None] = {}
+        for end in self.lineages.values():
+            for lineage in (*reversed(list(end.ancestors())), end):
+                for member in self.members(self.all_models[lineage.last.model]):
+                    found |= dict.fromkeys((*reversed(list(member.ancestors())), member))
+                found[lineage] = None
+        return list(found)
+
+    def design(self, lineage: Lineage) -> str:
+        """What all that a network costs depends on: the model's name."""
+        return lineage.last.model
+
+    @functools.cached_property
+    def designs(self) -> dict[str, Lineage]:
+        """Every design that there is, sorted, with the first lineage that has it."""
+        found: dict[str, Lineage] = {}
+        for lineage in self.all_lineages:
+            found.setdefault(self.design(lineage), lineage)
+        return dict(sorted(found.items()))
+
     @property
-    def used_models(self) -> list[str]:
-        """The names of the models that a chain uses, sorted."""
-        return sorted({step.model for end in self.lineages.values() for step in end.steps})
+    def alone(self) -> tuple[dict[str, str], list[str]]:
+        """Chains that have all designs and no more, and the names of the transfers in them."""
+        needed = [
+            lineage if self.design(lineage) != lineage.last.model else Lineage.parse(design)
+            for design, lineage in self.designs.items()
+        ]
+        members = [m for model in self.models.values() for m in self.members(model)]
+        steps = [step for lineage in (*needed, *members) for step in lineage.steps]
+        chains = {f"design{number}": str(end) for number, end in enumerate(needed)}
+        return chains, sorted({step.transfer for step in steps if step.transfer is not None})
 
     @functools.cached_property
     def lineages(self) -> dict[str, Lineage]:
@@ -298,7 +354,7 @@ class Experiment(Strict):
 
     def training_of(self, step: Step) -> Training:
         """The training settings of a step: the experiment's, the model's, the transfer's."""
-        changes = [self.model_training.get(step.model)]
+        changes = [self.model_training.get(self._copies.get(step.model, step.model))]
         if step.transfer is not None:
             transfer = self.all_transfers[step.transfer]
             if transfer.soft > 0:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from modelswitch.config.augment import Augmentation
-from modelswitch.config.base import Share, Strict, canonical, digest
+from modelswitch.config.base import Extended, Share, Strict, canonical, digest
 from modelswitch.config.degradations import DegradationName, Degradations, Level
 from modelswitch.config.models import ModelSpec
 from modelswitch.config.selector import SelectorSettings
@@ -39,7 +39,8 @@ class SelectorJob(Strict):
 
 
 class Teacher(Strict):
-    """A model that guides a job: where it is from and what it must be."""
+    """A model that guides a job, or that its model is made from: where it is from and what it must
+    be."""
 
     lineage: str
     model: ModelSpec
@@ -47,7 +48,7 @@ class Teacher(Strict):
     responses: str = Field(default="", description="digest of the job that stored its responses")
 
 
-class Job(Strict):
+class Job(Extended):
     """All of the configuration that one training depends on.
 
     Its digest covers those of its teachers, so a change anywhere above changes every digest below.
@@ -64,6 +65,9 @@ class Job(Strict):
     teachers: list[Teacher] = []
     hint: str = Field(default="", description="digest of the job that pre-trained the student")
     matched: str = Field(default="", description="digest of the job whose weights are matched")
+    origin: str = Field(
+        default="", description="digest of the job that made its first weights, if they are made"
+    )
     stored_views: int = 0
     folds: int = 0
     code: dict[str, str] = Field(
@@ -72,6 +76,8 @@ class Job(Strict):
         "that arguments name; like that of this package's code they are no part of the job's "
         "digest, so that results can be read where modules and files are not",
     )
+
+    later = ("origin",)
 
     @property
     def digest(self) -> str:

@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from modelswitch.config.base import Argument, Imported, Strict, Width
+from modelswitch.config.base import Argument, Imported, Width
+from modelswitch.config.origin import EnsembleModel, Family, Weights
 
 Norm = Literal["batch", "group", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "hardswish", "maxout"]
@@ -15,7 +16,7 @@ _DROPOUT = "chance that a feature is left out before the classifier in a step of
 _BLOCKS = Annotated[int, Field(ge=1, le=1000)]
 
 
-class PlainModel(Strict):
+class PlainModel(Family):
     """A stack of convolution, normalisation and activation, with pooling between stages."""
 
     family: Literal["plain"]
@@ -33,9 +34,10 @@ class PlainModel(Strict):
         description="maxout: the larger of two convolutions, as in FitNets (Goodfellow 2013)",
     )
     dropout: Dropout = Field(default=0.0, description=_DROPOUT)
+    later = ("weights", "norm", "activation", "dropout")
 
 
-class _Staged(Strict):
+class _Staged(Family):
     """A model of stages, each of one width and so many blocks."""
 
     widths: list[Width] = Field(min_length=1, description="width of each stage, e.g. [16, 32, 64]")
@@ -45,6 +47,7 @@ class _Staged(Strict):
         description="stride of the first convolution; 2 takes about a quarter of the operations",
     )
     dropout: Dropout = Field(default=0.0, description=_DROPOUT)
+    later = ("weights", "dropout", "shortcut")
 
     @model_validator(mode="after")
     def _one_block_count_a_stage(self) -> Self:
@@ -76,31 +79,52 @@ class MobileModel(_Staged):
     )
 
 
-class TimmModel(Strict):
-    """A model of the timm library by name, with fresh weights."""
+class TimmModel(Family):
+    """A model of the timm library by name."""
 
     family: Literal["timm"]
     model: str = Field(description="name as timm.create_model takes it")
     arguments: dict[str, Argument] = Field(default={}, description="further keyword arguments")
 
 
-class TorchvisionModel(Strict):
-    """A classification model of torchvision by name, with fresh weights."""
+class TorchvisionModel(Family):
+    """A classification model of torchvision by name."""
 
     family: Literal["torchvision"]
     model: str = Field(description="name as torchvision.models.get_model takes it")
     arguments: dict[str, Argument] = Field(default={}, description="further keyword arguments")
 
 
-class ImportedModel(Imported):
+class ImportedModel(Imported, Family):
     """A user's own: called with in_channels and num_classes, returns a torch module."""
 
     family: Literal["import"]
 
 
-ModelSpec = Annotated[
-    PlainModel | ResnetModel | MobileModel | TimmModel | TorchvisionModel | ImportedModel,
-    Field(discriminator="family"),
-]
+# Those that are networks of their own, whatever they start from.
+FAMILIES = (PlainModel, ResnetModel, MobileModel, TimmModel, TorchvisionModel, ImportedModel)
 # Of the families that are built here it is known that files keep all of them.
 OWN_FAMILIES = (PlainModel, ResnetModel, MobileModel)
+ModelSpec = Annotated[
+    PlainModel
+    | ResnetModel
+    | MobileModel
+    | TimmModel
+    | TorchvisionModel
+    | ImportedModel
+    | EnsembleModel,
+    Field(discriminator="family"),
+]
+
+
+def weights_of(model: ModelSpec) -> Weights | None:
+    """The first weights that a model is given, if it is."""
+    return model.weights if isinstance(model, Family) else None
+
+
+def is_trained(model: ModelSpec) -> bool:
+    """Whether a model is trained at all, or taken as it is."""
+    if isinstance(model, EnsembleModel):
+        return False
+    weights = weights_of(model)
+    return weights is None or weights.train

@@ -9,14 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from modelswitch.config.models import ImportedModel, ModelSpec
+from modelswitch.config.models import ImportedModel
 from modelswitch.data.views import Normaliser
 from modelswitch.deployment.images import Images, as_batch
 from modelswitch.errors import UserError, naming
-from modelswitch.models.build import build, fill, give_shapes, to_channels_last
+from modelswitch.models.build import (
+    build,
+    fill,
+    give_shapes,
+    stored_architecture,
+    to_channels_last,
+)
 from modelswitch.storage import artifacts
 
 _BATCH = 250
@@ -121,10 +126,7 @@ def load(path: str | Path) -> Predictor:
     """
     path = Path(path)
     tensors, passport = artifacts.load(path, kind="model")
-    try:
-        spec: ModelSpec = TypeAdapter(ModelSpec).validate_python(passport["job"]["model"])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise UserError(f"{path}: its header does not say which network it holds") from error
+    spec = stored_architecture(passport, path)
     given = passport.get("input") or _from_data(path, passport)
     shape = tuple(given["shape"])
     try:

@@ -13,8 +13,7 @@ from modelswitch.storage import artifacts
 
 def answer_degraded(session: Session, spec: DegradedSpec, weights: str, outputs: str) -> None:
     """Write the logits of the recogniser in ``weights`` on the sets of ``spec`` to ``outputs``."""
-    model = session.new_model()
-    session.load_weights(model, weights, kind="model", job_digest=session.job.digest)
+    model = session.stored_model(weights, kind="model", job_digest=session.job.digest)
     data, held = session.data, session.validation_index
     images = {
         "validation": (data.train_images[held], data.train_labels[held]),

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from modelswitch.config.job import Teacher
-from modelswitch.jobs.session import Session, refuse_future, report
+from modelswitch.jobs.guards import refuse_future
+from modelswitch.jobs.session import Session, report
 from modelswitch.jobs.write import write_model
 from modelswitch.models.isolation import refuse_shared
 from modelswitch.storage import artifacts
@@ -71,6 +72,7 @@ def distil(
     *,
     teachers: Sequence[str] = (),
     responses: Sequence[str] = (),
+    origin: str | None = None,
     hint: str | None = None,
     matched: str | None = None,
 ) -> None:
@@ -79,12 +81,14 @@ def distil(
     Args:
         teachers: weights, nearest teacher first.
         responses: stored responses, likewise; they stand in for the teachers' answers.
+        origin: the weights that the student starts from, if they are not drawn.
         hint: the student whose front was pre-trained.
         matched: history of the training whose mean weights are taken.
     """
     job = session.job
     assert job.transfer is not None
     transfer = job.transfer.separated
+    session.start_from(origin)
     student, owner = session.new_model(), f"student {job.lineage}"
     if hint is not None:
         session.load_weights(student, hint, kind="hint", job_digest=job.hint)

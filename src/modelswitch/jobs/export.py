@@ -31,8 +31,7 @@ def export_model(
             on the test set than `DeployJob.tolerance`; nothing is left then.
     """
     job, data = session.job, session.data
-    network = session.new_model()
-    session.load_weights(network, weights, kind="model", job_digest=job.digest)
+    network = session.stored_model(weights, kind="model", job_digest=job.digest)
     network.to("cpu")
     model = Deployable(network, data.mean, data.std, deploy.preprocessing)
     check_one_output(job.lineage, model.network, model.normalised(data.test_images[:1]))

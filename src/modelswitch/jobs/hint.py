@@ -9,8 +9,15 @@ from modelswitch.transfer.hints import HintPretraining, hint_parts
 from modelswitch.transfer.teachers import LiveTeacher
 
 
-def pretrain(session: Session, teacher: str, hint: str, history: str) -> None:
-    """Train the front of the job's model; ``teacher`` is read, ``hint`` and ``history`` written."""
+def pretrain(
+    session: Session, teacher: str, hint: str, history: str, *, origin: str | None = None
+) -> None:
+    """Train the front of the job's model; ``teacher`` is read, ``hint`` and ``history`` written.
+
+    Args:
+        origin: the weights that the model starts from, if they are not drawn.
+    """
+    session.start_from(origin)
     job = session.job
     assert job.transfer is not None
     assert job.transfer.hint is not None

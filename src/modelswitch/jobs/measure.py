@@ -7,6 +7,7 @@ from modelswitch.config.experiment import Experiment
 from modelswitch.data.arrays import prepared_shape
 from modelswitch.models.build import build
 from modelswitch.models.cost import latency, model_costs
+from modelswitch.models.designs import Designs
 from modelswitch.storage import atomic
 
 
@@ -14,8 +15,9 @@ def measure(experiment: Experiment, data: str, costs: str) -> None:
     """Write the cost of every used model on the images of ``data`` to the JSON file ``costs``."""
     shape, classes = prepared_shape(data)
     result = {}
-    for name, cost in model_costs(experiment, shape, classes).items():
-        model = build(experiment.models[name], shape[2], classes)
-        result[name] = dataclasses.asdict(cost) | {"latency_ms": latency(model, shape)}
+    designs = Designs(experiment, shape, classes)
+    for design, cost in model_costs(experiment, shape, classes).items():
+        model = build(designs.of(design), shape[2], classes)
+        result[design] = dataclasses.asdict(cost) | {"latency_ms": latency(model, shape)}
     with atomic.replacing(costs) as part:
         part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

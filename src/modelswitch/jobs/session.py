@@ -2,108 +2,50 @@
 
 import argparse
 import contextlib
-import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from modelswitch.config.architecture import Architecture
 from modelswitch.config.base import digest
 from modelswitch.config.job import Job, Teacher
-from modelswitch.config.models import OWN_FAMILIES, ModelSpec
+from modelswitch.config.models import OWN_FAMILIES
 from modelswitch.config.training import Training
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.splits import fold_of, unrepresented
 from modelswitch.data.views import Batch, Normaliser, Views
 from modelswitch.errors import UserError, naming
-from modelswitch.execution import gpu_lease, out_of_memory, training_lock
+from modelswitch.execution import gpu_lease, out_of_memory
 from modelswitch.execution.arithmetic import arithmetic
 from modelswitch.execution.malloc import keep_freed_memory
+from modelswitch.jobs.guards import refuse_changed, refuse_future, report, undisturbed
 from modelswitch.lineage import Lineage, Replicate
 from modelswitch.models import answers, metrics
-from modelswitch.models.build import build, fill, give_shapes, to_channels_last
+from modelswitch.models.build import (
+    build,
+    fill,
+    give_shapes,
+    stored_architecture,
+    to_channels_last,
+)
 from modelswitch.models.kept import check_kept
+from modelswitch.models.origins import Images
 from modelswitch.randomness import derive_seed, seeded
-from modelswitch.storage import artifacts, working_folder
-from modelswitch.storage.code_digest import code_digest, own_digest, with_own
-from modelswitch.storage.contents import named_digests
+from modelswitch.storage import artifacts
+from modelswitch.storage.code_digest import code_digest, with_own
 from modelswitch.training import finite, precision
 from modelswitch.training.finite import FiniteState
-from modelswitch.training.loop import Interrupted, train
+from modelswitch.training.loop import train
 from modelswitch.training.result import Result
 from modelswitch.training.resume import ResumeFiles
 from modelswitch.transfer.labels import weights_of
 
-# Seconds: file servers' clocks differ by some, and no training is over in them.
-_CLOCKS_DIFFER = 60.0
 # Images with which a model is tried before it is trained.
 _TRIED = 16
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def undisturbed(resume: str | None) -> Iterator[Path | None]:
-    """Where the resume files of a training lie, while no other process does the same training.
-
-    MODELSWITCH_RESUME moves them to where they outlive the job's own disk, for instance a volume
-    that all pods of a cluster mount; other runs may keep theirs there too. A training that was told
-    to stop says so in a line and leaves with the signal's status.
-    """
-    with contextlib.ExitStack() as held:
-        folder = None
-        if resume is not None:
-            shared = os.path.expanduser(os.environ.get("MODELSWITCH_RESUME", ""))  # noqa: PTH111
-            folder = Path(shared, working_folder.identity() if shared else "", resume)
-            held.enter_context(training_lock.alone(folder / "lock", report, shared))
-        begun, begun_by_clock = time.monotonic(), time.time()
-        try:
-            yield folder
-        except Interrupted as stop:
-            report(str(stop))
-            raise SystemExit(stop.exit_status) from None
-        set_back = (time.monotonic() - begun) - (time.time() - begun_by_clock)
-        if set_back > _CLOCKS_DIFFER:
-            # Snakemake may take what was written for older than its inputs, and delete it.
-            report(f"the clock was set back by {set_back / 60:.0f} minutes: keeps its resume files")
-        elif folder is not None:
-            # All is written: what the training could go on from is no longer needed.
-            ResumeFiles(folder, "").remove()
-
-
-def refuse_future(path: str | Path) -> None:
-    """Raise `UserError` if ``path`` is dated in the future.
-
-    Snakemake deletes what was made from such a file, so a training would be for nothing.
-    """
-    ahead = Path(path).stat().st_mtime - time.time()
-    if ahead > _CLOCKS_DIFFER:
-        raise UserError(
-            f"{path}: dated {ahead / 60:.0f} minutes in the future; was the clock set back? "
-            "snakemake --touch --forceall with the same configuration dates all files anew"
-        )
-
-
-def refuse_changed(job: Job) -> None:
-    """Raise `UserError` where the user's own code, or a file that arguments name, is another than
-    when the job was planned.
-
-    Of one training of several seeds, half would run one code and half the other.
-    """
-    for path, planned in job.code.items():
-        found = named_digests([path]).get(path) or own_digest(path)
-        # One that is not found is told where it is imported.
-        if found and found != planned:
-            raise UserError(
-                f"{path}: its code is {found}, and was {planned or 'not found'} when the workflow "
-                "was started; start it again"
-            )
 
 
 @contextlib.contextmanager
@@ -146,6 +88,10 @@ class Session:
         refuse_future(data)
         self.data = ImageArrays.load(data)
         self.branch = Replicate.parse(job.branch)
+        # What its model is, and the weights that it starts from if they are not drawn. Where the
+        # configuration does not say what it is, the file with those weights does.
+        self.architecture = cast(Architecture, job.model)
+        self._first: dict[str, torch.Tensor] | None = None
         self.normalise = Normaliser(self.data.mean, self.data.std, self.device)
         # What was found about the model before it was trained, for the passport of its outputs.
         self.findings: dict[str, bool] = {}
@@ -172,26 +118,71 @@ class Session:
         return derive_seed(self.branch.seed, self.job.lineage, *purpose)
 
     @property
+    def name(self) -> str:
+        return Lineage.parse(self.job.lineage).last.model
+
+    @property
     def code(self) -> str:
         """The digest of what the job runs: the script, this package and the user's own code."""
         return with_own(code_digest(Path(sys.argv[0]).resolve()), self.job.code)
 
-    def new_model(self, spec: ModelSpec | None = None, seed: int | None = None) -> nn.Module:
-        """A model with fresh weights, channels_last; they depend on (seed, lineage) alone, unless
-        another ``seed`` is given."""
+    @property
+    def images(self) -> Images:
+        """What a model of this job is to take and answer."""
+        data = self.data
+        return Images(data.image_shape, data.num_classes, data.mean, data.std, data.class_names)
+
+    def start_from(self, path: str | None) -> None:
+        """Let new models be what a file with first weights says, and have these."""
+        if path is None:
+            return
+        tensors, passport = self._load(path, kind="origin", job_digest=self.job.origin)
+        self.architecture, self._first = stored_architecture(passport, path), tensors
+        self.findings["same_first_weights"] = not passport["drawn"]
+
+    def new_model(self, seed: int | None = None) -> nn.Module:
+        """The job's model with first weights, channels_last.
+
+        They are those that it starts from, or drawn: they depend on (seed, lineage) alone
+        then. With another ``seed`` they are drawn in any case.
+        """
+        model = self._build(self.architecture, self.seed("weights") if seed is None else seed)
+        if seed is None and self._first is not None:
+            fill(model, self._first)
+        return model
+
+    def _build(self, architecture: Architecture, seed: int) -> nn.Module:
         _, _, channels = self.data.image_shape
-        with seeded(self.seed("weights") if seed is None else seed):
-            model = build(spec or self.job.model, channels, self.data.num_classes)
+        with seeded(seed):
+            model = build(architecture, channels, self.data.num_classes)
             give_shapes(model, self.data.image_shape)
         return to_channels_last(model.to(self.device))
 
     def teacher(self, teacher: Teacher, path: str) -> nn.Module:
         """A trained model, refused if the file is not the one that the configuration means."""
-        model = self.new_model(teacher.model)
-        self.load_weights(model, path, kind="model", job_digest=teacher.digest)
+        model = self.stored_model(path, kind="model", job_digest=teacher.digest)
         return model.eval().requires_grad_(False)
 
+    def stored_model(self, path: str, **expected: Any) -> nn.Module:
+        """The model in a file, which says what it is."""
+        return self.stored(path, **expected)[1]
+
+    def stored(self, path: str, **expected: Any) -> tuple[Architecture, nn.Module]:
+        """What the network in a file is, and the network."""
+        tensors, passport = self._load(path, **expected)
+        architecture = stored_architecture(passport, path)
+        model = self._build(architecture, self.seed("weights"))
+        with naming(f"{path}: does not fit its model"):
+            fill(model, tensors)
+        return architecture, model
+
     def load_weights(self, model: nn.Module, path: str, **expected: Any) -> None:
+        tensors, _ = self._load(path, **expected)
+        with naming(f"{path}: does not fit its model"):
+            fill(model, tensors)
+
+    def _load(self, path: str, **expected: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Tensors and passport of a file of this data set."""
         refuse_future(path)
         tensors, passport = artifacts.load(path, data=self.data.checksum, **expected)
         self.inputs.append(passport["checksum"])
@@ -202,8 +193,7 @@ class Session:
                 f"{path}: was trained for {len(passport['classes'])} classes, "
                 f"the data has {self.data.num_classes} or other names for them"
             )
-        with naming(f"{path}: does not fit its model"):
-            fill(model, tensors)
+        return tensors, passport
 
     def views(self, stage: str, training: Training) -> Views:
         if self.job.augmentation.mixes and len(self.train_index) < 2:
@@ -337,22 +327,21 @@ class Session:
 
     def _check_kept(self, batch: int) -> None:
         """Refuse a model that its file would not hold; this project's own families are held."""
-        if isinstance(self.job.model, OWN_FAMILIES):
+        if isinstance(self.architecture, OWN_FAMILIES):
             return
         chosen = self.train_index[: min(batch, _TRIED)]
-        name = Lineage.parse(self.job.lineage).last.model
-        with naming(f"model {name}"):
+        with naming(f"model {self.name}"):
             depends = check_kept(
                 lambda seed: self.new_model(seed=seed),
                 self.seed("weights"),
                 self.normalise(self.data.train_images[chosen].to(self.device)),
                 self.data.train_labels[chosen].to(self.device),
             )
-        self.findings["same_first_weights"] = not depends
+        self.findings.setdefault("same_first_weights", not depends)
         if not depends:
             report(
-                f"model {name}: its first weights do not depend on the seed; seeds differ in the "
-                "order and views of the images alone"
+                f"model {self.name}: its first weights do not depend on the seed; seeds differ in "
+                "the order and views of the images alone"
             )
 
     def _look_again(self, objective: nn.Module, views: Views, dtype: torch.dtype) -> None:

@@ -61,6 +61,7 @@ def write_model(
     measured |= _used() | session.findings | {"at_chance": _at_chance(outputs)}
     # Nothing measured goes into the weight file: equal trainings give equal bytes.
     passport = session.passport("model", input=session.input, **entries)
+    passport |= {"architecture": session.architecture.model_dump(mode="json")}
     with checked_weights(session, model, weights, passport):
         artifacts.save(outputs_file, outputs, session.passport("outputs", **entries, **measured))
         write_history(history_file, history, "train")

@@ -1,4 +1,4 @@
-"""A fresh model from its specification."""
+"""A fresh model from what it is."""
 
 import contextlib
 import itertools
@@ -6,20 +6,29 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from modelswitch.config.architecture import (
+    AdaptedModel,
+    Architecture,
+    MergedModel,
+    architecture_in,
+)
+from modelswitch.config.base import argument_texts
 from modelswitch.config.models import (
     OWN_FAMILIES,
     ImportedModel,
     MobileModel,
-    ModelSpec,
     PlainModel,
     ResnetModel,
     TimmModel,
     TorchvisionModel,
 )
 from modelswitch.errors import UserError, in_one_line, naming
+from modelswitch.models.adapted import Adapted
+from modelswitch.models.ensemble import Ensemble
 from modelswitch.models.families import (
     from_timm,
     from_torchvision,
@@ -28,6 +37,7 @@ from modelswitch.models.families import (
     plain,
     resnet,
 )
+from modelswitch.storage.state_dicts import refuse_code
 
 _BUILDERS: dict[type, Callable[[Any, int, int], nn.Module]] = {
     PlainModel: plain,
@@ -39,24 +49,40 @@ _BUILDERS: dict[type, Callable[[Any, int, int], nn.Module]] = {
 }
 
 
-def build(spec: ModelSpec, in_channels: int, num_classes: int) -> nn.Module:
-    """A fresh model from its specification, weights drawn from the global generators.
+def build(spec: Architecture, in_channels: int, num_classes: int) -> nn.Module:
+    """A fresh model, weights drawn from the global generators; none that are given are read.
 
     Raises:
         UserError: the name is unknown, the model does not take the arguments or cannot be built, or
             its weights cannot be kept.
     """
+    if isinstance(spec, AdaptedModel):
+        return Adapted(build(spec.network, spec.channels, spec.classes), spec)
+    if isinstance(spec, MergedModel):
+        members = [build(member, in_channels, num_classes) for member in spec.members]
+        return Ensemble(members, spec.answer)
     builder = _BUILDERS[type(spec)]
     if isinstance(spec, OWN_FAMILIES):
         return builder(spec, in_channels, num_classes)
     assert isinstance(spec, ImportedModel | TimmModel | TorchvisionModel)
     name = spec.path if isinstance(spec, ImportedModel) else spec.model
     failed = f"model {name}: cannot be built with these arguments"
+    for text in sorted(argument_texts(spec)):
+        with naming(f"model {name}: arguments"):
+            refuse_code(text)
     with in_one_line(failed), _settings_kept():
         model = builder(spec, in_channels, num_classes)
     with naming(f"model {name}"):
         _check_weights(model)
     return model
+
+
+def stored_architecture(passport: dict[str, Any], path: object) -> Architecture:
+    """What the network in a file is, from its header; raises `UserError` if that does not say."""
+    try:
+        return architecture_in(passport)
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{path}: its header does not say which network it holds") from error
 
 
 def give_shapes(model: nn.Module, image_shape: tuple[int, int, int]) -> None:

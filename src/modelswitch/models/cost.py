@@ -12,10 +12,11 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from modelswitch.config.architecture import Architecture
 from modelswitch.config.experiment import Experiment
-from modelswitch.config.models import ModelSpec
 from modelswitch.errors import UserError, in_one_line, naming
 from modelswitch.models.build import build, to_channels_last
+from modelswitch.models.designs import Designs
 from modelswitch.models.layers import find_layer
 from modelswitch.models.operations import Operations, memory_of, tensors_in
 
@@ -102,7 +103,7 @@ def _counted_in_full() -> Iterator[None]:
         onednn.enabled = enabled
 
 
-def cost(spec: ModelSpec, image_shape: tuple[int, int, int], num_classes: int) -> Cost:
+def cost(spec: Architecture, image_shape: tuple[int, int, int], num_classes: int) -> Cost:
     """Cost of a model for images [H, W, C].
 
     Nothing is computed where the model runs on torch's meta device, whose tensors have a shape
@@ -137,7 +138,7 @@ def _cost(model: nn.Module, image_shape: tuple[int, int, int], num_classes: int)
 
 
 def share_until(
-    spec: ModelSpec, layer: str | float, image_shape: tuple[int, int, int], num_classes: int
+    spec: Architecture, layer: str | float, image_shape: tuple[int, int, int], num_classes: int
 ) -> float:
     """Of a model's multiply-accumulates, the share that is done when an inner layer has its output.
 
@@ -202,10 +203,12 @@ def latency(model: nn.Module, image_shape: tuple[int, int, int], runs: int = 50)
 def model_costs(
     experiment: Experiment, shape: tuple[int, int, int], classes: int
 ) -> dict[str, Cost]:
-    """The cost of every model that a chain uses, on images [H, W, C] of so many classes; raises
+    """The cost of every design of an experiment, on images [H, W, C] of so many classes; raises
     `UserError` for one that cannot run."""
+    designs = Designs(experiment, shape, classes)
     result = {}
-    for name in experiment.used_models:
-        with naming(f"models.{name}"):
-            result[name] = cost(experiment.models[name], shape, classes)
+    for design, lineage in experiment.designs.items():
+        architecture = designs.of(design)
+        with naming(f"models.{lineage.last.model}"):
+            result[design] = cost(architecture, shape, classes)
     return result

@@ -39,7 +39,7 @@ class Needs:
 
     Args:
         sizes: of its data sets.
-        footprints: by data set and model.
+        footprints: by data set and design.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class Needs:
         images = size.to_validate(self._experiment.data.validation) + size.test
         return _FLOAT * size.classes * images
 
-    def _process(self, *models: str) -> float:
-        kinds = {type(self._experiment.models[model]) for model in models}
+    def _process(self, *places: ModelFolder) -> float:
+        kinds = {type(self._graph.model(place)) for place in places}
         return _PROCESS + (_LIBRARIES if kinds & {TimmModel, TorchvisionModel} else 0)
 
     def _images(self, job: Job, place: ModelFolder) -> float:
@@ -121,25 +121,28 @@ class Needs:
         padded = (height + border) * (width + border) * channels
         return self._pixels(size) * (_all(size) + trained_on) + padded * trained_on
 
+    def _footprint(self, place: ModelFolder) -> Footprint:
+        return self._footprints[place.dataset, self._experiment.design(place.lineage)]
+
     def _training(self, job: Job, place: ModelFolder) -> float:
-        size, own = self._sizes[place.dataset], place.lineage.last.model
+        size = self._sizes[place.dataset]
         images = min(job.training.batch, size.to_train(job.validation))
-        model = self._footprints[place.dataset, own]
+        model = self._footprint(place)
         moments = 1 if job.training.optimizer == "sgd" else 2
         moments += bool(job.training.average) + bool(job.training.stop.patience)
         state = model.weights * (1 + moments)
         height, width, channels = size.shape
         # Indices of pixels, the pixels, and these as numbers before and after normalising.
         views = images * height * width * (2 * _INDEX + channels * (1 + 2 * _FLOAT))
-        teachers = [teacher.lineage.last.model for teacher in self._graph.teachers(place)]
+        teachers = self._graph.teachers(place)
         if not self._graph.needs_live_teachers(place) and job.transfer and not job.transfer.hint:
             teachers = []
-        others = [self._footprints[place.dataset, teacher] for teacher in teachers]
+        others = [self._footprint(teacher) for teacher in teachers]
         step = views + model.kept * images + model.weights
         step += max((other.fixed + other.each * images for other in others), default=0)
         passing = max(step, model.answering(BUDGET), _COPIES_TO_WRITE * state)
         return (
-            self._process(own, *teachers)
+            self._process(place, *teachers)
             + self._images(job, place)
             + state
             + sum(other.weights for other in others)
@@ -149,11 +152,10 @@ class Needs:
 
     def _responses(self, teacher: ModelFolder, views: str) -> float:
         job, size = self._graph.respond_job(teacher, views), self._sizes[teacher.dataset]
-        name = teacher.lineage.last.model
-        model = self._footprints[teacher.dataset, name]
+        model = self._footprint(teacher)
         half = _FLOAT // 2 * size.classes * size.to_train(job.validation) * job.stored_views
         return (
-            self._process(name)
+            self._process(teacher)
             + self._images(job, teacher)
             + model.weights * len(job.teachers)
             + _LOOSE * (model.answering(BUDGET) + (1 + _COPIES_TO_WRITE) * half)
@@ -161,14 +163,13 @@ class Needs:
 
     def _degraded(self, place: ModelFolder) -> float:
         job, size = self._graph.train_job(place), self._sizes[place.dataset]
-        name = place.lineage.last.model
-        model = self._footprints[place.dataset, name]
+        model = self._footprint(place)
         comparison = self._experiment.selector
         assert comparison is not None
         images = max(size.to_validate(job.validation), size.test)
         working = 6 * _FLOAT * self._pixels(size) * min(images, _IMAGES_DEGRADED_AT_ONCE)
         return (
-            self._process(name)
+            self._process(place)
             + _LIBRARIES
             + self._images(job, place)
             + self._pixels(size) * images

@@ -15,6 +15,7 @@ from torch import nn
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.losses import ImportedLoss, Loss
 from modelswitch.config.models import OWN_FAMILIES
+from modelswitch.config.origin import Family
 from modelswitch.config.training import Training
 from modelswitch.config.transfer import Hint, LayerPair, Transfer
 from modelswitch.config.weighting import FixedWeighting, ImportedWeighting
@@ -22,9 +23,11 @@ from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.shapes import DataSize, sizes_of
 from modelswitch.data.views import Batch
 from modelswitch.errors import UserError, in_one_line, naming
-from modelswitch.lineage import Step
+from modelswitch.lineage import Lineage
 from modelswitch.models.build import build, give_shapes, to_channels_last
 from modelswitch.models.cost import check_logits
+from modelswitch.models.designs import Designs
+from modelswitch.models.given import given
 from modelswitch.models.kept import check_kept
 from modelswitch.models.memory import Footprint, LiveMemory, answering_bytes
 from modelswitch.planning.memory import Needs
@@ -65,9 +68,9 @@ def check_models(experiment: Experiment) -> dict[str, Any]:
     footprints: dict[tuple[str, str], Footprint] = {}
     for dataset, size in sizes.items():
         trial = _Trial(experiment, size)
-        for name in experiment.used_models:
-            with naming(f"models.{name}"):
-                footprints[dataset, name] = trial.model(name)
+        for design, lineage in experiment.designs.items():
+            with naming(f"models.{lineage.last.model}"):
+                footprints[dataset, design] = trial.model(design)
         trial.switches()
     if len(sizes) < len(experiment.datasets):
         # Whether models suit images that nobody has seen is told by the trainings.
@@ -82,9 +85,8 @@ class _Trial:
     def __init__(self, experiment: Experiment, size: DataSize) -> None:
         self._experiment, self._size = experiment, size
         _check_class_weights(experiment, size.classes)
-        self._steps = sorted(
-            {step for end in experiment.lineages.values() for step in end.steps}, key=str
-        )
+        self._designs = Designs(experiment, size.shape, size.classes)
+        self._steps = sorted({lineage.last for lineage in experiment.all_lineages}, key=str)
 
     def _batch(self, images: int = 2) -> Batch:
         height, width, channels = self._size.shape
@@ -94,8 +96,10 @@ class _Trial:
         return Batch(pixels, labels, torch.arange(images), None)
 
     def _trainings(self, model: str) -> list[Training]:
-        """How a model is trained, in every step that it is of."""
+        """How a model is trained, in every step that it is of; nowhere if it is taken as it is."""
         experiment = self._experiment
+        if model in experiment.adopted:
+            return []
         own = [step for step in self._steps if step.model == model]
         found = [experiment.training_of(step) for step in own]
         for step in own:
@@ -103,33 +107,39 @@ class _Trial:
                 found.append(experiment.hint_training_of(step))
         return found
 
-    def _new(self, name: str, seed: int = 0) -> nn.Module:
+    def _new(self, design: str, seed: int = 0) -> nn.Module:
         """A fresh model, as trainings build it."""
+        architecture = self._designs.of(design)
         with seeded(seed):
-            model = build(self._experiment.models[name], self._size.shape[2], self._size.classes)
+            model = build(architecture, self._size.shape[2], self._size.classes)
             give_shapes(model, self._size.shape)
         return to_channels_last(model)
 
-    def model(self, name: str) -> Footprint:
+    def model(self, design: str) -> Footprint:
         """Try all that trainings and evaluations do with a model; raises `UserError`."""
-        model = self._new(name)
+        name = self._experiment.designs[design].last.model
+        trainings = self._trainings(name)
+        spec = self._experiment.all_models[name]
+        if isinstance(spec, Family) and spec.weights is not None:
+            given(spec, self._designs.images)
+        model = self._new(design)
         if _bytes(model) > _LARGE:
             try:
                 with torch.device("meta"):
-                    return self._passes(self._new(name), name)
+                    return self._passes(self._new(design), trainings)
             except Exception:
                 # What a model says to tensors without values may be no fault of it.
-                return self._passes(model, name)
-        found = self._passes(model, name)
-        if not isinstance(self._experiment.models[name], OWN_FAMILIES):
+                return self._passes(model, trainings)
+        found = self._passes(model, trainings)
+        if trainings and not isinstance(self._designs.of(design), OWN_FAMILIES):
             batch = self._batch()
             with in_one_line("cannot be trained and kept"):
-                check_kept(lambda seed: self._new(name, seed), 0, batch.images, batch.labels)
+                check_kept(lambda seed: self._new(design, seed), 0, batch.images, batch.labels)
         return found
 
-    def _passes(self, model: nn.Module, name: str) -> Footprint:
+    def _passes(self, model: nn.Module, trainings: list[Training]) -> Footprint:
         shown = "x".join(map(str, self._size.shape))
-        batch, trainings = self._batch(), self._trainings(name)
+        batch = self._batch()
         with in_one_line(f"cannot run on images of {shown}"), torch.inference_mode():
             for count in (1, 2):
                 answer = model.eval()(batch.images[:count].clone())
@@ -137,6 +147,8 @@ class _Trial:
                 if not answer.is_meta and not torch.isfinite(answer).all():
                     raise UserError("answers with logits that are no numbers, though untrained")
             fixed, each = answering_bytes(model, batch.images[:1])
+        if not trainings:
+            return Footprint(_bytes(model), 0, fixed, each)
         with in_one_line(f"cannot be trained on images of {shown}"):
             with LiveMemory() as held:
                 answer = model.train()(batch.images.clone())
@@ -173,24 +185,24 @@ class _Trial:
         """Look whether losses have what they need, and take a step of every kind of hint between
         every two models; raises `UserError`."""
         experiment, seen = self._experiment, set()
-        for end in experiment.lineages.values():
-            for lineage in (end, *end.ancestors()):
-                step, parent = lineage.last, lineage.parent
-                if step.transfer is None or parent is None:
-                    continue
-                transfer = experiment.all_transfers[step.transfer]
-                with naming(f"transfers.{step.transfer}.loss"):
-                    self._has_enough(transfer.separated.loss, experiment.training_of(step))
-                for key, hints in _kinds_of_hints(transfer):
-                    where = f"transfers.{step.transfer}.{key}"
-                    for hint in hints:
-                        with naming(where):
-                            self._has_enough(hint.loss, experiment.training_of(step))
-                    tried = (key, tuple(map(str, hints)), step.model, parent.last.model)
-                    if tried not in seen:
-                        seen.add(tried)
-                        with naming(where):
-                            self._hint(key, hints, step, parent.last.model)
+        for lineage in experiment.all_lineages:
+            step, parent = lineage.last, lineage.parent
+            if step.transfer is None or parent is None:
+                continue
+            transfer = experiment.all_transfers[step.transfer]
+            with naming(f"transfers.{step.transfer}.loss"):
+                self._has_enough(transfer.separated.loss, experiment.training_of(step))
+            for key, hints in _kinds_of_hints(transfer):
+                where = f"transfers.{step.transfer}.{key}"
+                for hint in hints:
+                    with naming(where):
+                        self._has_enough(hint.loss, experiment.training_of(step))
+                pair = experiment.design(lineage), experiment.design(parent)
+                tried = (key, tuple(map(str, hints)), *pair)
+                if tried not in seen:
+                    seen.add(tried)
+                    with naming(where):
+                        self._hint(key, hints, lineage, parent)
 
     def _has_enough(self, loss: Loss, training: Training) -> None:
         """Raise `UserError` where the classes or the smallest batch leave a loss nothing to do."""
@@ -208,10 +220,13 @@ class _Trial:
                 f"{loss.smallest_batch} images in each"
             )
 
-    def _hint(self, key: str, hints: Sequence[LayerPair], step: Step, teacher: str) -> None:
+    def _hint(
+        self, key: str, hints: Sequence[LayerPair], student: Lineage, teacher: Lineage
+    ) -> None:
         """Take a step with hints, all of them beside the outputs or one before them."""
-        names = f"student {step.model}", f"teacher {teacher}"
-        own, above = self._new(step.model), self._new(teacher)
+        step, design = student.last, self._experiment.design
+        names = f"student {step.model}", f"teacher {teacher.last.model}"
+        own, above = self._new(design(student)), self._new(design(teacher))
         batch, guide = self._batch(), LiveTeacher(above.requires_grad_(False), names[1])
         example = batch.images[:1]
         parts = [hint_parts(hint, own, above, example, names) for hint in hints]

@@ -37,10 +37,11 @@ def rows(experiment: Experiment) -> list[Row]:
     labels: dict[Lineage, list[str]] = {}
     for label in experiment.chains:
         labels.setdefault(experiment.lineages[label], []).append(label)
-    ends = experiment.lineages.values()
-    parents = {above for end in ends for above in end.ancestors()}
+    parents = {lineage.parent for lineage in experiment.all_lineages}
     found: dict[object, Row] = {}
-    for lineage in sorted({*ends, *parents}, key=lambda end: [str(step) for step in end.steps]):
+    for lineage in sorted(
+        experiment.all_lineages, key=lambda end: [str(step) for step in end.steps]
+    ):
         sweeps = tuple(dict.fromkeys(swept.get(lineage, ())))
         if not sweeps or lineage in labels or lineage in parents:
             ends_here = (*labels.get(lineage, ()), *sweeps)
@@ -57,7 +58,7 @@ def tree(experiment: Experiment, costs: dict[str, Cost]) -> Table:
     """All lineages as an indented tree, with the cost of every model and its ratios.
 
     Args:
-        costs: by model; of one that is not there nothing is known.
+        costs: by design; of one that is not there nothing is known.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", overflow="fold")
@@ -69,20 +70,22 @@ def tree(experiment: Experiment, costs: dict[str, Cost]) -> Table:
         name = "  " * (depth - 1) + "└ " * (depth > 0) + row.name
         table.add_row(
             Text(name + (f" x {row.variants}" if row.variants > 1 else "")),
-            *_sizes(row.lineage, costs),
+            *_sizes(experiment, row.lineage, costs),
             ", ".join(row.ends),
         )
     return table
 
 
-def _sizes(lineage: Lineage, costs: dict[str, Cost]) -> tuple[str, ...]:
-    cost = costs.get(lineage.last.model)
+def _sizes(experiment: Experiment, lineage: Lineage, costs: dict[str, Cost]) -> tuple[str, ...]:
+    cost = costs.get(experiment.design(lineage))
     if cost is None:
         return ("?", "?", "?", "", "")
-    above = [lineage.parent.last.model, lineage.steps[0].model] if lineage.parent else []
+    above = [lineage.parent, Lineage(lineage.steps[:1])] if lineage.parent else []
     ratios = [
-        part_of(costs[model].parameters, cost.parameters) if model in costs else ""
-        for model in above
+        part_of(found.parameters, cost.parameters)
+        if (found := costs.get(experiment.design(other)))
+        else ""
+        for other in above
     ]
     sizes = (short_count(cost.parameters), str(cost.depth), short_count(cost.macs))
     return (*sizes, *(ratios or ("", "")))
@@ -108,8 +111,9 @@ def slots(cores: int, threads: int, gpus: int = 0) -> int:
 
 def unseen(experiment: Experiment, sizes: dict[str, DataSize]) -> list[str]:
     """What an incomplete batch leaves out of every epoch, or where it makes batches smaller."""
-    steps = {step for lineage in experiment.lineages.values() for step in lineage.steps}
-    batches = sorted({experiment.training_of(step).batch for step in steps})
+    steps = {lineage.last for lineage in experiment.all_lineages}
+    trained = [step for step in steps if step.model not in experiment.adopted]
+    batches = sorted({experiment.training_of(step).batch for step in trained})
     found = []
     for dataset, size in sizes.items():
         images = size.to_train(experiment.data.validation)
@@ -130,7 +134,7 @@ def show(
     """Print the plan.
 
     Args:
-        costs: by data set and model; none for a data set of which nothing is known.
+        costs: by data set and design; none for a data set of which nothing is known.
         sizes: of the data sets that are known.
         gpus: that trainings can use.
     """

@@ -18,6 +18,7 @@ from modelswitch.data.views import Batch
 from modelswitch.execution.malloc import keep_freed_memory
 from modelswitch.models.build import build, give_shapes, to_channels_last
 from modelswitch.models.cost import share_until
+from modelswitch.models.designs import Designs
 from modelswitch.selector.network import Selector, features
 from modelswitch.selector.objective import PickTrusted, SelectionBatch
 from modelswitch.storage import cache_folder
@@ -38,6 +39,9 @@ class MeasuredPace:
 
     def __init__(self, experiment: Experiment, sizes: dict[str, DataSize]) -> None:
         self._experiment, self._sizes = experiment, sizes
+        self._designs = {
+            name: Designs(experiment, size.shape, size.classes) for name, size in sizes.items()
+        }
         self._store = cache_folder.FOLDER / "pace.json"
         self._known: dict[str, float] = {}
         if self._store.exists():
@@ -59,7 +63,7 @@ class MeasuredPace:
     def _of_model(
         self, what: str, dataset: str, model: str, training: Training, images: int
     ) -> float:
-        spec, size = self._experiment.models[model], self._sizes[dataset]
+        spec, size = self._designs[dataset].of(model), self._sizes[dataset]
         return self._once(
             lambda: self._timed(what, dataset, model, training, images),
             what,
@@ -76,7 +80,7 @@ class MeasuredPace:
 
     def front(self, dataset: str, model: str, layer: Layer) -> float:
         size = self._sizes[dataset]
-        return share_until(self._experiment.models[model], layer, size.shape, size.classes)
+        return share_until(self._designs[dataset].of(model), layer, size.shape, size.classes)
 
     def degrade(self, dataset: str) -> float:
         assert self._experiment.selector is not None
@@ -115,7 +119,7 @@ class MeasuredPace:
     def _timed(self, what: str, dataset: str, name: str, training: Training, count: int) -> float:
         height, width, channels = self._sizes[dataset].shape
         dtype = precision.dtype_for(training.precision, self.device)
-        model = build(self._experiment.models[name], channels, self._sizes[dataset].classes)
+        model = build(self._designs[dataset].of(name), channels, self._sizes[dataset].classes)
         give_shapes(model, self._sizes[dataset].shape)
         model = to_channels_last(model.to(self.device))
         images = torch.rand(count, channels, height, width, device=self.device)

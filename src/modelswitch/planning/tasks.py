@@ -19,7 +19,7 @@ from modelswitch.selector.outputs import selector_conditions
 
 
 class Pace(Protocol):
-    """How fast a machine is: seconds, for one data set's images."""
+    """How fast a machine is: seconds, for one data set's images; a model is one of the designs."""
 
     def step(self, dataset: str, model: str, training: Training, images: int) -> float:
         """One training step of a model on its own, on a batch of so many images."""
@@ -58,7 +58,11 @@ TRAININGS = {
     "fold": "fold teachers",
     "selector": "selectors",
 }
-ANSWERS = {"responses": "sets of stored responses", "degraded": "sets of degraded outputs"}
+ANSWERS = {
+    "adopted": "models taken as they are",
+    "responses": "sets of stored responses",
+    "degraded": "sets of degraded outputs",
+}
 
 
 class Tasks:
@@ -124,9 +128,12 @@ class Tasks:
                     lambda: self._of_front(graph.hint_job(place), place, parent),
                 )
             )
+        needs += [_trained(member) for member in graph.members(place)]
         if (matched := graph.matched(place)) is not None:
             needs.append(_trained(matched))
         kind = "model" if place.branch.fold is None else "fold"
+        if graph.is_adopted(place):
+            kind = "adopted"
         self._add(kind, _trained(place), needs, lambda: self._of_training(job, place))
 
     def _add_responses(self, teacher: ModelFolder, views: str) -> str:
@@ -174,18 +181,22 @@ class Tasks:
         cuts = epoch_cuts(self._trained_on(job, place), job.training.batch)
         return len(cuts) - 1, _largest(cuts)
 
+    def _design(self, place: ModelFolder) -> str:
+        return self._graph.experiment.design(place.lineage)
+
     def _answer_an_image(self, job: Job, place: ModelFolder) -> float:
         _, images = self._steps(job, place)
-        model = place.lineage.last.model
-        return self._pace.answer(place.dataset, model, job.training, images) / images
+        return self._pace.answer(place.dataset, self._design(place), job.training, images) / images
 
     def _of_training(self, job: Job, place: ModelFolder) -> float:
         size = self._sizes[place.dataset]
         steps, images = self._steps(job, place)
-        step = self._pace.step(place.dataset, place.lineage.last.model, job.training, images)
-        step += self._of_teachers(job, place, images)
         answer = self._answer_an_image(job, place)
         held_back = size.to_validate(job.validation)
+        if self._graph.is_adopted(place):
+            return (held_back + size.test) * answer
+        step = self._pace.step(place.dataset, self._design(place), job.training, images)
+        step += self._of_teachers(job, place, images)
         validating = job.training.epochs * held_back * answer
         return job.training.epochs * steps * step + validating + (held_back + size.test) * answer
 
@@ -195,14 +206,14 @@ class Tasks:
         if transfer is None or not teachers:
             return 0.0
         answers = [
-            self._pace.answer(place.dataset, teacher.lineage.last.model, job.training, images)
+            self._pace.answer(place.dataset, self._design(teacher), job.training, images)
             for teacher in teachers
         ]
         if not self._graph.stores(place):
             # With a hint beside it, the parent's answer passes the hint layer on its way.
             kept, count = 1 - transfer.drop, len(teachers)
             return sum(answers) * (kept + transfer.drop**count / count)
-        parent = teachers[0].lineage.last.model
+        parent = self._design(teachers[0])
         # The last stage is about the whole of a model.
         fronts = [
             1.0 if pair.stages else self._pace.front(place.dataset, parent, pair.teacher_layer)
@@ -221,7 +232,7 @@ class Tasks:
         assert job.transfer.hint is not None
         hint, (steps, images) = job.transfer.hint, self._steps(job, place)
         front = self._pace.front
-        own, above = place.lineage.last.model, parent.lineage.last.model
+        own, above = self._design(place), self._design(parent)
         step = self._pace.step(place.dataset, own, job.training, images)
         answer = self._pace.answer(place.dataset, above, job.training, images)
         step *= front(place.dataset, own, hint.student_layer)

@@ -134,13 +134,13 @@ def tables(facts: PageFacts) -> list[Entry]:
 
 def facts_of(experiment: Experiment) -> PageFacts:
     """What a configuration will have on its page."""
-    ends = experiment.lineages.values()
-    used = {s.transfer for lineage in ends for s in lineage.steps if s.transfer is not None}
+    transfers = (lineage.last.transfer for lineage in experiment.all_lineages)
+    used = {name for name in transfers if name is not None}
     rules = [experiment.all_transfers[name].weighting.rule for name in used]
     selector = experiment.selector
     return PageFacts(
         datasets=tuple(experiment.datasets),
-        models=len({trained for end in ends for trained in (end, *end.ancestors())}),
+        models=len(experiment.all_lineages),
         rules=frozenset(rules),
         deltas=rules.count("correctness"),
         claims=bool(experiment.claims),

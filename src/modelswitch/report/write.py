@@ -134,7 +134,7 @@ class Report:
     @property
     def _missing(self) -> list[str]:
         ends = {f"Chain {label}": str(end) for label, end in self.experiment.lineages.items()}
-        above = (str(a) for end in self.experiment.lineages.values() for a in end.ancestors())
+        above = map(str, self.experiment.all_lineages)
         on_the_way = {
             f"Model {lineage}": lineage for lineage in above if lineage not in ends.values()
         }

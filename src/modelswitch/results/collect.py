@@ -181,7 +181,9 @@ class StoredResults:
         model = self._path(place, "model.safetensors")
         result = {"file_bytes": model.stat().st_size if model.exists() else None}
         result |= dict.fromkeys(field.name for field in dataclasses.fields(Cost))
-        return result | self._costs.get(place.dataset, {}).get(place.lineage.last.model, {})
+        return result | self._costs.get(place.dataset, {}).get(
+            self.experiment.design(place.lineage), {}
+        )
 
     def _measured(self, place: ModelFolder, split: str) -> dict[str, float]:
         tensors, _ = self._outputs[place]
