@@ -6,11 +6,9 @@ A folder holds ``<class>/…/<image>``, or that inside ``train``, ``test`` and p
 is one name in all of them.
 """
 
-import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,9 +28,9 @@ from modelswitch.data.folders import (
     split_named,
     together_like_splits,
 )
+from modelswitch.data.lists import list_rows
 from modelswitch.errors import UserError
 
-_COLUMNS = ("label", "split", "group")
 FilesSpec = FolderData | PairedData
 Parts = dict[str, list["Sample"]]
 
@@ -260,9 +258,7 @@ def _of_list(spec: FilesSpec, root: Path) -> tuple[Parts, list[str]]:
     columns = spec.datasets if isinstance(spec, PairedData) else ["path"]
     parts: Parts = {}
     seen: dict[str, int] = {}
-    rows = list(_rows(Path(spec.csv), [*columns, "label"], ["split", "group"]))
-    unused = [name for name in (rows[0][1] if rows else ()) if name not in {*columns, *_COLUMNS}]
-    _refuse_split_column(spec.csv, rows, unused)
+    rows, unused = list_rows(Path(spec.csv), [*columns, "label"], ["split", "group"])
     for line, row in rows:
         where = f"{shown(spec.csv)}, line {line}"
         label, split = normal(row["label"]), row.get("split", "").strip()
@@ -295,43 +291,3 @@ def _of_list(spec: FilesSpec, root: Path) -> tuple[Parts, list[str]]:
     if not everyone or ("train" not in parts and WHOLE not in parts):
         raise UserError(f"{shown(spec.csv)}: names no image to train on")
     return parts, unused
-
-
-def _refuse_split_column(
-    path: str, rows: list[tuple[int, dict[str, str]]], unused: list[str]
-) -> None:
-    """Raise where a column that is not used holds splits under another name."""
-    for name in unused if rows and "split" not in rows[0][1] else ():
-        cells = {row[name] for _, row in rows}
-        if len(cells) > 1 and all(looks_like_split(cell) for cell in cells):
-            raise UserError(f"{shown(path)}: column {name!r} looks like splits; call it 'split'")
-
-
-def _rows(
-    path: Path, required: list[str], optional: list[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line numbers and cells of a CSV file with a header; its known columns in any case."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            known = {name.casefold(): name for name in (*required, *optional)}
-            there = [name.strip() for name in reader.fieldnames or []]
-            if len({name.casefold() for name in known.values()}) == len(required) + len(optional):
-                there = [known.get(name.casefold(), name) for name in there]
-            lacking = [name for name in required if there.count(name) != 1]
-            if lacking:
-                raise UserError(
-                    f"{shown(path)}: needs one column {lacking[0]!r}, "
-                    f"it has {some(there) or 'none'}"
-                )
-            reader.fieldnames = there
-            for row in reader:
-                if None in row or None in row.values():
-                    raise UserError(
-                        f"{shown(path)}, line {reader.line_num}: "
-                        "has not as many cells as the header"
-                    )
-                yield reader.line_num, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"data.csv: {shown(path)}: cannot be read ({reason})") from error
