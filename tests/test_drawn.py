@@ -9,6 +9,7 @@ import torch
 from drawn_models import KINDS, build
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from odd_models import Felt
 from torch import nn
 
 from modelswitch.config.transfer import Hint
@@ -19,7 +20,7 @@ from modelswitch.models.isolation import refuse_shared
 from modelswitch.models.kept import check_kept
 from modelswitch.models.taps import tap
 from modelswitch.transfer.distillation import Distillation
-from modelswitch.transfer.hints import HintPretraining, JointTransfer, hint_parts
+from modelswitch.transfer.hints import HintPretraining, JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.teachers import LiveTeacher
 from modelswitch.transfer.weighting import rule_for
 
@@ -113,7 +114,7 @@ def objective(student, teacher, hint, weight):
     if weight is None:
         return outputs, live
     parts = hint_parts(hint, student, teacher, torch.rand(1, 3, SIZE, SIZE), OWNERS)
-    return JointTransfer(outputs, live, parts, weight), live
+    return JointTransfer(outputs, live, [WeightedHint(parts, lambda epoch: Felt(weight))]), live
 
 
 def trained(made_objective):
@@ -154,10 +155,10 @@ def equal(body, layer):
     teacher = copy.deepcopy(student)
     hint = Hint(mode="joint", student_layer=layer, teacher_layer=layer)
     training, _ = objective(student, teacher, hint, 1.0)
-    project = training.inner_loss.regressor.project
+    project = training.inner_losses[0][0].regressor.project
     (nn.init.dirac_ if project.weight.ndim == 4 else nn.init.eye_)(project.weight)
     nn.init.zeros_(project.bias)
-    path, batch = training._parts.student_layer.path, next(batches())
+    [path], batch = training._tapped, next(batches())
     given: list[torch.Tensor] = []
     watched = copy.deepcopy(student)
     watched.get_submodule(path).register_forward_hook(lambda m, i, output: given.append(output * 1))
@@ -185,7 +186,7 @@ def pretrained(body, other, hint):
     reached = {name for name, p in student.named_parameters() if p.grad is not None}
 
     alone, given = made(body, 1).train(), []
-    alone.get_submodule(parts.student_layer.path).register_forward_hook(
+    alone.get_submodule(parts.student_layers[0].path).register_forward_hook(
         lambda module, inputs, output: given.append(output * 1)
     )
     torch.manual_seed(7)

@@ -46,7 +46,7 @@ class Surroundings:
         prepare: done in the working folder before.
         draws: whether tables, figures and pages are made too.
         said: what the last line says of a run that cannot go well; '' for one that has to.
-        by_snakemake: whether Snakemake itself says so, before anything of this project is read.
+        by_snakemake: whether Snakemake or Python says so, before anything of this project is read.
         same: whether the data are those of a run in peace.
     """
 
@@ -66,12 +66,16 @@ def written(name: str, text: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_text(text, encoding="utf-8")
 
 
-def shadows(folder: Path) -> None:
-    """Modules called like those of the standard library and of packages that jobs import."""
-    (folder / "own").mkdir()
-    for name in ("types", "random", "logging", "numpy", "torch", "yaml", "tables", "data"):
-        text = f"raise RuntimeError('the wrong {name}')\n" if name in ("tables", "data") else ""
-        (folder / "own" / f"{name}.py").write_text(text or "x = 1\n", encoding="utf-8")
+def shadows(*names: str) -> Callable[[Path], object]:
+    """Modules of the user's that may be taken for others."""
+
+    def write(folder: Path) -> None:
+        (folder / "own").mkdir()
+        for name in names:
+            text = f"raise RuntimeError('the wrong {name}')\n"
+            (folder / "own" / f"{name}.py").write_text(text, encoding="utf-8")
+
+    return write
 
 
 def called(**changes: object) -> Callable[[Path], object]:
@@ -192,8 +196,19 @@ ALL = [
         "a user's matplotlibrc", prepare=written("matplotlibrc", "backend: tkagg\n"), draws=True
     ),
     Surroundings(
-        "modules of the user's with common names", {"PYTHONPATH": "{path}:{here}/own"},
-        prepare=shadows, draws=True,
+        "modules of the user's called like parts and scripts of this project",
+        {"PYTHONPATH": "{path}:{here}/own"},
+        prepare=shadows("config", "data", "models", "report", "results", "tables", "train"),
+        draws=True,
+    ),
+    # Python itself begins with these: it names the file.
+    Surroundings(
+        "a module of the user's called like one of Python's", {"PYTHONPATH": "{path}:{here}/own"},
+        prepare=shadows("types"), said="the wrong types", by_snakemake=True,
+    ),
+    Surroundings(
+        "a random.py of the user's", {"PYTHONPATH": "{path}:{here}/own"},
+        prepare=shadows("random"), said="the wrong random", by_snakemake=True,
     ),
     Surroundings("no assertions", {"PYTHONOPTIMIZE": "2"}, draws=True),
     Surroundings("another order of hashes", {"PYTHONHASHSEED": "12345"}, draws=True),

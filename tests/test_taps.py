@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from odd_models import CLASSES, ODD, Checkpointed, Odd, RandomMasks, SharedLayers
+from odd_models import CLASSES, ODD, Checkpointed, Felt, Odd, RandomMasks, SharedLayers
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -58,7 +58,7 @@ def joint(student, teacher, weight=1.0, stored=False, **more):
     if weight is None:
         return outputs
     parts = hint_parts(hint(**more), student, teacher, torch.rand(1, 3, 8, 8), NAMES)
-    return JointTransfer(outputs, live, [WeightedHint(parts, lambda epoch: weight)])
+    return JointTransfer(outputs, live, [WeightedHint(parts, lambda epoch: Felt(weight))])
 
 
 def trained(objective, precision=torch.float32):
