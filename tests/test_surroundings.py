@@ -212,14 +212,21 @@ ALL = [
     ),
     Surroundings("no assertions", {"PYTHONOPTIMIZE": "2"}, draws=True),
     Surroundings("another order of hashes", {"PYTHONHASHSEED": "12345"}, draws=True),
-    Surroundings("warnings are errors", {"PYTHONWARNINGS": "error"}, draws=True),
+    # What Snakemake itself leaves to be cleared away at its end is a warning of Python's.
+    Surroundings(
+        "warnings are errors", {"PYTHONWARNINGS": "error"}, draws=True, by_snakemake=True
+    ),
     Surroundings("a safe path", {"PYTHONSAFEPATH": "1"}),
     Surroundings("no bytecode", {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}),
     Surroundings("unbuffered and in development", {"PYTHONUNBUFFERED": "1", "PYTHONDEVMODE": "1"}),
     Surroundings(
-        "no place for caches",
-        {f"XDG_{name}_HOME": "/proc/1" for name in ("CACHE", "CONFIG", "DATA", "STATE")}
-        | {"TORCH_HOME": "/proc/1", "XDG_RUNTIME_DIR": "/proc/1"},
+        "no place for caches", {"XDG_CACHE_HOME": "/proc/1"}, said="/proc/1/snakemake",
+        by_snakemake=True,
+    ),
+    Surroundings(
+        "no place for settings and data",
+        {f"XDG_{name}_HOME": "/proc/1" for name in ("CONFIG", "DATA", "STATE")}
+        | {"TORCH_HOME": "/proc/1", "XDG_RUNTIME_DIR": "/proc/1", "HF_HOME": "/proc/1"},
         draws=True,
     ),
     Surroundings(
