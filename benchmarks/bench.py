@@ -20,7 +20,10 @@ from table import WIDTH, as_csv, markdown, table
 from modelswitch.errors import UserError, run_script
 
 # In the order of the table; the programs of the same names lie beside this one.
-PARTS = ("step", "losses", "loop", "views", "workflow", "planning", "memory", "growth", "pairs")
+PARTS = (
+    *("step", "hints", "losses", "loop", "views"),
+    *("workflow", "planning", "memory", "growth", "pairs"),
+)
 
 
 def chosen(names: str) -> list[str]:
