@@ -22,6 +22,7 @@ _NAME = re.compile(
     r"(?P<packed>\.gz)?",
     re.IGNORECASE,
 )
+_Bytes = BinaryIO | gzip.GzipFile
 
 
 class Pair(NamedTuple):
@@ -87,16 +88,16 @@ def idx_shape(path: Path) -> tuple[int, ...]:
         return _header(file, path)[1]
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> _Bytes:
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-        return gzip.open(path) if packed else path.open("rb")  # type: ignore[return-value]
+        return gzip.GzipFile(path) if packed else path.open("rb")
     except OSError as error:
         raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from error
 
 
-def _header(file: BinaryIO, path: Path) -> tuple[np.dtype, tuple[int, ...]]:
+def _header(file: _Bytes, path: Path) -> tuple[np.dtype, tuple[int, ...]]:
     magic = _read(file, path, 4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not magic[3]:
         raise UserError(f"{shown(path)}: is no IDX file: it begins with {magic.hex() or 'nothing'}")
@@ -106,7 +107,7 @@ def _header(file: BinaryIO, path: Path) -> tuple[np.dtype, tuple[int, ...]]:
     return np.dtype(_TYPES[magic[2]]), tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
 
 
-def _read(file: BinaryIO, path: Path, count: int) -> bytes:
+def _read(file: _Bytes, path: Path, count: int) -> bytes:
     try:
         return file.read(count)
     except (OSError, EOFError, zlib.error) as error:
