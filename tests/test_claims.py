@@ -256,6 +256,33 @@ def test_a_rise_is_that_of_the_least_squares_line_of_every_seed(tmp_path):
     assert falls["verdict"] == "contradicted"
 
 
+def test_a_rise_over_models_takes_every_size_once(tmp_path):
+    values = {
+        "a": (10, [0.5, 0.52, 0.49]),
+        "b": (30, [0.6, 0.58, 0.62]),
+        "c": (40, [0.7, 0.71, 0.72]),
+    }
+    frames = [
+        models({"chain": accuracies}).assign(dataset=dataset, parameters=size)
+        for dataset, (size, accuracies) in values.items()
+    ]
+    pd.concat(frames).to_csv(tmp_path / "models.csv", index=False)
+    [row] = assess({"c": Claim(better="chain", rises_with="parameters")}, Tables(tmp_path))
+    by_seed = zip(*(accuracies for _, accuracies in values.values()), strict=True)
+    # From 10 to 40 along the least-squares line.
+    rises = [30 * np.polyfit([10, 30, 40], each, 1)[0] for each in by_seed]
+    assert row["estimate"] == pytest.approx(np.mean(rises))
+    assert (row["verdict"], row["seeds"]) == ("supported", 3)
+    assert row["note"] == "Spearman's rank correlation 1.00"
+
+
+def test_a_rise_where_there_are_no_rows_is_not_tested(tmp_path):
+    tidy_examples.write_selection(tmp_path)
+    claim = Claim(better="selector", rises_with="level", where={"degradation": "fog"})
+    [row] = assess({"c": claim}, Tables(tmp_path))
+    assert (row["verdict"], row["note"]) == ("not tested", "no rows where degradation: fog")
+
+
 def test_a_claim_about_several_selectors_has_to_say_which(tmp_path):
     tidy_examples.write_selection(tmp_path)
     frame = pd.read_csv(tmp_path / "selection.csv")

@@ -91,6 +91,17 @@ def test_a_teacher_beside_it_has_weights_and_answers():
     assert found["teacher"] == asked(PROCESS, 2 * 50, alone)
 
 
+def test_a_front_that_takes_more_than_its_model_is_what_is_asked_for():
+    hint = {"mode": "pretrain", "student_layer": 0.5, "teacher_layer": 0.5}
+    found = {}
+    for batch in (50, 200):
+        transfers = {"fit": {"hint": hint | {"training": {"batch": batch, "warmup": 1}}}}
+        found[batch] = needs("teacher/student@fit", transfers=transfers)["teacher/student@fit"]
+        step = 1.5 * (batch * 10 + 100 + batch * 2)
+        assert found[batch] == asked(PROCESS, 2 * 100, 50, step)
+    assert found[200] > found[50]
+
+
 def test_stored_responses_need_room_where_they_are_made():
     sizes = {"digits": DataSize((1, 1, 1), 1000, train=100_000, test=300)}
     responses = {"views": 4}
