@@ -180,6 +180,14 @@ def test_ways_to_select_are_compared_in_every_situation(tmp_path):
     changed.loc[seen & (changed["method"] == "selector"), "accuracy"] += 0.01
     changed.to_csv(path, index=False)
     rows = two_runs.compare(*(two_runs.tables_of(str(tmp_path / name)) for name in ("a", "b")))
+    # A rule that fuses picks no modality, and is as accurate as before.
+    for name in ("a", "b"):
+        table = pd.read_csv(tmp_path / name / "tables" / "selection.csv")
+        table.loc[table["method"] == "sum_rule", "selection_accuracy"] = math.nan
+        table.to_csv(tmp_path / name / "tables" / "selection.csv", index=False)
+    rows = two_runs.compare(*(two_runs.tables_of(str(tmp_path / name)) for name in ("a", "b")))
+    compared = {row["metric"] for row in rows if row["name"].endswith("sum rule")}
+    assert compared == {"accuracy"}
     [moved] = [row for row in rows if two_runs.moves(row)]
     assert moved["name"].endswith("seen: selector")
     assert (moved["metric"], moved["difference"]) == ("accuracy", pytest.approx(0.01))
