@@ -38,10 +38,10 @@ check: # what `test` runs, in an environment that is there
 	mypy
 	snakefmt --check Snakefile rules workflow
 	snakemake --lint --configfile config/digits.yaml
-	python -m pytest
+	python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/test.stamp ## the search for faults over hundreds of drawn cases, apart from `test`
-	@$(IN_VENV) python -m pytest -m long
+	@$(IN_VENV) python -m pytest -m long -n $(CORES)
 
 # Of a file that is not there or is no YAML, Snakemake says less, and that at great length.
 configuration: $(VENV)/run.stamp
