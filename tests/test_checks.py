@@ -280,6 +280,33 @@ class NoInnerLayer(nn.Module):
         return images.flatten(1) @ self.weight
 
 
+def test_several_hints_are_tried_together_and_told_by_their_key(monkeypatch):
+    values = copy.deepcopy(VALUES) | {"chains": {"one": "teacher/teacher@kd"}}
+    hints = [{"loss": "attention", "stages": True}, {"loss": "relational", "schedule": "linear"}]
+    values["transfers"] = {"kd": {"hints": hints}}
+    taken: list[set[str]] = []
+    step = model_checks._take_step
+
+    def watched(objective, batch, training):
+        taken.append(set(objective(batch)))
+        step(objective, batch, training)
+
+    monkeypatch.setattr(model_checks, "_take_step", watched)
+    check_models(load(values))
+    wanted = {"loss_hint_1_attention", "loss_hint_2_relational", "weight_hint_2_relational"}
+    assert wanted <= taken[-1]
+    hints[1]["loss"] = {"name": "import", "path": "test_checks:no_number"}
+    with pytest.raises(UserError, match=r"hints: .*loss_hint_2_import of its first step is nan"):
+        check_models(load(values))
+    hints[1] = {"student_layer": "nowhere"}
+    with pytest.raises(UserError, match=r"transfers\.kd\.hints: .*no inner layer 'nowhere'"):
+        check_models(load(values))
+
+
+def no_number(student, teacher):
+    return student.mean() * float("nan")
+
+
 @pytest.mark.parametrize("transfer", ["fit", "joint"])
 def test_a_step_with_every_hint_is_taken(transfer, monkeypatch):
     taken: list[str] = []
@@ -302,12 +329,9 @@ TOO_FEW = [
     ({"weighting": "standardised"}, 2, 64, r"loss: 'standardised' .* 2 classes"),
     ({"loss": {"name": "dkd", "alpha": 0}}, 2, 64, "loss: 'dkd' .* at least 3"),
     ({"loss": "dist"}, 2, 64, "loss: 'dist' .* at least 3"),
-    (
-        {"loss": {"name": "dist", "beta": 0}},
-        2,
-        1,
-        "loss: .*training.batch: 1 makes batches of 1; .* 2",
-    ),
+    ({"hints": [{"loss": "relational"}]}, 2, 2, "hints: 'relational' .* batches of 2; .* 3 images"),
+    ({"hint": {"mode": "joint", "loss": "similarity"}}, 2, 1, "hint: 'similarity' .* of 1; .* 2"),
+    ({"loss": {"name": "dist", "beta": 0}}, 2, 1, "loss: .*training.batch: 1 makes .* of 1; .* 2"),
 ]
 
 

@@ -440,3 +440,27 @@ def test_a_hint_s_pre_training_ends_by_its_loss_on_images_held_back(tmp_path):
     best = losses.index(min(losses))
     assert len(losses) in (best + 2, 6)
     assert "validation_accuracy" not in told[0]
+
+
+def test_tables_name_the_losses_of_outputs_and_of_several_inner_layers(tmp_path):
+    hints = [{"loss": "relational", "end": 0.5}, {"loss": "attention", "stages": True}]
+    runner = Runner(
+        tmp_path,
+        transfers={"kd": {"loss": "dist", "hint": {"mode": "pretrain"}, "hints": hints}},
+        chains={"one": "teacher/student@kd"},
+        seeds=[0],
+        training=EXPERIMENT["training"] | {"epochs": 2},
+    )
+    for place in runner.graph.models():
+        runner.train(place)
+    tables = StoredResults(runner.graph.experiment, tmp_path)
+    models = tables.models().set_index(["lineage", "split"])
+    student = models.loc[("teacher/student@kd", "test")]
+    assert student["output_loss"] == "dist"
+    assert student["hint"] == "pretrain+joint"
+    assert student["hint_losses"] == "mse+relational+attention"
+    assert '"end":0.5' in student["settings"]
+    history = tables.history().set_index(["lineage", "stage"]).loc[("teacher/student@kd", "train")]
+    assert history["weight_hint_1_relational"].tolist() == [1, 0]
+    assert history["loss_hint_1_relational"].tolist()[1] == 0
+    assert (history["loss_hint_2_attention"] > 0).all()
