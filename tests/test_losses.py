@@ -283,7 +283,7 @@ def test_losses_are_chosen_by_name_or_with_their_settings():
         ({"loss": {"name": "kl", "alpha": 1}}, ["loss: unknown key 'alpha'"]),
         ({"loss": {"alpha": 1}}, ["loss", "the key 'name' is missing"]),
         ({"loss": {"name": "import"}}, ["loss.path: missing"]),
-        ({"hint": {"mode": "joint", "loss": "kl"}}, ["hint.loss", "'kl'", "'mse', 'import'"]),
+        ({"hint": {"mode": "joint", "loss": "kl"}}, ["hint.loss", "'kl'", "'review', 'import'"]),
         ({"loss": "dkd", "weighting": "standardised"}, ["loss: found 'dkd'", "'standardised'"]),
         ({"temperature": 1e7}, ["temperature", "1000000"]),
     ],
