@@ -292,6 +292,15 @@ def views(bank=0, **settings):
     )
 
 
+def test_an_epoch_of_views_is_balanced():
+    for epoch in (0, 1):
+        shown = torch.cat([batch.labels for batch in views().epoch(epoch)])
+        counts = torch.bincount(shown, minlength=3)
+        # An incomplete last batch of four is left out.
+        assert counts.max() - counts.min() <= 5
+        assert counts.min() >= 13
+
+
 def test_stored_responses_belong_to_the_views_of_a_balanced_epoch():
     several = views(bank=2, mixup=0.4)
     for epoch in (0, 1):

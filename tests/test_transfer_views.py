@@ -134,6 +134,16 @@ def test_one_image_cannot_be_mixed(runner):
         session.views("train", job.training)
 
 
+def test_a_session_samples_as_its_training_says(runner):
+    job = runner.graph.train_job(runner.place("teacher/student@live"))
+    session = Session(job, runner.data, 1)
+    for sampling in ("all", "balanced"):
+        training = job.training.model_copy(update={"sampling": sampling})
+        seen = torch.cat([b.positions for b in session.views("train", training).epoch(0)])
+        # Classes are nearly equal here, so that few images come twice, but some do.
+        assert (len(seen.unique()) == len(seen)) == (sampling == "all")
+
+
 def test_a_step_of_one_s_own_is_code_that_a_job_depends_on():
     path = "test_views:tinted"
     own = {"own": {"path": path, "arguments": {"most": 40.0}}}
