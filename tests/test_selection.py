@@ -14,7 +14,7 @@ from scipy import stats
 from modelswitch.config.claim_checks import check_claims
 from modelswitch.config.claims import Claim
 from modelswitch.config.degradations import DEGRADATION_NAMES, Degradations, side_name, sides
-from modelswitch.config.job import Recogniser
+from modelswitch.config.job import DegradedSpec, Recogniser
 from modelswitch.config.methods import FUSIONS, methods
 from modelswitch.config.selector import SelectorComparison, SelectorSettings
 from modelswitch.config.training import Training
@@ -31,6 +31,7 @@ from modelswitch.selector.outputs import (
     CLEAN,
     Condition,
     PairedOutputs,
+    degraded_images,
     load_outputs,
     mix,
     selector_conditions,
@@ -94,6 +95,27 @@ def test_sides():
     assert [side_name(s, "abc") for s in sides("abc")] == [
         *("a", "b", "c", "a+b", "a+c", "b+c", "all")
     ]
+
+
+def test_a_degradation_is_drawn_anew_for_every_seed_data_set_and_split_and_alike_in_parts(
+    monkeypatch,
+):
+    images = torch.full((7, 16, 16, 1), 128, dtype=torch.uint8)
+    spec = DegradedSpec(dataset="iris", seed=0, sets=[("gaussian_noise", 0.5)])
+    first = degraded_images(images, "gaussian_noise", 0.5, spec, "test")
+    assert first.equal(degraded_images(images, "gaussian_noise", 0.5, spec, "test"))
+    others = [
+        degraded_images(images, "gaussian_noise", 0.5, spec.model_copy(update={"seed": 1}), "test"),
+        degraded_images(
+            images, "gaussian_noise", 0.5, spec.model_copy(update={"dataset": "face"}), "test"
+        ),
+        degraded_images(images, "gaussian_noise", 0.5, spec, "validation"),
+    ]
+    for a, b in itertools.combinations([first, *others], 2):
+        assert not a.equal(b)
+    assert images.equal(degraded_images(images, "none", 0.0, spec, "test"))
+    monkeypatch.setattr("modelswitch.selector.outputs._AT_ONCE", 3)
+    assert first.equal(degraded_images(images, "gaussian_noise", 0.5, spec, "test"))
 
 
 def test_only_the_degraded_side_is_replaced():
