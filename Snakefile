@@ -6,6 +6,7 @@ min_version("9.12")
 
 include: "rules/common.smk"
 include: "rules/paths.smk"
+include: "rules/inputs.smk"
 include: "rules/start.smk"
 include: "rules/data.smk"
 include: "rules/chain.smk"

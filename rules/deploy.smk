@@ -44,18 +44,6 @@ for FORMAT in FORMATS:
             "--threads {threads} --gpus 0 --file {output[0]:q} > {log:q} 2>&1"
 
 
-def exports_of(*places):
-    """All files of these models: the format's own and what is said of them."""
-    stem = {name: exported_file(name).removesuffix(SUFFIXES[name][0]) for name in FORMATS}
-    return [
-        path
-        for place in places
-        for name in FORMATS
-        for file in (f"{exported_file(name)}.json", *(stem[name] + end for end in SUFFIXES[name]))
-        for path in stored(file, place)
-    ]
-
-
 EXPORTS = exports_of(*EXPORTED)
 
 

@@ -14,30 +14,6 @@ FROM_SELECTOR = [item for item in contents.all_figures(FACTS) if item not in FIG
 report: "../workflow/report/workflow.rst"
 
 
-def beside_them():
-    """What else the report reads. On a disk that jobs share it lies beside the files that are inputs
-    in any case, and results of which a part was removed have a page all the same; from a storage
-    a job gets what it names.
-    """
-    if not IN_STORAGE:
-        return []
-    models = GRAPH.models()
-    hinted = [model for model in models if GRAPH.pretrains(model)]
-    responding = {m for model in models if GRAPH.stores(model) for m in GRAPH.teachers(model)}
-    return [
-        *expand(
-            [DATA, CHECKSUM, RESULTS + SOURCE_FILE],
-            experiment=EXPERIMENT.name,
-            dataset=EXPERIMENT.datasets,
-        ),
-        *stored("model.safetensors", *models),
-        *stored("history.csv", *models),
-        *stored("hint_history.csv", *hinted),
-        *stored("responses.safetensors", *(model for model in models if model in responding)),
-        *(EXPORTS if EXPERIMENT.deploy else []),
-    ]
-
-
 # Sizes and latency of all models in one job that has the machine to itself.
 rule measure_models:
     input:
