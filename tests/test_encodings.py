@@ -19,6 +19,7 @@ RULES = [
 ]
 # Whatever else is called `open`: descriptors, images, archives' members, tensors.
 OTHERS = {"os", "Image", "archive", "zipfile", "tarfile", "webbrowser"}
+PACKED = {"gzip", "bz2", "lzma"}
 # This project's own writer is UTF-8 itself.
 OWN = {"atomic"}
 OPENERS = {"open", "fdopen", "NamedTemporaryFile", "TemporaryFile", "SpooledTemporaryFile"}
@@ -42,11 +43,13 @@ def without_encoding(tree: ast.AST) -> list[ast.Call]:
         if name in ("read_text", "write_text"):
             guilty = owner not in OWN
         elif name in OPENERS:
-            first = 0 if name == "open" and method else 1
+            # Packed files are bytes unless a mode says otherwise.
+            packed = owner in PACKED
+            first = 1 if packed or not method or name == "fdopen" else 0
             if name.endswith("File"):
                 first = 0
             mode = given.get("mode") or (call.args[first] if len(call.args) > first else None)
-            default = "w+b" if name.endswith("File") else "r"
+            default = "w+b" if name.endswith("File") else "rb" if packed else "r"
             mode = default if mode is None else getattr(mode, "value", "")
             guilty = "b" not in mode and (owner not in OTHERS or name == "fdopen")
         elif starts:
@@ -76,6 +79,8 @@ def without_encoding(tree: ast.AST) -> list[ast.Call]:
         ("path.open('w')", True),
         ("os.open('x', os.O_RDWR)", False),
         ("os.fdopen(3, 'w')", True),
+        ("gzip.open('x')", False),
+        ("gzip.open('x', 'rt')", True),
         ("path.read_text()", True),
         ("path.read_text(encoding='utf-8')", False),
         ("path.write_text('x', newline='')", True),
