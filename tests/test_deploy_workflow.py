@@ -198,6 +198,14 @@ def test_the_figure_s_points_are_those_of_the_table(tables):
         }
         expected = {(row[key] / scale, 100 * row["accuracy"]) for row in rows.values()}
         np.testing.assert_allclose(sorted(points), sorted(expected))
+        upright = {
+            (line.get_xdata()[0], *line.get_ydata())
+            for line in axes.lines
+            if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"
+        }
+        expected = {(row[key] / scale, 100 * row["accuracy_low"], 100 * row["accuracy_high"])
+                    for row in rows.values()}  # fmt: skip
+        np.testing.assert_allclose(sorted(upright), sorted(expected))
 
 
 def test_the_front_is_what_nothing_else_beats():
@@ -240,7 +248,8 @@ def test_a_card_tells_the_facts_of_its_model(tables):
         f"| accuracy % | {100 * one['accuracy']:.1f} | {mean:.1f} | "
         f"[{100 * low:.1f}, {100 * high:.1f}] |"
     ) in re.sub(" +", " ", text)
-    assert "`teacher`" in text
+    places = [text.index(step) for step in ("`teacher`", "`middle`", "`student`")]
+    assert places == sorted(places)
     assert "switched to by `kd`" in text
     assert "`class0`, `class1`" in text
     exports = pd.read_csv(read.folder / "exports.csv")

@@ -317,6 +317,8 @@ def test_the_forest_shows_claims_and_what_chains_win(tmp_path):
         name for name, _ in texts if name in ("claims", "over scratch", "over a direct switch")
     ]
     assert headings == ["claims", "over scratch", "over a direct switch"]
+    names = [name for name, _ in texts if "[" not in name and name not in headings]
+    assert names == ["chain wins", "scratch wins", "chain wins much", "direct", "chain", "chain"]
     chain, direct = (tidy_examples.FEW[name] for name in ("chain", "direct"))
     rows = [
         (at["chain wins"], chain, "student"),

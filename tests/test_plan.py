@@ -473,6 +473,9 @@ def test_what_was_measured_is_kept_until_it_would_be_another(tmp_path, monkeypat
     assert pace().selector_step("whole", 256) == 8
     assert pace().selector_step("whole", 256) == 8
     assert 0 < pace().degrade("iris") == pace().degrade("iris")
+    front = 9 * 32 * 96 * 8
+    whole = front + 9 * 16 * 48 * 8 * 16 + 160
+    assert pace().front("iris", "teacher", "stage1_conv1") == pytest.approx(front / whole)
     assert len(measured) == 8
 
 

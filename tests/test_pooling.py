@@ -11,7 +11,7 @@ from modelswitch.errors import UserError
 from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.summaries.selection import selection_sheet
-from modelswitch.results import differences, findings, pooling
+from modelswitch.results import differences, findings, pooling, seeds
 from modelswitch.results.tables import Tables
 from modelswitch.results.verdicts import assess
 
@@ -311,3 +311,14 @@ def test_a_selectors_seed_goes_with_the_recogniser_that_it_listens_to(tmp_path):
     assert set(tables.selection["seed"]) == {0, 2}
     [line] = [line for line in selection_sheet(tables).warnings if "selector mms, seed 1" in line]
     assert "code of train (a, b)" in line
+
+
+def test_what_was_measured_on_two_data_sets_is_not_pooled_unasked(folder):
+    models = pd.read_csv(folder / "models.csv")
+    both = pd.concat([models.assign(dataset="one"), models.assign(dataset="other")])
+    for pooled in (
+        lambda: seeds.per_seed(both, "teacher"),
+        lambda: seeds.over_seeds(both, "accuracy"),
+    ):
+        with pytest.raises(ValueError, match="one data set at a time"):
+            pooled()

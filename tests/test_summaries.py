@@ -159,6 +159,11 @@ def test_rules_of_tables_from_before_settings_were_recorded_are_compared_by_what
     )
     gain = (own["teacher/student@wsl"] - own["teacher/student@fixed"]).mean()
     assert other.difference.estimate == pytest.approx(gain)
+    # Without a history nothing is known of weights and of the teacher's mistakes.
+    (tmp_path / "history.csv").unlink()
+    for row in rules_sheet(Tables(tmp_path)).rows:
+        unknown = ("weight_soft", "weight_hard", "teacher_wrong", "teacher_wrong_first")
+        assert all(math.isnan(row[key]) for key in unknown)
     # One hypothesis needs no correction.
     assert other.p_holm == pytest.approx(other.difference.p, nan_ok=True)
     models.loc[models["lineage"] == "teacher/student@wsl", "temperature"] = 2.0

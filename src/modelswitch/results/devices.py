@@ -79,11 +79,6 @@ def exported(tables) -> list[Exported]:
     return result
 
 
-def _by_seed(rows, column: str) -> dict[int, float]:
-    pairs = zip(rows["seed"], rows[column], strict=True)
-    return {int(seed): float(value) for seed, value in pairs}
-
-
 def _add_times(one: Exported, latency) -> None:
     if latency is None:
         return
