@@ -74,8 +74,10 @@ def trainings(folder: Path) -> list[int]:
     for entry in _processes():
         with contextlib.suppress(OSError):
             arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            # Their shells have the command as one argument; the process itself has it second.
-            names = {Path(argument).name for argument in arguments[1:2]}
+            # Their shells have the command as one argument; the process itself has its script
+            # behind Python's own options.
+            script = 3 if arguments[1:2] == ["-X"] else 1
+            names = {Path(argument).name for argument in arguments[script : script + 1]}
             # One that was started warm is called after its script, in the 15 letters that fit.
             names.add((entry / "comm").read_text().strip())
             if names.isdisjoint({*TRAINING, *(name[:15] for name in TRAINING)}):

@@ -72,7 +72,7 @@ def jobs(said: str) -> set[str]:
     found = re.findall(r"(?:rule|checkpoint) (\w+):(.*?)(?=\n\[\w{3} |\Z)", said, re.DOTALL)
     names = set()
     for rule, text in found:
-        lineage = re.search(r"lineage=(\S+)", text)
+        lineage = re.search(r"lineage=([^\s,]+)", text)
         names.add(lineage[1] if lineage else {"prepare_data": "data"}.get(rule, rule))
     return names - {"models", "all", "results"}
 

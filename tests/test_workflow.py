@@ -82,7 +82,7 @@ class Clone:
         jobs = re.findall(r"rule (\w+):(.*?)(?=\[\w{3} |\Z)", said, re.DOTALL)
         found = set()
         for rule, text in jobs:
-            lineage = re.search(r"lineage=(\S+)", text)
+            lineage = re.search(r"lineage=([^\s,]+)", text)
             if rule == "prepare_data":
                 found.add("data")
             elif lineage:

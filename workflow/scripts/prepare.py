@@ -1,12 +1,14 @@
 """Turn a data set, wherever it is kept, into one checked file of arrays a modality."""
 
 import argparse
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from modelswitch.config.data import DataSpec
 from modelswitch.errors import run_script
 from modelswitch.jobs.prepare import prepare
+from modelswitch.storage.code_digest import code_digest
 
 
 def main() -> None:
@@ -17,7 +19,8 @@ def main() -> None:
     parser.add_argument("--configuration", nargs="*", default=[], help="where `data` comes from")
     args = parser.parse_args()
     spec: DataSpec = TypeAdapter(DataSpec).validate_json(args.spec)
-    print(*prepare(spec, args.data, args.holds, args.configuration), sep="\n")
+    code = code_digest(Path(__file__).resolve())
+    print(*prepare(spec, args.data, args.holds, args.configuration, code), sep="\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from modelswitch.data.splits import unrepresented
 from modelswitch.errors import UserError
 from modelswitch.lineage import CHECKSUM_FILE, SOURCE_FILE, SPLITS_FILE
 from modelswitch.storage import artifacts, atomic
-from modelswitch.storage.code_digest import code_digest
 
 _MOST_LISTED = 40  # classes; the page has them all
 
@@ -30,6 +29,7 @@ def prepare(
     paths: Sequence[str | Path],
     holds: str = "",
     configuration: Sequence[str] = (),
+    code: str = "",
 ) -> list[str]:
     """Write the data set to ``paths``, one a modality in order; lines about each are returned.
 
@@ -40,6 +40,7 @@ def prepare(
     Args:
         holds: the identity of the data's manifest when this was planned, if it was.
         configuration: the files that ``spec`` comes from.
+        code: digest of the code that does this.
     """
     found = manifest(spec)
     _refuse_changed(spec, holds or found.identity, found, "since the workflow was started")
@@ -59,7 +60,6 @@ def prepare(
         for name, arrays in assembled.sets.items()
     }
     _refuse_changed(spec, found.identity, manifest(spec), "while it was read")
-    code = code_digest(Path(sys.argv[0]).resolve())
     record = Record.of(spec, found, Path(paths[0]).parent.parent, configuration, code)
     lines = []
     for path, (name, arrays) in zip(map(Path, paths), sets.items(), strict=True):
