@@ -4,7 +4,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from modelswitch.config.deploy import SUFFIXES, exported_file
 from modelswitch.data.manifest import Record, refuse_other
-from modelswitch.lineage import SOURCE_FILE
+from modelswitch.lineage import DATA_FILE, SOURCE_FILE
 
 IN_STORAGE = workflow.storage_settings.default_storage_provider is not None
 
@@ -26,8 +26,14 @@ def was_prepared():
     # The Snakemake that planned this job has known it.
     if workflow.exec_mode != ExecMode.DEFAULT:
         return False
-    folders = [os.path.join(HERE, EXPERIMENT.name, dataset) for dataset in EXPERIMENT.datasets]
-    before = [Record.read(os.path.join(folder, "source.json")) for folder in folders]
+
+    def beside(template):
+        names = [
+            template.format(experiment=EXPERIMENT.name, dataset=d) for d in EXPERIMENT.datasets
+        ]
+        return [os.path.join(HERE, name) for name in names]
+
+    before = [Record.read(path) for path in beside(SOURCE_FILE)]
     if None in before:
         return False
     own = os.path.join(HERE, EXPERIMENT.name)
@@ -36,7 +42,7 @@ def was_prepared():
         refuse_other(before[0], now, EXPERIMENT.name)
     except UserError as error:
         fail(error)
-    there = all(os.path.exists(os.path.join(folder, "data.safetensors")) for folder in folders)
+    there = all(map(os.path.exists, beside(DATA_FILE)))
     if there and all(each.made_as(now) for each in before):
         return False
     rules.prepare_data.rule.is_checkpoint = True
@@ -51,8 +57,6 @@ def prepared(*datasets):
     """
 
     def files(wildcards):
-        if was_prepared():
-            checkpoints.prepare_data.get()
         paths = of_datasets(DATA, wildcards, datasets)
         return paths if IN_STORAGE else [ancient(path) for path in paths]
 
@@ -65,8 +69,6 @@ def checksum(*datasets):
     """
 
     def files(wildcards):
-        if was_prepared():
-            checkpoints.prepare_data.get()
         pairs = zip(
             of_datasets(CHECKSUM, wildcards, datasets), of_datasets(DATA, wildcards, datasets)
         )
@@ -77,6 +79,9 @@ def checksum(*datasets):
 
 
 def of_datasets(template, wildcards, datasets):
+    """Files of data sets that have been prepared."""
+    if was_prepared():
+        checkpoints.prepare_data.get()
     names = datasets or [wildcards.dataset]
     return [template.format(experiment=EXPERIMENT.name, dataset=name) for name in names]
 

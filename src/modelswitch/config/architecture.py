@@ -12,14 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from modelswitch.config.base import Strict
-from modelswitch.config.models import (
-    ImportedModel,
-    MobileModel,
-    PlainModel,
-    ResnetModel,
-    TimmModel,
-    TorchvisionModel,
-)
+from modelswitch.config.models import Network
 
 
 class AdaptedModel(Strict):
@@ -48,17 +41,7 @@ class MergedModel(Strict):
     answer: Literal["probability", "logit"]
 
 
-Architecture = Annotated[
-    PlainModel
-    | ResnetModel
-    | MobileModel
-    | TimmModel
-    | TorchvisionModel
-    | ImportedModel
-    | AdaptedModel
-    | MergedModel,
-    Field(discriminator="family"),
-]
+Architecture = Annotated[Network | AdaptedModel | MergedModel, Field(discriminator="family")]
 AdaptedModel.model_rebuild()
 MergedModel.model_rebuild()
 _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)

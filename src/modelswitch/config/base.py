@@ -189,6 +189,15 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
+def refuse_all_zero(section: BaseModel, names: Collection[str]) -> None:
+    """Raise ValueError if all of these weights of a section are 0."""
+    if names and not any(getattr(section, name) for name in names):
+        raise ValueError(
+            f"{' and '.join(names)} are 0, so that nothing is learned; "
+            "allowed: one of them at least above 0"
+        )
+
+
 def check_known(where: str, name: str, allowed: Collection[str], kind: str) -> None:
     """Raise ValueError if `name` is none of `allowed`."""
     if name not in allowed:

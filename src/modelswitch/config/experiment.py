@@ -327,13 +327,9 @@ class Experiment(Strict):
     @property
     def alone(self) -> tuple[dict[str, str], list[str]]:
         """Chains that have all designs and no more, and the names of the transfers in them."""
-        needed = [
-            lineage if self.design(lineage) != lineage.last.model else Lineage.parse(design)
-            for design, lineage in self.designs.items()
-        ]
         members = [m for model in self.models.values() for m in self.members(model)]
-        steps = [step for lineage in (*needed, *members) for step in lineage.steps]
-        chains = {f"design{number}": str(end) for number, end in enumerate(needed)}
+        steps = [step for lineage in members for step in lineage.steps]
+        chains = {f"design{number}": design for number, design in enumerate(self.designs)}
         return chains, sorted({step.transfer for step in steps if step.transfer is not None})
 
     @functools.cached_property

@@ -9,6 +9,7 @@ Snakemake writes it while it parses the workflow: no torch in here.
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -37,6 +38,19 @@ def read(path: str | Path) -> Experiment:
     return load(json.loads(Path(path).read_text(encoding="utf-8")), str(path))
 
 
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        UserError: it is no YAML.
+        OSError: it is not there.
+    """
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not YAML that can be read ({error})") from error
+
+
 def results_of(path: str | Path) -> Path:
     """Where the results of a configuration in YAML go, as long as no command line says otherwise.
 
@@ -44,10 +58,7 @@ def results_of(path: str | Path) -> Path:
         UserError: it is no YAML, or has no name.
         OSError: it is not there.
     """
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not YAML that can be read ({error})") from error
+    values = read_yaml(path)
     if not isinstance(values, dict) or not values.get("name"):
         raise UserError(f"{path}: has no key 'name', so its results cannot be found")
     folder = (values.get("pathvars") or {}).get("results", "results")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from modelswitch.config.base import Imported, Strict
+from modelswitch.config.base import Imported, Strict, refuse_all_zero
 
 Weight = Annotated[float, Field(ge=0)]
 Temperature = Annotated[float, Field(gt=0, le=1e6)]
@@ -39,11 +39,7 @@ class Loss(Strict):
 
     @model_validator(mode="after")
     def _something_counts(self) -> "Loss":
-        if self.weights and not any(getattr(self, name) for name in self.weights):
-            raise ValueError(
-                f"{' and '.join(self.weights)} are 0, so that nothing is learned; "
-                "allowed: one of them at least above 0"
-            )
+        refuse_all_zero(self, self.weights)
         return self
 
 

@@ -101,20 +101,11 @@ class ImportedModel(Imported, Family):
     family: Literal["import"]
 
 
-# Those that are networks of their own, whatever they start from.
-FAMILIES = (PlainModel, ResnetModel, MobileModel, TimmModel, TorchvisionModel, ImportedModel)
+# What is a network of its own, whatever it starts from.
+Network = PlainModel | ResnetModel | MobileModel | TimmModel | TorchvisionModel | ImportedModel
 # Of the families that are built here it is known that files keep all of them.
 OWN_FAMILIES = (PlainModel, ResnetModel, MobileModel)
-ModelSpec = Annotated[
-    PlainModel
-    | ResnetModel
-    | MobileModel
-    | TimmModel
-    | TorchvisionModel
-    | ImportedModel
-    | EnsembleModel,
-    Field(discriminator="family"),
-]
+ModelSpec = Annotated[Network | EnsembleModel, Field(discriminator="family")]
 
 
 def weights_of(model: ModelSpec) -> Weights | None:

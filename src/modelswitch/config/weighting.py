@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from modelswitch.config.base import Imported, Name, Share, Strict
+from modelswitch.config.base import Imported, Name, Share, Strict, refuse_all_zero
 
 
 class Weighting(Strict):
@@ -94,11 +94,7 @@ class WeightedWeighting(Weighting):
 
     @model_validator(mode="after")
     def _something_counts(self) -> "WeightedWeighting":
-        if self.soft_weight == self.hard_weight == 0:
-            raise ValueError(
-                "soft_weight and hard_weight are 0, so that nothing is learned; "
-                "allowed: one of them at least above 0"
-            )
+        refuse_all_zero(self, ("soft_weight", "hard_weight"))
         return self
 
 

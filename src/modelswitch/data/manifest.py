@@ -18,7 +18,7 @@ from modelswitch.config.base import canonical, digest
 from modelswitch.config.data import DataSpec, FolderData, IdxData, NpzData, PairedData
 from modelswitch.data.folders import shown
 from modelswitch.data.idx import idx_files
-from modelswitch.data.samples import find_samples
+from modelswitch.data.samples import find_samples, is_archive
 from modelswitch.errors import UserError
 from modelswitch.storage import atomic
 from modelswitch.storage.contents import file_digests
@@ -69,19 +69,17 @@ def _contents(spec: DataSpec) -> str:
     if isinstance(spec, IdxData):
         files = [file for pair in idx_files(path).values() for file in pair]
         return digest(canonical(file_digests(files, str(path))))
-    if isinstance(spec, NpzData) or (
-        isinstance(spec, PairedData) and spec.csv is None and not path.is_dir()
-    ):
+    if is_archive(spec):
         if not path.is_file():
             wanted = "file" if isinstance(spec, NpzData) else "folder or .npz file"
             raise UserError(f"data.path: {shown(path)}: no such {wanted}")
         return file_digests([path], str(path))[0]
+    assert not isinstance(spec, NpzData)
     parts = sorted(find_samples(spec).parts.items())
     samples = [(split, sample) for split, part in parts for sample in part]
-    refuse_others(
-        f"data.path: {shown(path)}", (str(f) for _, s in samples for f in s.files.values())
-    )
-    digests = iter(file_digests([f for _, s in samples for f in s.files.values()], str(path)))
+    files = [file for _, sample in samples for file in sample.files.values()]
+    refuse_others(f"data.path: {shown(path)}", map(str, files))
+    digests = iter(file_digests(files, str(path)))
     lines = [
         [split, sample.label, sample.name, sample.group, [next(digests) for _ in sample.files]]
         for split, sample in samples
@@ -144,11 +142,6 @@ class Record:
     def made_as(self, other: "Record") -> bool:
         """Whether both are made from the same by the same code."""
         return (self.manifest, self.code) == (other.manifest, other.code)
-
-    @property
-    def short(self) -> str:
-        """A few digits that are equal for equal data."""
-        return digest(canonical(self.manifest.makes))
 
 
 def refuse_results_among(spec: DataSpec, results: str | Path) -> None:

@@ -11,8 +11,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeGuard
 
-from modelswitch.config.data import FolderData, PairedData
+from modelswitch.config.data import DataSpec, FolderData, NpzData, PairedData
 from modelswitch.data.folders import (
     IMAGE_ENDINGS,
     WHOLE,
@@ -56,6 +57,13 @@ class Samples:
     def labels(self) -> list[str]:
         """The names of all classes, in their order."""
         return natural_order({s.label for part in self.parts.values() for s in part})
+
+
+def is_archive(spec: DataSpec) -> TypeGuard[NpzData | PairedData]:
+    """Whether a source is a .npz and no folder."""
+    if isinstance(spec, PairedData):
+        return spec.csv is None and not Path(spec.path).is_dir()
+    return isinstance(spec, NpzData)
 
 
 def find_samples(spec: FilesSpec) -> Samples:

@@ -25,7 +25,7 @@ from modelswitch.data.images import PictureReader, is_grey
 from modelswitch.data.labels import class_names_in, numbered
 from modelswitch.data.pixels import shape_arranged
 from modelswitch.data.published import PUBLISHED
-from modelswitch.data.samples import FilesSpec, find_samples
+from modelswitch.data.samples import FilesSpec, find_samples, is_archive
 
 Shape = tuple[tuple[int, int, int], int]
 
@@ -44,7 +44,7 @@ def shapes_of(spec: DataSpec) -> dict[str, Shape | None]:
         return dict.fromkeys(spec.datasets, _published(spec))
     if isinstance(spec, IdxData):
         return dict.fromkeys(spec.datasets, _in_idx(spec))
-    if sources.is_archive(spec):
+    if is_archive(spec):
         return {**_in_archive(spec)}
     assert not isinstance(spec, NpzData)
     return {**_in_files(spec)}
@@ -191,7 +191,7 @@ def image_counts(spec: DataSpec) -> Counts | None:
     elif isinstance(spec, IdxData):
         files = idx_files(Path(spec.path))
         found = {split: idx_shape(pair.labels)[0] for split, pair in files.items()}
-    elif sources.is_archive(spec):
+    elif is_archive(spec):
         with zipfile.ZipFile(spec.path) as archive:
             keys = _keys(spec, archive)["y"]
             found = {split: _stored_in(archive, key)[0] for split, key in keys.items()}

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from modelswitch.data.idx import idx_files, read_idx
 from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
 from modelswitch.data.labels import class_names_in, groups_of
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
-from modelswitch.data.samples import FilesSpec, Sample, find_samples
+from modelswitch.data.samples import FilesSpec, Sample, find_samples, is_archive
 from modelswitch.errors import UserError
 
 
@@ -60,13 +60,6 @@ def _stored(spec: DataSpec) -> Stored:
         return _npz(spec)
     assert not isinstance(spec, NpzData)
     return _files(spec)
-
-
-def is_archive(spec: NpzData | FilesSpec) -> TypeGuard[NpzData | PairedData]:
-    """Whether a source is a .npz and no folder."""
-    if isinstance(spec, PairedData):
-        return spec.csv is None and not Path(spec.path).is_dir()
-    return isinstance(spec, NpzData)
 
 
 def array_names(spec: NpzData | PairedData) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from modelswitch.config.architecture import AdaptedModel, Architecture
-from modelswitch.config.models import FAMILIES
+from modelswitch.config.models import Network
 from modelswitch.config.origin import Family, Weights
 from modelswitch.errors import UserError
 from modelswitch.models.adapted import Adapted
@@ -74,7 +74,7 @@ def architecture_of(spec: Family, images: Images) -> Architecture:
 def bare(spec: Family) -> Architecture:
     """The network alone that a specification is of."""
     found = spec.model_copy(update={"weights": None})
-    assert isinstance(found, FAMILIES)
+    assert isinstance(found, Network)
     return found
 
 

@@ -33,7 +33,7 @@ from modelswitch.models.memory import Footprint, LiveMemory, answering_bytes
 from modelswitch.planning.memory import Needs
 from modelswitch.randomness import seeded
 from modelswitch.training import precision
-from modelswitch.training.optimizer import make_optimizer
+from modelswitch.training.optimizer import make_optimizer, set_rate
 from modelswitch.transfer.distillation import Distillation
 from modelswitch.transfer.hints import HintPretraining, JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.labels import CrossEntropy
@@ -286,8 +286,7 @@ def _take_step(objective: nn.Module, batch: Batch, training: Training) -> None:
         name = next((name for name in wrong if name != "loss"), "loss")
         raise UserError(f"the {name} of its first step is {wrong[name]}")
     optimizer = make_optimizer(objective, training)
-    for group in optimizer.param_groups:
-        group["lr"] = _RATE
+    set_rate(optimizer, _RATE)
     optimizer.step()
     optimizer.zero_grad()
 

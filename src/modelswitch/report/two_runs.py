@@ -14,6 +14,7 @@ from modelswitch.errors import UserError
 from modelswitch.report.contents import RUN
 from modelswitch.report.sheet import Sheet, Shown, number, text
 from modelswitch.results import intervals, selection, tree
+from modelswitch.results.joining import CONFIGURATION
 from modelswitch.results.seeds import per_seed, split_of
 from modelswitch.results.tables import Tables
 
@@ -172,7 +173,7 @@ def remarks(first: Tables, second: Tables) -> list[str]:
 
 def configuration_changes(first: Tables, second: Tables) -> list[str]:
     """Lines of a unified diff of the two configurations, if both folders have them."""
-    paths = [tables.folder / "configuration.yaml" for tables in (first, second)]
+    paths = [tables.folder / CONFIGURATION for tables in (first, second)]
     if not all(path.exists() for path in paths):
         return []
     before, after = (path.read_text(encoding="utf-8").splitlines() for path in paths)

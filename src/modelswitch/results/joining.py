@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from modelswitch.config.experiment import Experiment, load
+from modelswitch.config.file import read_yaml
 from modelswitch.errors import UserError
 from modelswitch.lineage import TABLES_FOLDER
 from modelswitch.results import pooling
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import read_table
+from modelswitch.results.tables import read_table, said_twice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,11 +72,7 @@ def read_part(path: str | Path) -> Part:
             f"{path}: has no {CONFIGURATION}, so nothing says what its tables are of; give the "
             "folder of results, or `tables` in it, of a run that has made its tables"
         )
-    try:
-        values = yaml.safe_load(written.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{written}: not YAML that can be read ({error})") from error
-    experiment = load(values, str(written))
+    experiment = load(read_yaml(written), str(written))
     read = {
         name: table
         for name, schema in SCHEMAS.items()
@@ -158,10 +153,7 @@ def _joined(parts: Sequence[Part], name: str) -> pd.DataFrame:
     if by_seed:
         return found
     found = found.drop_duplicates(ignore_index=True)
-    twice = found.duplicated(list(SCHEMAS[name].key))
-    if twice.any():
-        row = found[twice].iloc[0]
-        what = ", ".join(f"{column} {row[column]}" for column in SCHEMAS[name].key)
+    if what := said_twice(found, SCHEMAS[name]):
         file = SCHEMAS[name].file
         raise UserError(f"{parts[0].folder}: {file} is not the same in all parts ({what})")
     return found

@@ -251,8 +251,14 @@ def _check(path: Path, table: pd.DataFrame, schema: Schema) -> None:
 
 def _check_key(path: Path, table: pd.DataFrame, schema: Schema) -> None:
     """Raise `UserError` for two rows about one thing: a mean would count it twice."""
-    twice = table.duplicated(list(schema.key), keep="first")
-    if twice.any():
-        row = table[twice].iloc[0]
-        what = ", ".join(f"{column} {row[column]}" for column in schema.key)
+    if what := said_twice(table, schema):
         raise UserError(f"{path}: two rows for {what}; leave one")
+
+
+def said_twice(table: pd.DataFrame, schema: Schema) -> str:
+    """The first thing that two rows are about, by the columns that tell rows apart; '' for none."""
+    twice = table.duplicated(list(schema.key), keep="first")
+    if not twice.any():
+        return ""
+    row = table[twice].iloc[0]
+    return ", ".join(f"{column} {row[column]}" for column in schema.key)

@@ -151,7 +151,7 @@ class JointTransfer(nn.Module):
     def _enter(self, epoch: int) -> None:
         self._weights = [hint.weight(epoch) for hint in self._hints]
         used = [h.parts for h, weight in zip(self._hints, self._weights, strict=True) if weight]
-        self._tapped = {layer.path for parts in used for layer in parts.student_layers}
+        self._tapped = sorted({layer.path for parts in used for layer in parts.student_layers})
         self._teacher.watch(*(layer.path for parts in used for layer in parts.teacher_layers))
 
     @property
@@ -167,7 +167,7 @@ class JointTransfer(nn.Module):
         self._enter(epoch)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        with taps(self.student, sorted(self._tapped), self.distillation.owner) as tapped:
+        with taps(self.student, self._tapped, self.distillation.owner) as tapped:
             logits = self.distillation.answer(batch)
         terms = self.distillation.output_loss(logits, batch)
         guided = {path: each.output for path, each in tapped.items()}
