@@ -9,7 +9,7 @@ RUN apt-get update \
 
 # Further formats for devices by --build-arg EXTRAS=kubernetes,onnx,executorch,openvino
 ARG EXTRAS=kubernetes,onnx
-WORKDIR /opt/modelswitch
+WORKDIR /usr/src/modelswitch
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
 RUN python -m pip install --no-cache-dir --disable-pip-version-check \
