@@ -13,3 +13,11 @@ rule plan:
         experiment=CONFIGURATION,
     shell:
         "run_script plan --experiment {params.experiment:q} --cores {threads} 2>&1 | tee {log:q}"
+
+
+rule methods:
+    log:
+        ".snakemake/modelswitch/methods.log",
+    localrule: True
+    shell:
+        "python -m modelswitch methods 2>&1 | tee {log:q}"

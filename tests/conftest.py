@@ -1,5 +1,7 @@
 """What several test files share."""
 
+from collections import Counter
+
 import pytest
 from faults_run import finish, weights
 
@@ -10,3 +12,9 @@ def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     finish(folder, "--cores", "2")
     return weights(folder)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with the longest tests come first, so that two workers end at about the same time."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])

@@ -163,6 +163,7 @@ def test_other_files_with_the_same_pixels_are_read_again_and_train_nothing(here)
     assert run(here, experiment=more) == {"data", "student"}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_file_from_the_future_is_used_like_any_other(tmp_path):
     images(tmp_path / "images")
@@ -171,6 +172,7 @@ def test_a_file_from_the_future_is_used_like_any_other(tmp_path):
     assert planned(tmp_path) == set()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_data_that_go_are_an_error_and_pages_are_still_made(here):
     shutil.rmtree(here / "images/dog")

@@ -99,6 +99,7 @@ def test_drawing_twice_gives_the_same_file(tables, tmp_path):
             assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.long
 def test_another_process_draws_the_same_files(tmp_path):
     tidy_examples.write(tmp_path / "tables", images=200, **EXAMPLES["rules"])
     for order in ("1", "2"):

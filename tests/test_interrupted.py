@@ -37,7 +37,15 @@ def until_it_trains(process, folder):
     return training
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM], ids=lambda asked: asked.name)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        signal.SIGINT,
+        # A batch system's: the same way, tried in the long search.
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+    ],
+    ids=lambda asked: asked.name,
+)
 def test_stopped_with_its_trainings_the_same_command_goes_on(uninterrupted, tmp_path, asked):
     # A terminal sends Ctrl-C to all processes of a command, a batch system SIGTERM.
     process = start(tmp_path, *ONE_CORE, target=TEACHER)
@@ -100,6 +108,7 @@ def test_a_second_snakemake_in_the_folder_is_refused_and_disturbs_nothing(uninte
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_clock_set_back_is_named_and_repaired_in_one_command(uninterrupted, tmp_path):
     finish(tmp_path, *ONE_CORE, target=DATA)
     # The clock was an hour ahead when the data was written: Snakemake would delete whatever is made

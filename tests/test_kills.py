@@ -11,10 +11,8 @@ import time
 import pytest
 from faults_run import files, finish, leftovers, resumed, servers, start, stop, trainings, weights
 
-KILLS = 20
 
-
-def run_and_kill(folder, moments, killed, resumes):
+def run_and_kill(folder, moments, killed, resumes, kills):
     """Start Snakemake once and kill until it has ended; returns its exit status."""
     if any((folder / ".snakemake" / "locks").glob("*")):
         # As Snakemake tells whoever finds it locked, and docs/faults.md.
@@ -26,9 +24,10 @@ def run_and_kill(folder, moments, killed, resumes):
             time.sleep(0.02)
             resumes.update(resumed(folder))
             running = trainings(folder)
-            if not running or sum(killed.values()) >= KILLS or not moment(folder):
+            if not running or sum(killed.values()) >= kills or not moment(folder):
                 continue
-            victim = moments.choices(list(killed), weights=(5, 3, 2))[0]
+            untried = [kind for kind, count in killed.items() if count == 0]
+            victim = (untried or moments.choices(list(killed), weights=(5, 3, 2)))[0]
             with contextlib.suppress(ProcessLookupError, IndexError):
                 if victim == "Snakemake":
                     process.kill()
@@ -59,17 +58,18 @@ def next_moment(moments):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_the_weights_are_the_same(uninterrupted, tmp_path, capsys):
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_at_random_moments_the_weights_are_the_same(uninterrupted, tmp_path, capsys, kills):
     moments = random.Random(20)
     killed, resumes, compared = {"training": 0, "Snakemake": 0, "server": 0}, set(), 0
     for turn in itertools.count():
         folder = tmp_path / f"run{turn}"
-        while run_and_kill(folder, moments, killed, resumes) != 0:
+        while run_and_kill(folder, moments, killed, resumes, kills) != 0:
             pass
         assert weights(folder) == uninterrupted
         assert leftovers(folder) == []
         compared += len(uninterrupted)
-        if sum(killed.values()) >= KILLS:
+        if sum(killed.values()) >= kills:
             break
     assert min(killed.values()) > 0
     assert resumes

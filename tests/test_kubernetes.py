@@ -75,6 +75,7 @@ def submitted(tmp_path, stored: str = "") -> dict:
     return yaml.safe_load((tmp_path / "job.yaml").read_text())
 
 
+@pytest.mark.long
 def test_a_job_without_a_gpu_asks_for_none(tmp_path):
     pod = submitted(tmp_path)["spec"]["template"]["spec"]
     [container] = pod["containers"]
@@ -103,6 +104,7 @@ def test_a_training_asks_for_one_gpu_and_its_rule_s_memory(tmp_path):
     assert {"name": "modelswitch", "mountPath": "/modelswitch"} in container["volumeMounts"]
 
 
+@pytest.mark.long
 def test_pods_of_one_run_are_known_by_where_its_results_are_stored(tmp_path):
     job = submitted(tmp_path)
     # The rules set it wherever they are read, and each pod reads them with the same prefix.

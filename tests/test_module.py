@@ -63,6 +63,7 @@ def workflow(folder: Path, experiment: dict, **modules: str) -> None:
     (folder / "Snakefile").write_text("\n".join(lines))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_modules_put_results_elsewhere_and_find_them_there(tmp_path):
     """By a pathvar, by a prefix, by both; every page has its models and its own command."""
@@ -151,6 +152,7 @@ def test_a_data_set_is_where_the_configuration_says_whatever_the_prefix(tmp_path
     assert said.splitlines()[-1] == "error: data.path: own.npz: no such file"
 
 
+@pytest.mark.long
 def test_stored_results_are_read_where_the_data_are_not_under_any_name_of_the_target(tmp_path):
     workflow(tmp_path, GONE, study="pathvars: results='kept'")
     tidy_examples.write(tmp_path / "kept/study/tables", images=60, epochs=2)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from originals import COARSE, LABELS, MAPS, STUDENT, TEACHER, VECTORS, fill
 
+from modelswitch.__main__ import main
 from modelswitch.config import method_docs
 from modelswitch.config.losses import OutputLoss
 from modelswitch.config.transfer import LayerPair, Transfer
@@ -91,6 +92,18 @@ def test_a_review_of_two_stages_is_what_its_original_is():
 def test_the_page_of_methods_is_in_step():
     page = Path(__file__).parents[1] / "docs" / "methods.md"
     assert page.read_text(encoding="utf-8") == method_docs.document(), "run `make docs`"
+
+
+def test_methods_are_listed_on_the_terminal(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["modelswitch", "methods"])
+    monkeypatch.setenv("COLUMNS", "80")
+    main()
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    rows = [line.split() for line in shown.splitlines()]
+    for _, name, _, _ in method_docs.overview():
+        assert any(name in row[:3] for row in rows), name
+    assert {"kl", "review", "hard_switch"} <= {name for _, name, _, _ in method_docs.overview()}
 
 
 def test_every_loss_has_a_formula_and_a_source():

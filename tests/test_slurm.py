@@ -70,6 +70,7 @@ def test_jobs_that_ask_for_one_gpu_each_never_share_one(cluster, tmp_path):
     assert set(said) == {"pretended-0", "pretended-1"}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_cancelled_and_requeued_trainings_resume_to_the_same_bits(
     cluster, uninterrupted, tmp_path, capsys

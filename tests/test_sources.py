@@ -54,6 +54,21 @@ def test_a_npz_is_read_as_it_is(tmp_path):
     assert image_counts(spec).train == 12
 
 
+def test_which_part_of_a_npz_is_for_what_can_be_said(tmp_path):
+    usual = npz(tmp_path)
+    other = usual.model_copy(update={"splits": {"train": "test", "test": "train"}})
+    assert torch.equal(read(usual).train_images, read(other).test_images)
+    assert torch.equal(read(usual).test_labels, read(other).train_labels)
+    assert shapes_of(other) == shapes_of(usual)
+    lacking = usual.model_copy(update={"splits": {"train": "small", "test": "test"}})
+    for take in (read, shapes_of):
+        with pytest.raises(UserError, match=r"lacks x_small, y_small; it has x_train"):
+            take(lacking)
+    for wrong in ({"train": "a", "test": "a"}, {"test": "test"}):
+        with pytest.raises(ValueError, match=r"two splits|expected train with test"):
+            NpzData(source="npz", path="set.npz", splits=wrong)
+
+
 def test_grey_images_and_floats_are_taken(tmp_path):
     images = np.linspace(0, 1, 12 * 25).reshape(12, 5, 5)
     data = read(npz(tmp_path, x_train=images, x_test=images[:6]))

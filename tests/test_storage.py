@@ -80,6 +80,7 @@ def configuration(folder: Path, **changes: object) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_job_works_with_the_files_that_it_names(tmp_path):
     pytest.importorskip("snakemake_storage_plugin_s3")

@@ -85,6 +85,7 @@ def test_a_training_asks_for_one_gpu_and_for_more_memory_and_time_with_every_ret
     assert all("requeue" in s for s in submissions)
 
 
+@pytest.mark.long
 def test_selectors_are_submitted_four_at_a_time_and_without_a_gpu(tmp_path):
     config = tmp_path / "pairs.yaml"
     config.write_text(yaml.safe_dump(SELECTORS))
@@ -97,6 +98,7 @@ def test_selectors_are_submitted_four_at_a_time_and_without_a_gpu(tmp_path):
     assert not any("gpus" in s for s in first)
 
 
+@pytest.mark.long
 def test_tables_and_figures_are_one_submission(tmp_path):
     config = tmp_path / "pairs.yaml"
     config.write_text(yaml.safe_dump(SELECTORS | {"seeds": [0]}))

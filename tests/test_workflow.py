@@ -219,6 +219,7 @@ def jobs(clone: Clone) -> set[str]:
     return set(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_configuration_of_any_size_reaches_its_scripts(clone):
     # Another thousand transfers, which no chain uses: more than the 128 KiB at which Linux ends an
@@ -251,6 +252,7 @@ rule all:
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_another_workflow_uses_this_one_as_a_module(clone):
     # The paths and parameters are the same, so what was trained by either is the other's too.

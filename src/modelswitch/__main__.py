@@ -37,6 +37,23 @@ def _predict(args: argparse.Namespace) -> None:
     Console(highlight=False).print(table)
 
 
+def _methods(args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from modelswitch.config.method_docs import overview
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", "method", "source", "needs"):
+        table.add_column(heading, overflow="fold")
+    previous = None
+    for part, *cells in overview():
+        table.add_row(part if part != previous else "", *cells)
+        previous = part
+    Console(highlight=False).print(table)
+    print("Formulas are in docs/methods.md, settings in config/README.md.")
+
+
 def _measure(args: argparse.Namespace) -> None:
     from modelswitch.deployment import latency
 
@@ -61,6 +78,8 @@ def main() -> None:
     one.add_argument("files", nargs="+", type=Path, metavar="file")
     one.add_argument("--threads", type=int, help="by default on one, and on all there are")
     one.set_defaults(run=_measure)
+    one = commands.add_parser("methods", help="losses and weighting rules, with their sources")
+    one.set_defaults(run=_methods)
     args = parser.parse_args()
     args.run(args)
 

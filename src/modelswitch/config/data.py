@@ -23,6 +23,17 @@ Background = Literal["white", "black"]
 Place = Annotated[str, AfterValidator(os.path.expanduser)]
 Split = Literal["train", "validation", "test"]
 
+
+def _splits_fit(splits: dict[str, str]) -> dict[str, str]:
+    if splits and ("train" not in splits or len(splits) < 2):
+        raise ValueError(f"found {', '.join(splits)}; expected train with test, validation or both")
+    if len(set(splits.values())) != len(splits):
+        raise ValueError(f"{', '.join(splits.values())}: one place cannot hold two splits")
+    return splits
+
+
+Splits = Annotated[dict[Split, str], AfterValidator(_splits_fit)]
+
 _SIZE = "height and width to resize to; needed if they differ"
 _RANGE = (
     "values that stand for black and white; by default those of the type: all of 8 or 16 bits, "
@@ -108,6 +119,12 @@ class NpzData(DataBase):
         description="share for testing where there are only x and y; which images depends on what "
         "they show alone",
     )
+    splits: Splits | None = Field(
+        default=None,
+        description="which ending of the arrays' names means which split, e.g. {train: test, "
+        "test: train} to train on the smaller part; by default train, val, test and their usual "
+        "synonyms, in any case",
+    )
 
 
 class IdxData(DataBase):
@@ -138,7 +155,7 @@ class FilesData(DataBase):
         description="regular expression that finds the group (subject, source, session) in a "
         "file's path below `path`; images of one group are never parted by a split",
     )
-    splits: dict[Split, str] | None = Field(
+    splits: Splits | None = Field(
         default=None,
         description="which folder holds which split, or `none` where `train` is a class; by "
         "default train, val, test and their usual synonyms, in any case",
@@ -159,17 +176,6 @@ class FilesData(DataBase):
     @classmethod
     def _no_splits(cls, splits: Any) -> Any:
         return {} if splits == "none" else splits
-
-    @field_validator("splits")
-    @classmethod
-    def _splits_fit(cls, splits: dict[str, str] | None) -> dict[str, str] | None:
-        if splits and ("train" not in splits or len(splits) < 2):
-            raise ValueError(
-                f"found {', '.join(splits)}; expected train with test, validation or both"
-            )
-        if splits and len(set(splits.values())) != len(splits):
-            raise ValueError("one folder cannot hold two splits")
-        return splits
 
     @field_validator("groups")
     @classmethod

@@ -68,6 +68,15 @@ def _entry(kind: type[Loss | Weighting]) -> str:
     return "\n".join(lines)
 
 
+def overview() -> list[tuple[str, str, str, str]]:
+    """Of every method: what it is of, its name, its source, and what it needs."""
+    return [
+        (title.split(":")[0], _name(kind), kind.source, getattr(kind, "needs", ""))
+        for title, _, union in _PARTS
+        for kind in _kinds(union)
+    ]
+
+
 def document() -> str:
     """The whole page."""
     parts = [HEADER]

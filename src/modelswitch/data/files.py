@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from modelswitch.config.data import Split
 from modelswitch.data.folders import WHOLE, shown, split_named
 from modelswitch.data.images import no_file
 from modelswitch.errors import UserError
@@ -36,19 +37,27 @@ def read_npz(path: Path, read: Callable[[Mapping[str, np.ndarray]], T]) -> T:
 
 
 def keys_in(
-    there: Iterable[str], required: Iterable[str], optional: Iterable[str], where: str
+    there: Iterable[str],
+    required: Iterable[str],
+    optional: Iterable[str],
+    where: str,
+    splits: Mapping[Split, str] | None = None,
 ) -> tuple[Keys, list[str]]:
     """The keys of an archive by what they begin with and split, and those that are not used.
 
-    ``x_train``, ``x_val`` and ``x_test`` are three splits of ``x``; ``x`` alone is all of it.
+    ``x_train``, ``x_val`` and ``x_test`` are three splits of ``x``; ``x`` alone is all of it. Where
+    ``splits`` says which ending is which split, no other ending is one.
     Raises `UserError` for a required one that is missing in a split.
     """
     there, required = list(there), list(required)
+    stated = {ending: split for split, ending in (splits or {}).items()}
+    endings: dict[str, str] = {split: ending for ending, split in stated.items()}
     keys: Keys = {name: {} for name in (*required, *optional)}
     unused = []
     for key in there:
         begin, _, end = key.rpartition("_")
-        name, split = (key, WHOLE) if key in keys else (begin, split_named(end))
+        meant = stated.get(end) if stated else split_named(end)
+        name, split = (key, WHOLE) if key in keys and not stated else (begin, meant)
         if name not in keys or split is None:
             unused.append(key)
         elif split in keys[name]:
@@ -56,12 +65,12 @@ def keys_in(
         else:
             keys[name][split] = key
     found = {split for name in required for split in keys[name]}
-    splits = [WHOLE] if found == {WHOLE} else ["train", "test", *(found & {"validation"})]
+    needed = {WHOLE, "train", "test"} | found | set(stated.values())
     missing = [
-        f"{name}_{split}" if split else name
+        f"{name}_{endings.get(split, split)}" if split else name
         for name in required
-        for split in splits
-        if split not in keys[name]
+        for split in ([WHOLE] if found == {WHOLE} else ("train", "test", "validation"))
+        if split in needed and split not in keys[name]
     ]
     if missing or (WHOLE in found and len(found) > 1):
         lacking = f"lacks {', '.join(missing)}; " if missing else "has a split for some only; "

@@ -71,7 +71,7 @@ def _stored_in(archive: zipfile.ZipFile, key: str) -> tuple[int, ...]:
 
 def _keys(spec: NpzData | PairedData, archive: zipfile.ZipFile) -> Keys:
     there = [name.removesuffix(".npy") for name in archive.namelist()]
-    return keys_in(there, (*sources.array_names(spec).values(), "y"), (), spec.path)[0]
+    return keys_in(there, (*sources.array_names(spec).values(), "y"), (), spec.path, spec.splits)[0]
 
 
 def _in_archive(spec: NpzData | PairedData) -> dict[str, Shape]:

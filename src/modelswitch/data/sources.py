@@ -101,7 +101,7 @@ def _npz(spec: NpzData | PairedData) -> Stored:
     begins = array_names(spec)
 
     def stored(archive: Mapping[str, np.ndarray]) -> Stored:
-        keys, unused = keys_in(archive, (*begins.values(), "y"), ("groups",), where)
+        keys, unused = keys_in(archive, (*begins.values(), "y"), ("groups",), where, spec.splits)
         left_out = [key for key in unused if key != "class_names"]
         images, facts = {}, {}
         for name, begin in begins.items():
