@@ -19,14 +19,14 @@ help: ## this list
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV): a few minutes the first time"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[onnx]'
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
-demo: $(VENV)/run.stamp ## all three systems on data that is here already, with a table at the end
+demo: $(VENV)/run.stamp ## all three systems on data that is here already, ending in files for a device
 	@$(IN_VENV) CORES=$(CORES) sh workflow/demo.sh
 
 test: $(VENV)/test.stamp ## every check: formatters, linters, types, snakemake --lint, pytest

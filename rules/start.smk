@@ -30,6 +30,8 @@ def packages(experiment):
     used = {model.family for model in experiment.models.values()} & {"torchvision", "timm"}
     if experiment.selector:
         used.add("torchvision")
+    if experiment.deploy and any(name.startswith("onnx") for name in experiment.deploy.formats):
+        used |= {"onnxscript", "torch._dynamo"}
     return used
 
 

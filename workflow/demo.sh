@@ -1,6 +1,8 @@
 #!/bin/sh
-# What `make demo` runs: every system on data that needs no download, then the tables.
+# What `make demo` runs: every system on data that needs no download, then the tables,
+# and last what the student costs on a device.
 set -eu
 
 snakemake --snakefile workflow/demo.smk --cores "${CORES:-2}" --quiet rules host reason
-python workflow/scripts/show.py results/digits results/digits-selective results/demo-eyes
+python workflow/scripts/show.py --last devices \
+    results/digits results/digits-selective results/demo-eyes

@@ -35,6 +35,7 @@ class Sheet:
     rows: list[dict]
     columns: list[Shown]
     note: str = ""  # how to read it
+    brief_note: str = ""  # the same of what the terminal shows, where its headings do not say it
     warnings: list[str] = field(default_factory=list)
     in_brief: Callable[[dict], bool] = lambda row: True
 
