@@ -74,7 +74,55 @@ rule time_exports:
         "run_script time_exports --files {input:q} --latency {output:q} > {log:q} 2>&1"
 
 
+# Of every selector, with its recognisers.
+SELECTORS_EXPORTED = (
+    expand(
+        f"{SELECTOR}/{exported_file('onnx')}",
+        experiment=EXPERIMENT.name,
+        branch=[f"seed{seed}" for seed in EXPERIMENT.seeds],
+        selector=list(EXPERIMENT.selector.selectors),
+    )
+    if EXPERIMENT.selector and "onnx" in FORMATS
+    else []
+)
+
+if SELECTORS_EXPORTED:
+
+    rule export_selector:
+        input:
+            data=prepared(*EXPERIMENT.datasets),
+            checksum=checksum(*EXPERIMENT.datasets),
+            models=lambda w: stored(
+                "model.safetensors", *SELECTION.recognisers(w.branch, w.selector)
+            ),
+            outputs=lambda w: [RESULTS + file for file in SELECTION.files(w.branch, w.selector)],
+            selector=f"{SELECTOR}/selector.safetensors",
+        output:
+            file=f"{SELECTOR}/{exported_file('onnx')}",
+            about=f"{SELECTOR}/{exported_file('onnx')}.json",
+        log:
+            f"{SELECTOR}/deploy/onnx.log",
+        benchmark:
+            f"{SELECTOR}/deploy/onnx.benchmark.tsv"
+        wildcard_constraints:
+            selector=NAME,
+        threads: RESOURCES.threads
+        resources:
+            mem_mb=more_memory,
+            runtime=brief_time,
+        params:
+            job=lambda w: SELECTION.job(w.branch, w.selector).canonical(),
+            deploy=GRAPH.deploy_job("onnx").canonical(),
+            code=code("export_selector.py"),
+        shell:
+            "run_script export_selector --job {params.job:q} --deploy {params.deploy:q} "
+            "--data {input.data:q} --models {input.models:q} --outputs {input.outputs:q} "
+            "--selector {input.selector:q} --threads {threads} --file {output.file:q} "
+            "> {log:q} 2>&1"
+
+
 DEPLOYED = [
+    *SELECTORS_EXPORTED,
     *(
         path
         for place in EXPORTED

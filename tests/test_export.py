@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from modelswitch.config.selector import SelectorSettings
 from modelswitch.deployment import export, latency, runtimes
 from modelswitch.deployment.deployable import Deployable
+from modelswitch.deployment.selecting import DeployableSelector
 from modelswitch.errors import UserError
+from modelswitch.selector.network import Selector, features
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 SHAPE, CLASSES = (12, 10, 3), ["a", "b", "c", "d"]
@@ -210,3 +213,45 @@ def test_answers_that_are_no_numbers_are_refused(network, pixels, tmp_path):
     export.export("onnx", model, pixels, tmp_path / "m.onnx", {"classes": CLASSES})
     with pytest.raises(UserError, match="answers 64 of 64 test images with no numbers"):
         export.judge(tmp_path / "m.onnx", pixels.numpy(), np.zeros(64, int), np.ones((64, 4)))
+
+
+@pytest.mark.parametrize("parts", ["whole", "sorted", "matched"])
+@pytest.mark.parametrize("preprocessing", [True, False], ids=["pixels", "numbers"])
+def test_recognisers_and_selector_are_one_graph(parts, preprocessing, tmp_path):
+    """Two images in, person and picked modality out, as the selector's own arithmetic has it."""
+    torch.manual_seed(0)
+    random = torch.Generator().manual_seed(2)
+    shapes = {"iris": (4, 16, 1), "periocular": (12, 10, 3)}
+    recognisers, pixels = [], []
+    for height, width, channels in shapes.values():
+        layers = nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        network = nn.Sequential(*layers, nn.Linear(8, len(CLASSES)))
+        recognisers.append(Deployable(network, MEAN[:channels], STD[:channels], preprocessing))
+        size = (40, height, width, channels)
+        pixels.append(torch.randint(0, 256, size, dtype=torch.uint8, generator=random))
+    settings = SelectorSettings(recognisers="full", parts=parts, top=2, values="logits")
+    with torch.inference_mode():
+        logits = torch.stack(
+            [r.network(r.normalised(own)) for r, own in zip(recognisers, pixels, strict=True)]
+        )
+        seen = features(logits, settings)
+        selector = Selector(seen.shape[1], 2, [8])
+        selector.standardise(seen)
+        scores = selector(seen)
+        # So that each is picked for half of the samples.
+        selector.layers[-1].bias[0] -= (scores[:, 0] - scores[:, 1]).quantile(0.5)
+        picked = selector(seen).argmax(1)
+    assert 0 < picked.sum() < 40
+    whole = DeployableSelector(recognisers, selector.eval(), settings)
+    about = {"selector": "mms", "modalities": list(shapes), "classes": CLASSES}
+    export.export_selector(whole, pixels, tmp_path / "mms.onnx", about)
+    takes = dict(zip(shapes, (own.numpy() for own in whole.takes(pixels)), strict=True))
+    for count in (1, 40):
+        batch = {name: own[:count] for name, own in takes.items()}
+        person, chosen, probabilities = runtimes.open_selector(tmp_path / "mms.onnx")(batch)
+        answer = logits[picked[:count], torch.arange(count)]
+        assert chosen.tolist() == picked[:count].tolist()
+        assert person.tolist() == answer.argmax(1).tolist()
+        np.testing.assert_allclose(probabilities, answer.softmax(1), atol=1e-5)
+    with pytest.raises(UserError, match=r"takes 2 images at once \(iris, periocular\)"):
+        runtimes.open_file(tmp_path / "mms.onnx")

@@ -1,6 +1,8 @@
 """The selector's section of a configuration, and the workflow with three modalities."""
 
 import copy
+import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +20,8 @@ from modelswitch.selector.graph import SelectorGraph
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+EXPORTS = importlib.util.find_spec("onnxruntime") is not None
+WHOLE = "results/three/selector/seed0/mms/deploy/onnx.onnx"
 EXPERIMENT = {
     "name": "pairs",
     "data": {"source": "eyes", "identities": 4, "train": 4, "test": 2},
@@ -166,11 +170,22 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
             "selectors": {"mms": {"recognisers": "full"}},
             "degradations": {"seen": ["gaussian_noise"], "unseen": [], "levels": [0.5, 1.0]},
         },
+        "deploy": {"formats": ["onnx"], "tolerance": 0.0},
     }
     (tmp_path / "three.yaml").write_text(yaml.safe_dump(values))
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*SNAKEMAKE, "selector", "--cores", "2", "--quiet", "all", "--configfile", "three.yaml"],
+        [
+            *SNAKEMAKE,
+            "selector",
+            *([WHOLE] if EXPORTS else []),
+            "--cores",
+            "2",
+            "--quiet",
+            "all",
+            "--configfile",
+            "three.yaml",
+        ],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -188,6 +203,19 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
     summary = (tmp_path / "results/three/tables/selection_summary.md").read_text()
     assert "best baseline" in summary
     assert (tmp_path / "results/three/figures/contact_sheet.png").stat().st_size > 10_000
+    if EXPORTS:
+        about = json.loads((tmp_path / f"{WHOLE}.json").read_text())
+        assert about["shapes"] == [[12, 12, 1], [12, 12, 3], [12, 12, 2]]
+        found = about["judgement"]
+        # Clean, and each of three modalities at the highest level.
+        held = table[(table["level"] == 0) & (table["method"] == "selector")]["images"].iloc[0]
+        assert found["images"] == 4 * held
+        assert found["agreement"] == found["selection_agreement"] == 1
+        assert found["accuracy"] == found["network_accuracy"]
+        clean = table[(table["level"] == 0) & (table["method"] == "selector")]["accuracy"].iloc[0]
+        worst = table[(table["level"] == 1) & (table["method"] == "selector")]
+        worst = worst[worst["side"].isin(["left", "right", "top"])]["accuracy"]
+        assert found["network_accuracy"] == pytest.approx((clean + worst.sum()) / 4)
 
 
 @pytest.mark.slow

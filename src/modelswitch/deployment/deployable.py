@@ -40,9 +40,11 @@ class Deployable(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if self.preprocessing:
-            images = self.normalised(images)
-        return self.network(images).softmax(1)
+        return self.logits(images).softmax(1)
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [N, K] of images as the file takes them."""
+        return self.network(self.normalised(images) if self.preprocessing else images)
 
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         """float32 [N, C, H, W] of pixels uint8 [N, H, W, C]."""

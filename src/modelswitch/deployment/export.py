@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +27,7 @@ from modelswitch.deployment.formats import (
     openvino,
 )
 from modelswitch.deployment.runtimes import open_file, sidecar
+from modelswitch.deployment.selecting import OUTPUTS, DeployableSelector
 from modelswitch.errors import UserError
 
 # Imported here, each light by itself, so that digests of code cover them.
@@ -104,6 +107,53 @@ def export(
     Raises:
         UserError: the format's packages are not installed, or it lacks an operator of the model.
     """
+    module = format_of(name)
+    about = metadata | {
+        "format": name,
+        "preprocessing": model.preprocessing,
+        "scale": model.scale.flatten().tolist(),
+        "shift": model.shift.flatten().tolist(),
+    }
+    with _telling(name, metadata.get("lineage", "this model")):
+        module.write(model, calibration, path, about)
+    describe_files(name, path, about)
+
+
+def export_selector(
+    model: DeployableSelector, pixels: list[torch.Tensor], path: Path, metadata: dict[str, Any]
+) -> None:
+    """Write recognisers and selector as one ONNX graph to ``path``, with a JSON file beside it.
+
+    Its inputs are named as the modalities, its outputs `selecting.OUTPUTS`.
+
+    Args:
+        pixels: uint8 [N, H, W, C] of each modality, to show two of.
+        metadata: what the file is: class names, modalities in order, lineages, ….
+
+    Raises:
+        UserError: ONNX's packages are not installed, or it lacks an operator of the models.
+    """
+    module = format_of("onnx")
+    import onnx as library
+
+    about = metadata | {"format": "onnx", "preprocessing": model.preprocessing}
+    batch = torch.export.Dim("batch", min=1)
+    examples = model.takes([part[:2] for part in pixels])
+    with _telling("onnx", f"selector {metadata['selector']}"):
+        proto = module.graph_of(
+            model,
+            tuple(examples),
+            metadata["modalities"],
+            list(OUTPUTS),
+            {"images": tuple({0: batch} for _ in examples)},
+        )
+        module.mark(proto, about)
+        library.save(proto, str(path))
+    describe_files("onnx", path, about)
+
+
+def format_of(name: str) -> ModuleType:
+    """What writes a format; raises `UserError` where its packages are not installed."""
     module = FORMATS[name]
     absent = [package for package in module.NEEDS if importlib.util.find_spec(package) is None]
     if absent:
@@ -111,22 +161,25 @@ def export(
             f"deploy.formats: {name} needs the extra {module.EXTRA!r}: "
             f"pip install 'modelswitch[{module.EXTRA}]' (not installed: {', '.join(absent)})"
         )
-    about = metadata | {
-        "format": name,
-        "preprocessing": model.preprocessing,
-        "scale": model.scale.flatten().tolist(),
-        "shift": model.shift.flatten().tolist(),
-    }
+    return module
+
+
+@contextlib.contextmanager
+def _telling(name: str, what: str) -> Iterator[None]:
+    """One line of a `UserError` for whatever an exporter raises."""
     try:
-        module.write(model, calibration, path, about)
+        yield
     except UserError:
         raise
     except Exception as error:
         # Exporters raise what their own code runs into; which layer it was is in the message.
         raise UserError(
-            f"deploy.formats: {name} cannot hold {metadata.get('lineage', 'this model')}"
-            f"{_layer(error)} ({_reason(error)})"
+            f"deploy.formats: {name} cannot hold {what}{_layer(error)} ({_reason(error)})"
         ) from error
+
+
+def describe_files(name: str, path: Path, about: dict[str, Any]) -> None:
+    """Write the JSON file beside a format's files: ``about``, their digests and size."""
     files = [path.with_suffix(suffix) for suffix in SUFFIXES[name]]
     about["files"] = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     about["bytes"] = sum(file.stat().st_size for file in files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,16 +73,41 @@ def open_file(path: str | Path, threads: int = 1) -> Runtime:
         raise UserError(f"{path}: refused by its runtime ({reason})") from error
 
 
-def _onnx(path: Path, threads: int) -> Runtime:
+def open_selector(path: str | Path, threads: int = 1) -> Callable[..., list[np.ndarray]]:
+    """Recognisers and selector in one ONNX file: from batches, one a modality, to its outputs.
+
+    Raises:
+        UserError: ONNX Runtime is not installed.
+    """
+    try:
+        session = _onnx_session(Path(path), threads)
+    except ImportError as error:
+        raise missing_extra("onnx", error, str(path)) from error
+    names = [given.name for given in session.get_inputs()]
+
+    def run(batches: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return session.run(None, {name: batches[name] for name in names})
+
+    return run
+
+
+def _onnx_session(path: Path, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    [given] = session.get_inputs()
-    outputs = session.get_outputs()
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _onnx(path: Path, threads: int) -> Runtime:
+    session = _onnx_session(path, threads)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1:
+        names = ", ".join(given.name for given in inputs)
+        raise UserError(f"{path}: takes {len(inputs)} images at once ({names}), expected one")
+    [given] = inputs
     if len(outputs) != 1:
         raise UserError(f"{path}: has {len(outputs)} outputs, expected one")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from modelswitch.deployment.deployable import INPUT, OUTPUT, Deployable
 
@@ -22,21 +23,37 @@ def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[st
     import onnx
 
     batch = torch.export.Dim("batch", min=1)
+    proto = graph_of(model, (model.takes(pixels[:2]),), [INPUT], [OUTPUT], {INPUT: {0: batch}})
+    mark(proto, metadata)
+    onnx.save(proto, str(path))
+
+
+def graph_of(
+    model: nn.Module,
+    examples: tuple[torch.Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    shapes: dict[str, Any],
+) -> Any:
+    """The ONNX model of a module that is called with ``examples``.
+
+    Args:
+        inputs, outputs: what the graph's are called.
+        shapes: sizes that may change, as `torch.export` wants them.
+    """
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
-            (model.takes(pixels[:2]),),
+            examples,
             dynamo=True,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes={INPUT: {0: batch}},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
             verbose=False,
         )
         assert program is not None
-        proto = program.model_proto
-    mark(proto, metadata)
-    onnx.save(proto, str(path))
+        return program.model_proto
 
 
 def mark(proto: Any, metadata: dict[str, Any]) -> None:
