@@ -101,6 +101,15 @@ def exports_of(*places):
     ]
 
 
+def measured_elsewhere():
+    """Tables that another machine wrote, for the page to show beside this one's."""
+    given = EXPERIMENT.deploy.measured if EXPERIMENT.deploy else []
+    for path in given:
+        if not os.path.exists(path):
+            fail(f"deploy.measured: {path}: no such file")
+    return given
+
+
 def beside_them():
     """What else the report reads. On a disk that jobs share it lies beside the files that are inputs
     in any case, and results of which a part was removed have a page all the same; from a storage

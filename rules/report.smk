@@ -45,6 +45,7 @@ rule results:
         expand(RESULTS + COSTS_FILE, experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets),
         [f"{TABLES}/selection.csv"] if FACTS.selectors else [],
         DEPLOYED if EXPERIMENT.deploy else [],
+        lambda w: measured_elsewhere(),
         [f"{FIGURES}/{item.file}.png" for item in FROM_SELECTOR],
         beside_them(),
     output:

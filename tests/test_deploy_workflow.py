@@ -2,7 +2,12 @@
 
 import json
 import math
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -71,6 +76,51 @@ def test_an_export_is_judged_on_the_test_set_and_collected(runner):
 
 def _results(runner):
     return runner.folder
+
+
+def measured_without_torch(path, folder, *options):
+    """What `modelswitch measure` prints where numpy and ONNX Runtime are all that is installed."""
+    for package in ("torch", "pandas", "pydantic", "safetensors", "onnx", "snakemake"):
+        (folder / f"{package}.py").write_text(f"raise ImportError('no {package} here')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "modelswitch", "measure", path, "--threads", "1", *options],
+        env=os.environ | {"PYTHONPATH": f"{folder}:{Path(runtimes.__file__).parents[2]}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_second_machine_s_table_joins_the_page(runner, tmp_path):
+    place = runner.place("teacher/student@kd")
+    path = runner.file(place, exported_file("onnx"))
+    if not path.exists():
+        assert export(runner, path).status == 0
+    said = measured_without_torch(path, tmp_path, "--machine", "a small board")
+    table = tmp_path / "board.csv"
+    table.write_text(said)
+    values = runner.graph.experiment.model_dump(mode="json", exclude_defaults=True)
+    values["deploy"] |= {"measured": [str(table)]}
+    stored = StoredResults(load(values), _results(runner))
+    rows = stored.latency()
+    assert list(rows["machine"]) == ["a small board"] * 2
+    assert set(rows["lineage"]) == {"teacher/student@kd"}
+    assert list(rows["batch"]) == [1, 32]
+    # Of other files than this run's nothing joins.
+    [sha256] = set(pd.read_csv(table)["sha256"])
+    for before, after, message in (
+        (sha256, "0" * 64, "another file than this run's"),
+        ("student@kd", "student@wide", "which this run has not"),
+        ("batch", "images", "column 'batch' is missing"),
+    ):
+        table.write_text(said.replace(before, after))
+        with pytest.raises(UserError, match=rf"deploy.measured: .*board.csv: .*{message}"):
+            stored.latency()
+    table.unlink()
+    with pytest.raises(UserError, match=r"board\.csv: no such file"):
+        stored.latency()
 
 
 def test_a_file_that_loses_too_much_is_not_there(runner, tmp_path, monkeypatch):
@@ -184,6 +234,30 @@ def test_the_table_says_what_was_measured(tables):
     text = devices_sheet(read).markdown()
     assert f"{100 * quantised['accuracy']:.1f} ±" in text
     assert "0.050" in text
+
+
+def test_every_machine_has_rows_of_its_own(tables, tmp_path):
+    read, _ = tables
+    folder = tmp_path / "tables"
+    shutil.copytree(read.folder, folder)
+    times = pd.read_csv(folder / "latency.csv")
+    board = times[times["format"] != "torch"].assign(machine="a board")
+    board["median_ms"] *= 100
+    pd.concat([times, board]).to_csv(folder / "latency.csv", index=False)
+    both = Tables(folder)
+    sheet = devices_sheet(both)
+    found = {(row["format"], row["machine"]): row["median_ms"] for row in sheet.rows}
+    assert found == {
+        ("torch", "this one"): 0.8, ("onnx", "this one"): 0.1, ("onnx-int8", "this one"): 0.05,
+        ("onnx", "a board"): pytest.approx(10), ("onnx-int8", "a board"): pytest.approx(5),
+    }  # fmt: skip
+    assert [column.heading for column in sheet.visible(brief=True)].count("on") == 1
+    assert "on" not in [column.heading for column in devices_sheet(read).visible()]
+    # A trade-off is one on a machine.
+    left, _ = figure.tradeoff(both).axes
+    assert left.get_xlabel().endswith("this one")
+    points = {line.get_xdata()[0] for line in left.lines if line.get_linestyle() == "None"}
+    assert points == {0.8, 0.1, 0.05}
 
 
 def test_the_figure_s_points_are_those_of_the_table(tables):

@@ -57,8 +57,8 @@ def _methods(args: argparse.Namespace) -> None:
 def _measure(args: argparse.Namespace) -> None:
     from modelswitch.deployment import latency
 
-    rows = [row for path in args.files for row in latency.measure(path, args.threads)]
-    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    rows = [row for path in args.files for row in latency.measure(path, args.threads, args.machine)]
+    writer = csv.DictWriter(sys.stdout, latency.COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
 
@@ -77,6 +77,7 @@ def main() -> None:
     )
     one.add_argument("files", nargs="+", type=Path, metavar="file")
     one.add_argument("--threads", type=int, help="by default on one, and on all there are")
+    one.add_argument("--machine", help="what the table calls this machine (default: its processor)")
     one.set_defaults(run=_measure)
     one = commands.add_parser("methods", help="losses and weighting rules, with their sources")
     one.set_defaults(run=_methods)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator
 
 from modelswitch.config.base import Strict
+from modelswitch.config.data import Place
 
 FormatName = Literal[
     "onnx",
@@ -50,6 +51,11 @@ class Deploy(Strict):
     )
     calibration: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=512, description="training images that integer formats find their ranges with"
+    )
+    measured: list[Place] = Field(
+        default=[],
+        description="tables that `python -m modelswitch measure` wrote on other machines, for the "
+        "page to show beside this one's",
     )
     tolerance: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.02,

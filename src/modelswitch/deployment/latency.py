@@ -6,6 +6,7 @@ memory is the runtime's and its threads are those that were asked for.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -19,11 +20,12 @@ import numpy as np
 
 from modelswitch.deployment.runtimes import describe, open_file
 from modelswitch.errors import UserError
+from modelswitch.execution import arithmetic
 
 BATCHES = (1, 32)
 COLUMNS = (
     "dataset", "branch", "lineage", "format", "file", "bytes", "machine", "threads", "batch",
-    "median_ms", "p5_ms", "p95_ms", "peak_memory_mb",
+    "median_ms", "p5_ms", "p95_ms", "peak_memory_mb", "sha256",
 )  # fmt: skip
 _WARM_UP, _SECONDS, _FEWEST, _MOST = 10, 1.0, 30, 5000
 _PERCENTILES = {"median_ms": 50, "p5_ms": 5, "p95_ms": 95}
@@ -69,14 +71,22 @@ def _peak_memory_mb() -> float:
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if "VmHWM" in line)
 
 
-def measure(path: str | Path, threads: int | None = None) -> list[dict[str, Any]]:
+def measure(
+    path: str | Path, threads: int | None = None, machine: str | None = None
+) -> list[dict[str, Any]]:
     """Rows for one file: batch sizes 1 and 32, on one thread and on all that this process may use.
 
+    Args:
+        machine: what the rows call this machine; by default its processor.
+
     Raises:
-        UserError: the file does not run here.
+        UserError: the file does not run here, or takes several images at once.
     """
     path = Path(path)
     about = describe(path)
+    if "shape" not in about:
+        raise UserError(f"{path}: takes several images at once; files of single models are timed")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     counts = [1] if len(processors) == 1 else [1, len(processors)]
     rows = []
@@ -86,7 +96,8 @@ def measure(path: str | Path, threads: int | None = None) -> list[dict[str, Any]
             rows.append(
                 {key: about.get(key, "") for key in COLUMNS[:4]}
                 | {"file": path.name, "bytes": about["bytes"], "threads": count,
-                   "batch": int(size), **times, "peak_memory_mb": found["peak_memory_mb"]}
+                   "machine": machine or arithmetic.here(), "batch": int(size), **times,
+                   "peak_memory_mb": found["peak_memory_mb"], "sha256": sha256}
             )  # fmt: skip
     return rows
 

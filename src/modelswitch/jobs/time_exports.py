@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelswitch.deployment import latency
-from modelswitch.execution import arithmetic
 from modelswitch.storage import atomic
 
 
 def time_exports(files: Sequence[Path], table: Path) -> None:
     """Write rows of `deployment.latency.measure` for all ``files`` to the CSV file ``table``."""
-    where = {"machine": arithmetic.here()}
-    rows = [row | where for path in files for row in latency.measure(path)]
+    rows = [row for path in files for row in latency.measure(path)]
     with atomic.replacing(table) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, latency.COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -19,12 +19,13 @@ from modelswitch.config.deploy import exported_file
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.metrics import of_models
 from modelswitch.graph import Graph
-from modelswitch.lineage import COSTS_FILE, DATA_FILE, LATENCY_FILE, Lineage, ModelFolder, Replicate
+from modelswitch.lineage import COSTS_FILE, DATA_FILE, Lineage, ModelFolder
 from modelswitch.models.cost import Cost, model_costs
 from modelswitch.results import findings, scores
 from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.tables import read_csv, write_table
+from modelswitch.results.timings import timings
 from modelswitch.storage import artifacts
 from modelswitch.transfer.distillation import WEIGHT_BINS
 
@@ -343,24 +344,8 @@ class StoredResults:
                     yield place, name, path
 
     def latency(self) -> pd.DataFrame:
-        """Times of the first seed's files, as they were measured."""
-        folders = dict.fromkeys(self.experiment.datasets if self.experiment.deploy else ())
-        rows = []
-        for dataset in folders:
-            path = self.results / LATENCY_FILE.format(
-                experiment=self.experiment.name, dataset=dataset
-            )
-            if path.exists():
-                rows.append(read_csv(path, SCHEMAS["latency"], ["branch"]))
-        if not rows:
-            return pd.DataFrame()
-        found = pd.concat(rows, ignore_index=True)
-        seeds = [Replicate.parse(branch).seed for branch in found["branch"]]
-        kept = ["format", "machine", "threads", "batch", "median_ms", "p5_ms", "p95_ms",
-                "peak_memory_mb"]  # fmt: skip
-        key = pd.DataFrame({"experiment": self.experiment.name, "dataset": found["dataset"],
-                            "seed": seeds, "lineage": found["lineage"]})  # fmt: skip
-        return pd.concat([key, found[kept]], axis=1)
+        """Times of exported files, see `results.timings`."""
+        return timings(self.experiment, self.results)
 
 
 def _joined(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:

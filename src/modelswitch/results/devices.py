@@ -9,6 +9,7 @@ from modelswitch.results.seeds import per_seed
 from modelswitch.results.tree import tree
 
 NETWORK = "torch"  # the format of what is trained
+Times = dict[tuple[int, int], dict[str, float]]
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Exported:
         accuracy, network_accuracy: by seed, on the test set: of the file, and of its network.
         agreement: share of test images for which both name one class, mean over seeds.
         file_bytes: mean over seeds.
-        times: by (threads, images at a time): median_ms, p5_ms, p95_ms, peak_memory_mb.
+        on: by machine, that of the run first, what `times` has of it.
     """
 
     lineage: str
@@ -29,8 +30,17 @@ class Exported:
     network_accuracy: dict[int, float]
     agreement: float
     file_bytes: float
-    times: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
-    machine: str = ""
+    on: dict[str, Times] = field(default_factory=dict)
+
+    @property
+    def machine(self) -> str:
+        """Where it was measured first; '' for nowhere."""
+        return next(iter(self.on), "")
+
+    @property
+    def times(self) -> Times:
+        """There, by (threads, images at a time): median_ms, p5_ms, p95_ms, peak_memory_mb."""
+        return self.on.get(self.machine, {})
 
     @property
     def is_network(self) -> bool:
@@ -84,13 +94,12 @@ def _add_times(one: Exported, latency) -> None:
         return
     rows = latency[(latency["lineage"] == one.lineage) & (latency["format"] == one.format)]
     for row in rows.itertuples():
-        one.times[int(row.threads), int(row.batch)] = {
+        one.on.setdefault(row.machine, {})[int(row.threads), int(row.batch)] = {
             "median_ms": row.median_ms,
             "p5_ms": row.p5_ms,
             "p95_ms": row.p95_ms,
             "peak_memory_mb": row.peak_memory_mb,
         }
-        one.machine = row.machine
 
 
 def pareto(points: list[tuple[float, float]]) -> list[int]:

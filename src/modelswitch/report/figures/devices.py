@@ -26,12 +26,15 @@ def tradeoff(tables) -> Figure:
     formats = list(dict.fromkeys(one.format for one in files))
     figure = style.new(2.3 + 0.13 * (len(models) + len(formats) + 1) / 2)
     left, right = figure.subplots(1, 2, sharey=True)
+    # Of several machines the first: times on two would be no trade-off on either.
+    machines = dict.fromkeys(machine for one in files for machine in one.on)
+    where = f"\n{short(files[0].machine, 40)}" if len(machines) > 1 else ""
     for axes, cost, label in (
         (left, _latency, "ms an image, one thread"),
         (right, _kilobytes, "size, kB"),
     ):
         _panel(axes, files, models, formats, cost)
-        axes.set_xlabel(f"{label} (log)")
+        axes.set_xlabel(f"{label} (log){where if axes is left else ''}")
     left.set_ylabel("test accuracy (%)")
     _legends(figure, files, models, formats)
     return figure

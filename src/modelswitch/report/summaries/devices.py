@@ -19,10 +19,14 @@ def devices_sheet(tables) -> Sheet | None:
     if tables.exports is None:
         return None
     rows = [
-        _row(dataset, one) for dataset in datasets(tables) for one in exported(tables.of(dataset))
+        _row(dataset, one, machine)
+        for dataset in datasets(tables)
+        for one in exported(tables.of(dataset))
+        for machine in one.on or {"": {}}
     ]
     if not rows:
         return None
+    machines = list(dict.fromkeys(row["machine"] for row in rows if row["machine"]))
     columns = [
         *([text("data set", "dataset")] if len(datasets(tables)) > 1 else []),
         text("model", "name"),
@@ -31,6 +35,7 @@ def devices_sheet(tables) -> Sheet | None:
         share("lost", "lost", digits=2, brief=False),
         share("agrees %", "agreement", digits=2, brief=False),
         number("size", "file_bytes", BYTES.text),
+        *([text("on", "machine")] if len(machines) > 1 else []),
         number("ms", "median_ms", _milliseconds),
         Shown("5 to 95 %", _spread, lambda row: row["p5_ms"], brief=False),
         number("all threads", "all_threads_ms", _milliseconds, brief=False),
@@ -39,7 +44,6 @@ def devices_sheet(tables) -> Sheet | None:
         number("seeds", "seeds", "{:.0f}", brief=False),
         text("lineage", "lineage", brief=False),
     ]
-    machines = sorted({row["machine"] for row in rows} - {""})
     where = f" Measured on {'; '.join(machines)}." if machines else ""
     return Sheet(
         "devices", "Files for devices", DEVICES, rows, columns,
@@ -48,15 +52,19 @@ def devices_sheet(tables) -> Sheet | None:
         "seed, in percentage points. Agrees: test images for which both name one class. ms: one "
         "image on one thread, median, of the first seed's file; all threads: one image; 32 images: "
         f"on one thread, all of them. Memory: of a process with the runtime alone.{where}",
+        brief_note="Each file in its own runtime: accuracy on the whole test set; ms for one image "
+        f"on one thread.{where} The files, and a card of each model: "
+        "results/<experiment>/<data set>/seed<k>/<lineage>/deploy/",
         warnings=one_seed(rows),
     )  # fmt: skip
 
 
-def _row(dataset: str, one: Exported) -> dict:
+def _row(dataset: str, one: Exported, machine: str) -> dict:
     accuracy = intervals.mean_interval(list(one.accuracy.values()))
     lost = intervals.paired_by_seed(one.network_accuracy, one.accuracy, resamples=99)
-    time = one.times.get((1, 1), {})
-    alone = {key: value for key, value in one.times.items() if key[1] == 1}
+    times = one.on.get(machine, {})
+    time = times.get((1, 1), {})
+    alone = {key: value for key, value in times.items() if key[1] == 1}
     most = max(alone, default=(1, 1))
     return {
         "dataset": dataset,
@@ -76,9 +84,9 @@ def _row(dataset: str, one: Exported) -> dict:
         "p5_ms": time.get("p5_ms", NAN),
         "p95_ms": time.get("p95_ms", NAN),
         "all_threads_ms": alone[most]["median_ms"] if most != (1, 1) else NAN,
-        "batch_ms": one.times.get((1, 32), {}).get("median_ms", NAN),
+        "batch_ms": times.get((1, 32), {}).get("median_ms", NAN),
         "peak_memory_mb": time.get("peak_memory_mb", NAN),
-        "machine": one.machine,
+        "machine": machine,
     }
 
 
