@@ -21,9 +21,11 @@ for FORMAT in FORMATS:
             model=f"{MODEL}/model.safetensors",
             outputs=f"{MODEL}/outputs.safetensors",
         output:
-            [
+            file=f"{MODEL}/{exported_file(FORMAT)}",
+            # Of a format that has several, those that belong to it.
+            beside=[
                 f"{MODEL}/{exported_file(FORMAT).removesuffix(SUFFIXES[FORMAT][0])}{suffix}"
-                for suffix in SUFFIXES[FORMAT]
+                for suffix in SUFFIXES[FORMAT][1:]
             ],
             about=f"{MODEL}/{exported_file(FORMAT)}.json",
         log:
@@ -41,7 +43,7 @@ for FORMAT in FORMATS:
         shell:
             "run_script export --job {params.job:q} --deploy {params.deploy:q} "
             "--data {input.data:q} --model {input.model:q} --outputs {input.outputs:q} "
-            "--threads {threads} --gpus 0 --file {output[0]:q} > {log:q} 2>&1"
+            "--threads {threads} --gpus 0 --file {output.file:q} > {log:q} 2>&1"
 
 
 EXPORTS = exports_of(*EXPORTED)
