@@ -68,8 +68,9 @@ format: $(VENV)/test.stamp ## put the code into its standard form
 bench: $(VENV)/run.stamp ## the benchmarks as one table; ONLY=step,planning for single parts
 	@$(IN_VENV) python benchmarks/bench.py --only "$(ONLY)" $(BENCH)
 
-docs: $(VENV)/run.stamp ## regenerate what is generated: config/README.md, docs/methods.md, docs/tables.md, the tree in docs/architecture.md
+docs: $(VENV)/run.stamp ## regenerate what is generated: config/README.md, config/schema.json, docs/methods.md, docs/tables.md, the tree in docs/architecture.md
 	@$(BIN)/python -m modelswitch.config.reference > config/README.md
+	@$(BIN)/python -m modelswitch.config.json_schema > config/schema.json
 	@$(BIN)/python -m modelswitch.config.method_docs > docs/methods.md
 	@$(BIN)/python -m modelswitch.results.schema > docs/tables.md
 	@$(BIN)/python docs/tree.py

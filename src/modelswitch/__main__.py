@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from modelswitch.errors import run_script
+from modelswitch.errors import UserError, run_script
 
 
 def _predict(args: argparse.Namespace) -> None:
@@ -63,6 +63,19 @@ def _measure(args: argparse.Namespace) -> None:
     writer.writerows(rows)
 
 
+def _where(args: argparse.Namespace) -> None:
+    package = Path(__file__).parent
+    # In a wheel beside the package's modules, in a clone above them.
+    places = [package / "installed" / "Snakefile", package.parents[1] / "Snakefile"]
+    for place in places:
+        if place.is_file():
+            print(place)
+            return
+    raise UserError(
+        f"{package}: was installed without the workflow; install a wheel or a clone of it"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="modelswitch", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -81,9 +94,15 @@ def main() -> None:
     one.set_defaults(run=_measure)
     one = commands.add_parser("methods", help="losses and weighting rules, with their sources")
     one.set_defaults(run=_methods)
+    one = commands.add_parser("where", help="the Snakefile, for snakemake --snakefile")
+    one.set_defaults(run=_where)
     args = parser.parse_args()
     args.run(args)
 
 
-if __name__ == "__main__":
+def command() -> None:
     run_script(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -50,6 +50,9 @@ other files under the same `name` are refused.
 `no`, `on`, `7`, `2024-01-01` and the like are no text to YAML: a name or a path that looks so
 stands in quotes. `1e-3` is a number. A section without content is as good as none.
 
+Editors that know JSON schemas complete keys and mark mistakes while you write, with this as the
+first line of a file: `# yaml-language-server: $schema=<this clone>/config/schema.json`.
+
 | file | what it is |
 |---|---|
 """
