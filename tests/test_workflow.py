@@ -130,6 +130,20 @@ def test_out_of_fold_responses_train_the_teacher_and_one_a_fold(tmp_path):
     assert trained == {"seed0", "seed0.fold0of2", "seed0.fold1of2"}
 
 
+def test_repeats_train_a_student_again_from_the_one_teacher_of_its_seed(tmp_path):
+    clone = Clone(tmp_path)
+    clone.values |= {"chains": {"stored": "teacher/student@stored"}, "repeats": {"student": 3}}
+    said = clone.snakemake("models", "--dry-run").stdout
+    jobs = re.findall(r"rule (train|respond|distil):[^[]*branch=(\S+), lineage=(\S+?),?\s", said)
+    assert sorted(jobs) == [
+        ("distil", "seed0", "teacher/student@stored"),
+        ("distil", "seed0.repeat1", "teacher/student@stored"),
+        ("distil", "seed0.repeat2", "teacher/student@stored"),
+        ("respond", "seed0", "teacher"),
+        ("train", "seed0", "teacher"),
+    ]
+
+
 @pytest.mark.slow
 def test_a_second_run_has_nothing_to_do(clone):
     assert clone.planned() == set()

@@ -1,5 +1,6 @@
 """From an experiment to jobs: what each training depends on, and which trainings there are."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -47,11 +48,17 @@ class Graph:
         )
 
     def places(self) -> Iterator[ModelFolder]:
-        """The ends of all chains, for every data set and seed; each once."""
+        """The ends of all chains and what is trained again, for every data set and seed; each
+        once."""
+        ends = dict.fromkeys(self.experiment.lineages.values())
         for dataset in self.experiment.datasets:
             for seed in self.experiment.seeds:
-                for lineage in dict.fromkeys(self.experiment.lineages.values()):
+                for lineage in ends:
                     yield ModelFolder(self.experiment.name, dataset, Replicate(seed), lineage)
+                for lineage in self.experiment.all_lineages:
+                    for repeat in range(1, self.experiment.repeats_of(lineage)):
+                        again = Replicate(seed, repeat=repeat)
+                        yield ModelFolder(self.experiment.name, dataset, again, lineage)
 
     def all_places(self) -> list[ModelFolder]:
         """All models that are trained: ends of chains, what lies above them, fold teachers."""
@@ -108,7 +115,8 @@ class Graph:
         return None if name is None else self.experiment.all_transfers[name]
 
     def _at(self, place: ModelFolder, lineage: Lineage) -> ModelFolder:
-        return ModelFolder(place.experiment, place.dataset, place.branch, lineage)
+        """What a place is made from: of a seed's repeats all have the same, the first."""
+        return ModelFolder(place.experiment, place.dataset, place.branch.first, lineage)
 
     def _views(self, transfer: Transfer | None) -> Augmentation:
         """What views of images look like in a transfer, or in a training on labels alone."""
@@ -194,11 +202,11 @@ class Graph:
         return not self.stores(place) or (transfer is not None and bool(transfer.joint_hints))
 
     def matched(self, place: ModelFolder) -> ModelFolder | None:
-        """The training whose mean weights this one takes."""
+        """The training whose mean weights this one takes, of repeats the same one."""
         transfer = self.transfer(place)
         if transfer is None or not isinstance(transfer.weighting, MatchedWeighting):
             return None
-        return self._at(place, place.lineage.sibling(transfer.weighting.to))
+        return dataclasses.replace(place, lineage=place.lineage.sibling(transfer.weighting.to))
 
     def _job(self, place: ModelFolder, views: Augmentation | None = None, **settings: Any) -> Job:
         """A job of a place, by what it does not share with others of that place."""

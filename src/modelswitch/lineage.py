@@ -8,6 +8,7 @@ switches ``<model>@<transfer>``. It is at the same time the folder of the last m
 the parent folder is the teacher and chains that share a beginning share folders.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ STEP = rf"{NAME}@{NAME}"
 ONE_STEP = NAME
 SEVERAL_STEPS = rf"{NAME}(?:/{STEP})+"
 ANY_LINEAGE = rf"{NAME}(?:/{STEP})*"
-BRANCH = r"seed\d+(?:\.fold\d+of\d+)?"
+BRANCH = r"seed\d+(?:\.fold\d+of\d+|\.repeat[1-9]\d*)?"
 
 # What is in braces are the rules' wildcards.
 EXPERIMENT_FOLDER = "{experiment}"
@@ -102,23 +103,37 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class Replicate:
-    """A seed and, for out-of-fold responses, the part of the training images left out."""
+    """A seed and, for out-of-fold responses, the part of the training images left out; or, of a
+    model that is trained several times for a seed, which time it is.
+
+    The first of these, 0, is the seed's own: it is what others are switched from.
+    """
 
     seed: int
     fold: int | None = None
     folds: int | None = None
+    repeat: int = 0
 
     @classmethod
     def parse(cls, text: str) -> "Replicate":
-        match = re.fullmatch(r"seed(\d+)(?:\.fold(\d+)of(\d+))?", text)
+        match = re.fullmatch(r"seed(\d+)(?:\.fold(\d+)of(\d+)|\.repeat([1-9]\d*))?", text, re.ASCII)
         if match is None:
-            raise UserError(f"branch {text!r} is not of the form seed<k> or seed<k>.fold<i>of<n>")
-        seed, fold, folds = match.groups()
-        return cls(int(seed), *(None if part is None else int(part) for part in (fold, folds)))
+            raise UserError(
+                f"branch {text!r} is not of the form seed<k>, seed<k>.fold<i>of<n> or "
+                "seed<k>.repeat<r> with r from 1"
+            )
+        seed, fold, folds, repeat = (None if g is None else int(g) for g in match.groups())
+        assert seed is not None
+        return cls(seed, fold, folds, repeat or 0)
 
     def __str__(self) -> str:
         fold = "" if self.fold is None else f".fold{self.fold}of{self.folds}"
-        return f"seed{self.seed}{fold}"
+        return f"seed{self.seed}{fold}{f'.repeat{self.repeat}' if self.repeat else ''}"
+
+    @property
+    def first(self) -> "Replicate":
+        """The first of a seed's repeats."""
+        return dataclasses.replace(self, repeat=0)
 
 
 @dataclass(frozen=True, slots=True)

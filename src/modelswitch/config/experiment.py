@@ -92,6 +92,12 @@ class Experiment(Strict):
     )
     sweeps: dict[Name, Sweep] = Field(default={}, description="variants, expanded by the workflow")
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = [0, 1, 2]
+    repeats: dict[Name, Annotated[int, Field(ge=1, le=100, strict=True)]] = Field(
+        default={},
+        description="model to how often every lineage that ends in it is trained for a seed: from "
+        "the same teachers, with other first weights and another order of the images; the mean "
+        "stands for the seed, and what follows upon such a model follows upon the first",
+    )
     training: Training = Training()
     model_training: dict[Name, TrainingChange] = Field(
         default={}, description="changes to `training` for single models"
@@ -138,6 +144,13 @@ class Experiment(Strict):
         for name, change in self.model_training.items():
             _valid_training(f"model_training.{name}", self.training, change)
         check_ensembles(self.models, self.all_models, self.all_transfers)
+        for name, count in self.repeats.items():
+            check_known("repeats", name, self.models, "model")
+            if count > 1 and name in self.adopted:
+                raise ValueError(
+                    f"repeats.{name}: found {count}, but {name!r} is never trained, so that all "
+                    "repeats would be the same; leave it out"
+                )
         for label, lineage in self.lineages.items():
             self._check_chain(label, lineage)
         self._check_selectors()
@@ -311,6 +324,10 @@ class Experiment(Strict):
                     found |= dict.fromkeys((*reversed(list(member.ancestors())), member))
                 found[lineage] = None
         return list(found)
+
+    def repeats_of(self, lineage: Lineage) -> int:
+        """How often a lineage's last model is trained for every seed."""
+        return self.repeats.get(lineage.last.model, 1)
 
     def design(self, lineage: Lineage) -> str:
         """What all that a network costs depends on: the model's name."""

@@ -114,8 +114,10 @@ class Session:
             self.train_index = self.train_index[folds != self.branch.fold]
 
     def seed(self, *purpose: object) -> int:
-        """The seed of a random stream of this job, from (seed, lineage, purpose)."""
-        return derive_seed(self.branch.seed, self.job.lineage, *purpose)
+        """The seed of a random stream of this job, from (seed, lineage, purpose), or, where a
+        model is trained again for a seed, (seed, lineage, repeat, purpose)."""
+        again = ("repeat", self.branch.repeat) if self.branch.repeat else ()
+        return derive_seed(self.branch.seed, self.job.lineage, *again, *purpose)
 
     @property
     def name(self) -> str:

@@ -143,6 +143,10 @@ def show(
         f"[bold]{experiment.name}[/bold]: {', '.join(experiment.datasets)}; "
         f"seeds {', '.join(map(str, experiment.seeds))}"
     ]
+    again = {name: times for name, times in experiment.repeats.items() if times > 1}
+    lines += [
+        "repeats for each seed: " + ", ".join(f"{name} {times}" for name, times in again.items())
+    ] * bool(again)
     shown: list[dict[str, Cost]] = []
     for found in costs.values():
         if found not in shown:
@@ -151,7 +155,7 @@ def show(
             lines += [f"\n{', '.join(alike)}"] if several else []
             lines.append(tree(experiment, found))
     total, trained = counts(tasks, TRAININGS)
-    alone = sum(map(len, experiment.lineages.values()))
+    alone = sum(len(end) * experiment.repeats_of(end) for end in experiment.lineages.values())
     alone *= len(experiment.seeds) * len(experiment.datasets)
     lines.append(f"\n{total} trainings: {trained} ({alone} models without sharing)")
     stored, answered = counts(tasks, ANSWERS)

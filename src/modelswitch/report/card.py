@@ -26,7 +26,9 @@ def model_card(tables, lineage: str, seed: int, about: dict[str, Any]) -> str:
     """
     nodes = {node.lineage: node for node in tree(tables.models)}
     node, files = nodes[lineage], [one for one in exported(tables) if one.lineage == lineage]
-    own = tables.models[(tables.models["lineage"] == lineage) & (tables.models["seed"] == seed)]
+    # What is exported is the first of a seed's repeats, not their mean.
+    firsts = tables.firsts("models")
+    own = firsts[(firsts["lineage"] == lineage) & (firsts["seed"] == seed)]
     test = own[own["split"] == "test"].iloc[0]
     height, width, channels = about["shape"]
     takes = (
@@ -125,7 +127,7 @@ def _accuracy(tables, lineage: str, test) -> list[str]:
 
 
 def _classes(tables, lineage: str, seed: int) -> list[str]:
-    per_class = tables.per_class
+    per_class = tables.firsts("per_class")
     if per_class is None:
         return []
     rows = per_class[
@@ -170,7 +172,7 @@ def _limits(tables, test, classes: int) -> list[str]:
         "images from elsewhere, of other cameras or of other subjects are not covered.",
         "- It always names one of its classes, also for an image of none of them.",
     ]
-    per_class = tables.per_class
+    per_class = tables.firsts("per_class")
     if per_class is not None:
         own = per_class[
             (per_class["lineage"] == test["lineage"])

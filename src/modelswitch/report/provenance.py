@@ -26,10 +26,12 @@ def commit(folder: str | Path) -> str:
 
 
 def machines(models: pd.DataFrame) -> str:
-    """What computed the models of a tidy table, commonest first; '' where that was not recorded."""
+    """What computed the trainings of a tidy table, commonest first; '' where that was not
+    recorded."""
     if "surroundings" not in models:
         return ""
-    once = models.drop_duplicates(["dataset", "seed", "lineage"])["surroundings"].fillna("")
+    key = [name for name in ("dataset", "seed", "repeat", "lineage") if name in models]
+    once = models.drop_duplicates(key)["surroundings"].fillna("")
     counts = (
         once.map(lambda text: described(json.loads(text or "{}")))
         .value_counts(sort=True)

@@ -144,6 +144,7 @@ class Report:
             self.experiment.seeds,
             self.facts.datasets,
             self.facts.selectors,
+            {str(each): self.experiment.repeats_of(each) for each in self.experiment.all_lineages},
         )
         undrawn = [item for item in contents.all_figures(self.facts) if not self._drawn(item)]
         return lines + [
@@ -163,7 +164,7 @@ class Report:
         shown = {
             "command": self._command,
             "commit": provenance.commit(self._source) if self._source else "",
-            "machine": provenance.machines(self._tidy.models),
+            "machine": provenance.machines(self._tidy.trainings),
         }
         return {key: value for key, value in shown.items() if value}
 

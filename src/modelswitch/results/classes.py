@@ -50,7 +50,9 @@ def most_confused(confusions: pd.DataFrame, most: int) -> list[Confusion]:
         ["share", "images", "label", "predicted"], ascending=[False, False, True, True]
     )
     return [
-        Confusion(row["label_name"], row["predicted_name"], int(row["images"]), float(row["share"]))
+        Confusion(
+            row["label_name"], row["predicted_name"], round(row["images"]), float(row["share"])
+        )
         for row in pairs.head(most).to_dict("records")
     ]
 

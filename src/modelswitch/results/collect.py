@@ -6,7 +6,7 @@ docs/tables.md.
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +100,15 @@ class StoredResults:
             "lineage": str(place.lineage),
         }
 
+    def _training(self, place: ModelFolder) -> dict[str, str | int]:
+        """What tells a training from all others: of one model and seed, which time it is."""
+        return self._key(place) | {"repeat": place.branch.repeat}
+
     def models(self) -> pd.DataFrame:
         rows = []
         for place in self.places:
             tensors, passport = self._outputs[place]
-            fixed = self._key(place) | self._origin(place) | self._size(place)
+            fixed = self._training(place) | self._origin(place) | self._size(place)
             fixed |= {key: passport[key] for key in ("epochs", "precision")}
             # Results from before one of these was recorded stay readable.
             measured = [metric.name for metric in of_models() if metric.source == "passport"]
@@ -263,7 +267,9 @@ class StoredResults:
                 }
             )
 
-        return self._of_answers(answers)
+        # They are long, and what is made of them counts seeds.
+        firsts = [place for place in self.places if not place.branch.repeat]
+        return self._of_answers(answers, firsts).drop(columns="repeat", errors="ignore")
 
     def per_class(self) -> pd.DataFrame:
         return self._of_answers(scores.by_class)
@@ -272,21 +278,25 @@ class StoredResults:
         return self._of_answers(scores.confusions)
 
     def _of_answers(
-        self, rows: Callable[[torch.Tensor, torch.Tensor, list[str]], pd.DataFrame]
+        self,
+        rows: Callable[[torch.Tensor, torch.Tensor, list[str]], pd.DataFrame],
+        places: Iterable[ModelFolder] | None = None,
     ) -> pd.DataFrame:
-        """`rows` of the answers (logits, labels, names of the classes) of every model and split."""
+        """`rows` of the answers (logits, labels, names of the classes) of every model and split, or
+        of those in `places`."""
         return _joined(
             rows(tensors[f"{split}.logits"], tensors[f"{split}.labels"], passport["classes"])
             .assign(split=split)
             .pipe(self._with_key, place)
-            for place, (tensors, passport) in self._outputs.items()
+            for place in (self.places if places is None else places)
+            for tensors, passport in [self._outputs[place]]
             for split in self.splits
             if f"{split}.logits" in tensors
         )
 
     def _with_key(self, frame: pd.DataFrame, place: ModelFolder) -> pd.DataFrame:
         """With the columns that say of which model it is, before all others."""
-        for position, (name, value) in enumerate(self._key(place).items()):
+        for position, (name, value) in enumerate(self._training(place).items()):
             frame.insert(position, name, value)
         return frame
 
@@ -300,7 +310,7 @@ class StoredResults:
             for index, (right, wrong) in enumerate(counts.T.long().tolist()):
                 edges = {"bin_left": index / WEIGHT_BINS, "bin_right": (index + 1) / WEIGHT_BINS}
                 counted = {"count_right": right, "count_wrong": wrong}
-                rows.append(self._key(place) | edges | counted)
+                rows.append(self._training(place) | edges | counted)
         return pd.DataFrame(rows)
 
     def responses(self) -> pd.DataFrame:

@@ -54,7 +54,7 @@ class Exported:
 
 def exported(tables) -> list[Exported]:
     """Of one data set's tables: every exported model, in the order of the tree, network first."""
-    exports, models = tables.exports, tables.models
+    exports, models = tables.exports, tables.firsts("models")
     if exports is None:
         return []
     result = []

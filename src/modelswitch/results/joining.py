@@ -116,7 +116,7 @@ def join(parts: Sequence[Part], versions_may_differ: bool = False) -> Part:
     if apart:
         [owner] = [part for part in parts if apart[0].seed in part.seeds]
         one = apart[0]
-        where = f"{one.name} of seed {one.seed}"
+        where = f"{one.name} of seed {one.which}"
         raise UserError(f"{owner.folder}: is not of the same study: {where} {one.differs}")
     seeds = sorted({seed for part in parts for seed in part.experiment.seeds})
     return Part(first.folder, first.experiment.model_copy(update={"seeds": seeds}), tables)

@@ -26,6 +26,13 @@ IDENTITY = {
 # What a seed that is set aside is said to differ in, at most.
 MOST_NAMED = 3
 Known = Mapping[str, Any]  # name of what is known to its value; what is unknown is not in it
+Training = tuple[int, int]  # a seed, and which of its repeats
+
+
+def called(training: Training) -> str:
+    """`3`, or `3 (repeat 1)` for another than a seed's first."""
+    seed, repeat = training
+    return f"{seed} (repeat {repeat})" if repeat else str(seed)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,11 @@ class Apart:
     seed: int
     line: str  # for a person
     differs: str  # from which seeds and in what
+    repeat: int = 0  # of the seed
+
+    @property
+    def which(self) -> str:
+        return called((self.seed, self.repeat))
 
 
 def models_apart(models: pd.DataFrame) -> list[Apart]:
@@ -44,18 +56,22 @@ def models_apart(models: pd.DataFrame) -> list[Apart]:
 
     What a model was switched from belongs to it: seeds whose teachers differ are not alike.
     """
-    known: dict[tuple[str, str], dict[int, Known]] = {}
+    known: dict[tuple[str, str], dict[Training, Known]] = {}
+    key = ["dataset", "seed", "repeat", "lineage"]
     own = {
-        (row["dataset"], row["seed"], row["lineage"]): _known(row)
-        for row in models.drop_duplicates(["dataset", "seed", "lineage"]).to_dict("records")
+        tuple(row[column] for column in key): _known(row)
+        for row in models.drop_duplicates(key).to_dict("records")
     }
-    for dataset, seed, lineage in own:
+    for dataset, seed, repeat, lineage in own:
         steps = lineage.split("/")
         above = ["/".join(steps[:end]) for end in range(1, len(steps) + 1)]
-        known.setdefault((dataset, lineage), {})[seed] = {
+        known.setdefault((dataset, lineage), {})[seed, repeat] = {
             f"{name}{'' if place == lineage else f' of {place}'}": value
             for place in above
-            for name, value in own.get((dataset, seed, place), {}).items()
+            # All repeats of a seed were switched from the first of what is above them.
+            for name, value in own.get(
+                (dataset, seed, repeat if place == lineage else 0, place), {}
+            ).items()
         }
     return _apart(known)
 
@@ -63,12 +79,15 @@ def models_apart(models: pd.DataFrame) -> list[Apart]:
 def selectors_apart(selection: pd.DataFrame, models: Iterable[Apart]) -> list[Apart]:
     """Seeds of selection.csv that cannot be pooled, also for what was set aside of the `models`
     that they listen to."""
-    known: dict[tuple[str, str], dict[int, Known]] = {}
+    known: dict[tuple[str, str], dict[Training, Known]] = {}
     lines: dict[tuple[str, int], str] = {}
-    gone = {(apart.dataset, apart.name, apart.seed): apart.line for apart in models}
+    # Selectors listen to the first of a seed's repeats.
+    gone = {
+        (apart.dataset, apart.name, apart.seed): apart.line for apart in models if not apart.repeat
+    }
     first = selection.drop_duplicates(["selector", "seed"])
     for row in first.to_dict("records"):
-        known.setdefault(("", row["selector"]), {})[row["seed"]] = _known(row)
+        known.setdefault(("", row["selector"]), {})[row["seed"], 0] = _known(row)
         for modality, lineage in json.loads(row["recognisers"] or "{}").items():
             line = gone.get((modality, lineage, row["seed"]))
             if line is not None:
@@ -126,11 +145,11 @@ def differing(first: Known, second: Known, everything: bool = False) -> dict[str
     }
 
 
-def _apart(known: Mapping[tuple[str, str], Mapping[int, Known]]) -> list[Apart]:
+def _apart(known: Mapping[tuple[str, str], Mapping[Training, Known]]) -> list[Apart]:
     """All but the largest group of seeds that agree; of equally large ones that of the lowest."""
     result = []
     for (dataset, name), seeds in known.items():
-        groups: list[list[int]] = []
+        groups: list[list[Training]] = []
         for seed in sorted(seeds):
             alike = (g for g in groups if not any(differing(seeds[s], seeds[seed]) for s in g))
             group = next(alike, None)
@@ -138,15 +157,16 @@ def _apart(known: Mapping[tuple[str, str], Mapping[int, Known]]) -> list[Apart]:
                 groups.append([seed])
             else:
                 group.append(seed)
-        kept = max(groups, key=len)
+        # Repeats of a seed make it no larger.
+        kept = max(groups, key=lambda group: (len({seed for seed, _ in group}), len(group)))
         for seed in sorted(set(seeds) - set(kept)):
             against = next(s for s in kept if differing(seeds[s], seeds[seed]))
             what = named(differing(seeds[against], seeds[seed]))
             where = f"{name} on {dataset}" if dataset else f"selector {name}"
-            others = ", ".join(map(str, kept))
+            others = ", ".join(map(called, kept))
             differs = f"differs from seed {others} in {what}"
-            line = f"{where}: seed {seed} is left out, for it {differs}."
-            result.append(Apart(dataset, name, seed, line, differs))
+            line = f"{where}: seed {called(seed)} is left out, for it {differs}."
+            result.append(Apart(dataset, name, seed[0], line, differs, seed[1]))
     return result
 
 
@@ -199,7 +219,8 @@ def without(table: pd.DataFrame, apart: Sequence[Apart], name: str) -> pd.DataFr
     """The rows of a table that are not set aside; column `name` says of what they are."""
     if not apart:
         return table
-    gone = {(a.dataset, a.name, a.seed) for a in apart}
+    gone = {(a.dataset, a.name, a.seed, a.repeat) for a in apart}
     datasets = table["dataset"] if "dataset" in table.columns else [""] * len(table)
-    keep = [key not in gone for key in zip(datasets, table[name], table["seed"], strict=True)]
-    return table[keep]
+    repeats = table["repeat"] if "repeat" in table.columns else [0] * len(table)
+    keys = zip(datasets, table[name], table["seed"], repeats, strict=True)
+    return table[[key not in gone for key in keys]]

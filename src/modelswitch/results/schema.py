@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from modelswitch.config.metrics import METRICS, OF_SELECTION, Metric, of_models
@@ -15,6 +16,7 @@ class Column:
     kind: str  # text | integer | number
     meaning: str
     required: bool = True
+    absent: float = math.nan  # what every row has where the column, one of numbers, is missing
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,26 @@ def _metric(metric: Metric) -> Column:
 
 
 def _columns(text: str) -> tuple[Column, ...]:
-    """Columns from lines `name | kind | meaning`; a `?` behind the name makes it optional."""
+    """Columns from lines `name | kind | meaning`; a `?` behind the name makes it optional, and a
+    number behind that is what it holds where it is missing."""
     columns = []
     for line in text.strip().splitlines():
         name, kind, meaning = (part.strip() for part in line.split("|", 2))
-        columns.append(Column(name.rstrip("?"), kind, meaning, not name.endswith("?")))
+        name, optional, absent = name.partition("?")
+        columns.append(Column(name, kind, meaning, not optional, float(absent or "nan")))
     return tuple(columns)
 
 
 SCHEMAS = {
     "models": Schema(
         "models.csv",
-        "one trained model (lineage and seed) on one split",
+        "one trained model (lineage, seed and repeat) on one split",
         _columns(
             """
             experiment? | text | the configuration's name
             dataset | text | the data set's name in the configuration
             seed | integer | seed of the split, the initial weights and the order of samples
+            repeat?0 | integer | of a model that is trained several times for a seed, which time: 0 is the first, from which others are switched; all later tables of numbers have the mean over them
             lineage | text | the path from the first model down, e.g. `teacher/assistant@kd/student@kd`
             model | text | name of this model in the configuration
             transfer? | text | transfer that made it from its parent; empty for a first model
@@ -80,7 +85,7 @@ SCHEMAS = {
             mixed_arithmetic? | text | `true` if it was stopped and went on with other threads, processor or libraries
             """
         ),
-        key=("dataset", "seed", "lineage", "split"),
+        key=("dataset", "seed", "repeat", "lineage", "split"),
         collected=True,
     ),
     "history": Schema(
@@ -91,6 +96,7 @@ SCHEMAS = {
             experiment? | text | the configuration's name
             dataset | text | the data set's name
             seed | integer | as in models.csv
+            repeat?0 | integer | as in models.csv
             lineage | text | as in models.csv
             stage? | text | `train`, or `hint` for the hint pre-training before it
             epoch | integer | counted from 1
@@ -106,12 +112,12 @@ SCHEMAS = {
             weight_hard? | number | mean weight of the hard loss over the epoch
             """
         ),
-        key=("dataset", "seed", "lineage", "stage", "epoch"),
+        key=("dataset", "seed", "repeat", "lineage", "stage", "epoch"),
         collected=True,
     ),
     "predictions": Schema(
         "predictions.parquet",
-        "one model's answer to one image",
+        "one model's answer to one image; of several repeats for a seed that of the first",
         _columns(
             """
             dataset | text | the data set's name
@@ -166,6 +172,7 @@ SCHEMAS = {
             """
             dataset | text | the data set's name
             seed | integer | as in models.csv
+            repeat?0 | integer | as in models.csv
             lineage | text | as in models.csv
             split | text | `validation` or `test`
             label | integer | the class's number
@@ -176,7 +183,7 @@ SCHEMAS = {
             f1? | number | harmonic mean of the two, 0 to 1; empty where both are
             """
         ),
-        key=("dataset", "seed", "lineage", "split", "label"),
+        key=("dataset", "seed", "repeat", "lineage", "split", "label"),
         collected=True,
     ),
     "class_confusions": Schema(
@@ -186,6 +193,7 @@ SCHEMAS = {
             """
             dataset | text | the data set's name
             seed | integer | as in models.csv
+            repeat?0 | integer | as in models.csv
             lineage | text | as in models.csv
             split | text | `validation` or `test`
             label | integer | the right class
@@ -195,7 +203,7 @@ SCHEMAS = {
             images | integer | how many
             """
         ),
-        key=("dataset", "seed", "lineage", "split", "label", "predicted"),
+        key=("dataset", "seed", "repeat", "lineage", "split", "label", "predicted"),
         collected=True,
     ),
     "weights": Schema(
@@ -205,6 +213,7 @@ SCHEMAS = {
             """
             dataset | text | the data set's name
             seed | integer | as in models.csv
+            repeat?0 | integer | as in models.csv
             lineage | text | as in models.csv
             bin_left | number | lower edge of the bin (weight of the soft loss)
             bin_right | number | upper edge of the bin; the last bin holds weights above 1 too
@@ -212,7 +221,7 @@ SCHEMAS = {
             count_wrong | integer | training views in the bin on which the teacher is wrong
             """
         ),
-        key=("dataset", "seed", "lineage", "bin_left"),
+        key=("dataset", "seed", "repeat", "lineage", "bin_left"),
         collected=True,
     ),
     "responses": Schema(

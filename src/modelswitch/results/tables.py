@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import functools
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from modelswitch.errors import UserError
-from modelswitch.results import findings, pooling
+from modelswitch.results import findings, pooling, repeats
 from modelswitch.results.pooling import Apart
 from modelswitch.results.schema import SCHEMAS, Schema
 from modelswitch.storage import atomic
@@ -24,8 +25,9 @@ NOTHING = ("", "nan", "NaN", "NA", "N/A", "None", "null")
 class Tables:
     """The tidy tables of one folder, each read when first asked for; `None` where it is missing.
 
-    Seeds that differ in more than the seed are left out of all of them; `remarks` says which.
-    With `dataset`, only that data set's rows.
+    Seeds that differ in more than the seed are left out of all of them; `remarks` says which. Of a
+    model that was trained several times for a seed there is the mean, so that seeds are counted and
+    not repeats; `every` has the trainings themselves. With `dataset`, only that data set's rows.
     """
 
     def __init__(self, folder: str | Path, dataset: str | None = None) -> None:
@@ -33,6 +35,7 @@ class Tables:
         self.dataset = dataset
         self._read: dict[str, pd.DataFrame | None] = {}  # as they are in the files
         self._kept: dict[str, pd.DataFrame | None] = {}  # what of it may be pooled
+        self._means: dict[str, pd.DataFrame | None] = {}  # of repeats
 
     def of(self, dataset: str) -> Tables:
         """The rows of one data set; what was read already is not read again."""
@@ -43,13 +46,20 @@ class Tables:
 
     @property
     def models(self) -> pd.DataFrame:
-        table = self._get("models")
-        if table is None:
+        return self._there(self._get("models"))
+
+    @property
+    def trainings(self) -> pd.DataFrame:
+        """`models` with a row for every training, repeats of a seed included."""
+        return self._there(self.every("models"))
+
+    def _there(self, models: pd.DataFrame | None) -> pd.DataFrame:
+        if models is None:
             raise UserError(
                 f"{self.folder}: no {SCHEMAS['models'].file} with results here; "
                 "give the folder `tables` of a run in which a training has finished"
             )
-        return table
+        return models
 
     @property
     def history(self) -> pd.DataFrame | None:
@@ -104,7 +114,7 @@ class Tables:
         """What a reader has to know about how models may be pooled, and about trainings that went
         otherwise than meant."""
         lines = [apart.line for apart in self._models_apart]
-        models = self._get("models")
+        models = self.every("models")
         differ = "" if models is None else pooling.surroundings(models)
         if differ:
             lines.append(
@@ -126,6 +136,21 @@ class Tables:
         return [apart.line for apart in every if apart.name == name]
 
     def _get(self, name: str) -> pd.DataFrame | None:
+        if name not in self._means:
+            table = self.every(name)
+            self._means[name] = None if table is None else repeats.by_seed(table, SCHEMAS[name])
+        return self._means[name]
+
+    def firsts(self, name: str) -> pd.DataFrame | None:
+        """A table with the rows of the first repeat of every seed alone: of the model that others
+        are switched from, and that is exported."""
+        table = self.every(name)
+        if table is None or repeats.REPEAT not in table.columns:
+            return table
+        return table[table[repeats.REPEAT] == 0]
+
+    def every(self, name: str) -> pd.DataFrame | None:
+        """A table with the rows of every repeat of a seed, as far as they may be pooled."""
         if name not in self._kept:
             table = self._stored(name)
             if table is not None and name == "selection":
@@ -191,7 +216,7 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame | None:
     _check(path, table, schema)
     for column in schema.columns:
         if column.name not in table.columns:
-            table[column.name] = "" if column.kind == "text" else float("nan")
+            table[column.name] = "" if column.kind == "text" else column.absent
         elif column.kind == "text":
             table[column.name] = table[column.name].astype(object).fillna("").astype(str)
         else:
@@ -201,6 +226,8 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame | None:
                 raise UserError(
                     f"{path}: column {column.name!r} holds more than numbers ({error})"
                 ) from error
+        if not math.isnan(column.absent):
+            table[column.name] = table[column.name].fillna(column.absent).astype(int)
     _check_key(path, table, schema)
     return table
 
@@ -261,4 +288,6 @@ def said_twice(table: pd.DataFrame, schema: Schema) -> str:
     if not twice.any():
         return ""
     row = table[twice].iloc[0]
-    return ", ".join(f"{column} {row[column]}" for column in schema.key)
+    # Where nothing is repeated nobody has heard of it.
+    told = [column for column in schema.key if column != repeats.REPEAT or row[column]]
+    return ", ".join(f"{column} {row[column]}" for column in told)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from modelswitch.config.claims import Claim
-from modelswitch.results import intervals, pooling, seeds
+from modelswitch.results import intervals, pooling, repeats, seeds
 from modelswitch.results.intervals import PairedDifference
 
 if TYPE_CHECKING:
@@ -181,12 +181,35 @@ def _models(claim: Claim, tables: Tables, split: str) -> Findings:
                     f"{claim.better!r} and {side!r} are not alike but for their settings: {refused}"
                 )
     found = _compare(found, claim, sides)
+    if found.result is not None:
+        found.notes += _repeated(claim, tables, lineages, split)
     if len(datasets) > 1 and found.result is not None:
         found.notes.append(f"mean over {', '.join(datasets)}")
     if claim.metric == "accuracy" and found.result is not None:
         test = pooled_mcnemar(tables, lineages[claim.better], lineages[found.than], split)
         found.mcnemar_p = test.p if test else math.nan
     return found
+
+
+def _repeated(claim: Claim, tables: Tables, lineages: dict[str, str], split: str) -> list[str]:
+    """A note where a seed's value is a mean of several trainings, and how far these are apart."""
+    trainings, unit = tables.trainings, claim.measured.unit
+    told = []
+    for side, lineage in lineages.items():
+        times = repeats.most(trainings, lineage)
+        if times > 1:
+            spread = _mean_spread(trainings, lineage, claim.metric, split)
+            told.append(f"{side!r} {times} (spread {unit.text(spread, finer=1)})")
+    return [f"a seed's value is the mean of repeats: {', '.join(told)}"] if told else []
+
+
+def _mean_spread(trainings: pd.DataFrame, lineage: str, metric: str, split: str) -> float:
+    """The spread of repeats on each data set, their mean."""
+    found = [
+        repeats.spread(rows, lineage, metric, split) for _, rows in trainings.groupby("dataset")
+    ]
+    known = [value for value in found if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def lineage_of(models: pd.DataFrame, side: str) -> tuple[str, str]:

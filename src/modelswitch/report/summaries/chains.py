@@ -15,7 +15,7 @@ from modelswitch.report.summaries.remarks import (
     teachers,
     tied,
 )
-from modelswitch.results import differences, seeds, tree
+from modelswitch.results import differences, repeats, seeds, tree
 
 NAN = math.nan
 # These have a place of their own in the table; the other metrics with a heading stand behind them.
@@ -27,6 +27,11 @@ PLACED = (
     "depth",
     "parent_accuracy",
 )
+_OF_REPEATS = (
+    " Repeats: trainings of a model for each seed, by other first weights and another order of the "
+    "images from the same teachers; their mean stands for the seed, and intervals count seeds. "
+    "Spread of repeats: standard deviation around their seed's mean, in percentage points."
+)
 
 
 def chains_sheet(tables) -> Sheet | None:
@@ -36,17 +41,19 @@ def chains_sheet(tables) -> Sheet | None:
     warnings: list[str] = []
     beside: list[str] = []
     for dataset in datasets(tables):
-        models = tables.of(dataset).models
+        part = tables.of(dataset)
+        models = part.models
         found, lines = teachers(models, seeds.split_of(models), dataset if several else "")
         warnings += found
         beside += lines
         warnings += refused(differences.of_chains(models))
         warnings += no_better_than_majority(models, seeds.split_of(models))
-        rows += _rows(models, dataset)
+        rows += _rows(models, part.trainings, dataset)
     if not rows:
         return None
     split = rows[0]["split"]
     others = [m for m in _shown() if m.name not in PLACED]
+    several_repeats = any(row["repeats"] > 1 for row in rows)
     validation = share("validation accuracy %", "validation_accuracy", brief=False)
     columns = [
         *([text("data set", "dataset")] if several else []),
@@ -63,6 +70,10 @@ def chains_sheet(tables) -> Sheet | None:
         share("from scratch %", "scratch_accuracy", brief=False),
         *(_column(metric.name) for metric in others),
         number("seeds", "seeds", "{:.0f}"),
+        number(
+            "repeats", "repeats", lambda most: f"{most:.0f}" if several_repeats else "", brief=False
+        ),
+        share("spread of repeats %", "spread_of_repeats", digits=2, brief=False),
         text("lineage", "lineage", brief=False),
     ]
     return Sheet(
@@ -70,7 +81,7 @@ def chains_sheet(tables) -> Sheet | None:
         note="Mean over seeds ± half of the 95 % t interval. Gain: difference, paired by seed, to "
         "the same model trained from scratch, in percentage points. Majority: accuracy of always "
         "answering the most frequent class. Latency: one image, one CPU "
-        "thread, median." + "".join(f" {line}" for line in beside),
+        "thread, median." + several_repeats * _OF_REPEATS + "".join(f" {line}" for line in beside),
         warnings=[*tables.remarks, *warnings, *tied(rows), *one_seed(rows)],
         in_brief=lambda row: bool(row["chain"]) or row["switches"] == 0,
     )  # fmt: skip
@@ -84,7 +95,7 @@ def _column(name: str, heading: str = "") -> Shown:
     return measured(METRICS[name], heading, brief=METRICS[name].brief)
 
 
-def _rows(models, dataset: str) -> list[dict]:
+def _rows(models, trainings, dataset: str) -> list[dict]:
     """Models on the way, teacher first, then those in which chains end, on one data set."""
     split = seeds.split_of(models)
     nodes = {node.lineage: node for node in tree.tree(models)}
@@ -118,6 +129,8 @@ def _rows(models, dataset: str) -> list[dict]:
                 "lineage": lineage,
                 "split": split,
                 "seeds": accuracy.count,
+                "repeats": repeats.most(trainings, lineage),
+                "spread_of_repeats": repeats.spread(trainings, lineage, "accuracy", split),
                 "switches": lineage.count("/"),
                 "times_smaller": (largest if root.role == "alone" else root.parameters)
                 / (node.parameters or NAN),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def missing(
@@ -11,28 +11,36 @@ def missing(
     seeds: Sequence[int],
     datasets: Sequence[str],
     selectors: Sequence[str] = (),
+    repeats: Mapping[str, int] | None = None,
 ) -> list[str]:
     """What a configuration asks for and the tables lack: models, ways to select, and their seeds.
 
-    `lineages` are what each model is called and where it is, models on the way included.
+    `lineages` are what each model is called and where it is, models on the way included; `repeats`
+    are how often each lineage is trained for a seed, if more than once.
     """
-    models = tables.models
+    models = tables.trainings
     wanted = []
     for name, lineage in lineages.items():
         of_lineage = models[models["lineage"] == lineage]
         called = name if name.endswith(lineage) else f"{name} ({lineage})"
         for dataset in datasets:
             where = f" on {dataset}" if len(datasets) > 1 else ""
-            wanted.append((f"{called}{where}", of_lineage[of_lineage["dataset"] == dataset]))
+            rows = of_lineage[of_lineage["dataset"] == dataset]
+            wanted.append((f"{called}{where}", rows, (repeats or {}).get(lineage, 1)))
     selection = tables.selection
     for name in selectors:
         rows = None if selection is None else selection[selection["selector"] == name]
-        wanted.append((f"Selector {name}", rows))
+        wanted.append((f"Selector {name}", rows, 1))
     lines = []
-    for name, rows in wanted:
+    for name, rows, times in wanted:
         found = set() if rows is None else set(rows["seed"])
         absent = [str(seed) for seed in seeds if seed not in found]
         if absent:
             which = "no results" if len(absent) == len(seeds) else f"no seed {', '.join(absent)}"
             lines.append(f"{name}: {which}.")
+        if times > 1 and found:
+            counts = rows.groupby("seed")["repeat"].nunique()
+            few = [f"{seed} ({count})" for seed, count in counts.items() if count < times]
+            if few:
+                lines.append(f"{name}: fewer than {times} repeats of seed {', '.join(few)}.")
     return lines

@@ -121,9 +121,9 @@ def _too_few_wrong(rows: list[dict], dataset: str) -> list[str]:
 
 def _passes(tables) -> str:
     """How often teachers were run over the training images, and how often it would have been."""
-    responses, models = tables.responses, tables.models
+    responses, models = tables.responses, tables.trainings
     stored = models[(models["views"] == "stored") & models["epochs"].notna()]
-    stored = stored.drop_duplicates(["dataset", "seed", "lineage"])
+    stored = stored.drop_duplicates(["dataset", "seed", "repeat", "lineage"])
     if responses is None or stored.empty:
         return ""
     return (

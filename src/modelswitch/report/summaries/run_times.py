@@ -10,8 +10,7 @@ from modelswitch.wording import duration
 
 def run_times_sheet(tables) -> Sheet | None:
     """Time that the trainings took, from the tables themselves."""
-    models = tables.models
-    unique = models.drop_duplicates(["dataset", "lineage", "seed"])
+    unique = tables.trainings.drop_duplicates(["dataset", "lineage", "seed", "repeat"])
     if unique["train_seconds"].notna().sum() == 0:
         return None
     rows = []
