@@ -6,6 +6,7 @@ rule origin:
     input:
         data=prepared(),
         checksum=checksum(),
+        parent=lambda w: stored("model.safetensors", *GRAPH.made_from(place(w))),
     output:
         f"{MODEL}/origin.safetensors",
     log:
@@ -19,10 +20,12 @@ rule origin:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.origin_job(place(w)).canonical(),
+        sources=lambda w, input: options(input, "parent"),
         code=code("origin.py"),
     shell:
         "run_script origin --job {params.job:q} --data {input.data:q} "
-        "--threads {threads} --gpus {resources.gpu} --origin {output:q} > {log:q} 2>&1"
+        "--threads {threads} --gpus {resources.gpu} {params.sources:q} "
+        "--origin {output:q} > {log:q} 2>&1"
 
 
 if ADOPTED:

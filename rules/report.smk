@@ -19,6 +19,7 @@ rule measure_models:
     input:
         data=prepared(),
         checksum=checksum(),
+        models=lambda w: stored("model.safetensors", *GRAPH.measured(w.dataset).values()),
     output:
         RESULTS + COSTS_FILE,
     log:
@@ -32,10 +33,12 @@ rule measure_models:
         runtime=brief_time,
     params:
         experiment=measured,
+        designs=EXPERIMENT.estimated,
         code=code("measure.py", *EXPERIMENT.models.values()),
     shell:
         "on_one_thread run_script measure --experiment {params.experiment:q} "
-        "--data {input.data:q} --costs {output:q} > {log:q} 2>&1"
+        "--data {input.data:q} --designs {params.designs:q} --models {input.models:q} "
+        "--costs {output:q} > {log:q} 2>&1"
 
 
 # One job for all of it: each part takes seconds, most of them spent on starting Python.

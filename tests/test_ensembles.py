@@ -11,7 +11,7 @@ from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import Lineage, ModelFolder, Replicate
-from modelswitch.models.cost import model_costs
+from modelswitch.models.designs import model_costs
 from modelswitch.models.ensemble import Ensemble
 from modelswitch.planning.model_checks import check_models
 from modelswitch.storage import artifacts

@@ -245,3 +245,16 @@ class TestEveryVariant:
 def test_what_there_is_not_is_refused(values, said):
     with pytest.raises(ValidationError, match=said):
         spec_of(values)
+
+
+def test_no_family_has_what_onednn_writes_beside_its_memory_for():
+    """Convolutions of 1x1 with a stride, of few channels: heaps were corrupted in training."""
+    values = [
+        {"family": "resnet", "widths": [5, 8], "blocks": [1, 1], "shortcut": "conv"},
+        {"family": "mobile", "widths": [5, 8], "blocks": [1, 1]},
+    ]
+    for spec in values:
+        network = build(TypeAdapter(ModelSpec).validate_python(spec), 1, 10)
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
+                assert layer.stride == (1, 1)

@@ -11,7 +11,8 @@ from modelswitch.config.training import Training
 from modelswitch.data.shapes import DataSize
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
-from modelswitch.models.cost import model_costs, share_until
+from modelswitch.models.cost import share_until
+from modelswitch.models.designs import model_costs
 from modelswitch.planning import plan, speed
 from modelswitch.planning.speed import MeasuredPace
 from modelswitch.planning.tasks import ANSWERS, TRAININGS, Tasks

@@ -47,6 +47,13 @@ def run_script(main: Callable[[], None]) -> None:
         fail(f"{where}{error.strerror or error}")
 
 
+def missing_extra(extra: str, error: ImportError, where: str) -> UserError:
+    """What to say where an extra's packages are not installed."""
+    return UserError(
+        f"{where}: needs the extra {extra!r}: pip install 'modelswitch[{extra}]' ({error})"
+    )
+
+
 @contextlib.contextmanager
 def naming(key: str) -> Iterator[None]:
     """Put the configuration's key before what is wrong with it."""

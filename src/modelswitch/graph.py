@@ -12,7 +12,7 @@ from modelswitch.config.base import argument_texts, digest, imports
 from modelswitch.config.deploy import DeployJob, FormatName
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import Job, Teacher
-from modelswitch.config.models import ModelSpec, weights_of
+from modelswitch.config.models import ChangedModel, ModelSpec, weights_of
 from modelswitch.config.training import Training
 from modelswitch.config.transfer import Hint, Transfer
 from modelswitch.config.weighting import MatchedWeighting
@@ -186,7 +186,23 @@ class Graph:
 
     def has_origin(self, place: ModelFolder) -> bool:
         """Whether the weights that a training starts from are made in a step of their own."""
-        return weights_of(self.model(place)) is not None and not self.is_adopted(place)
+        given = weights_of(self.model(place)) is not None and not self.is_adopted(place)
+        return given or bool(self.made_from(place))
+
+    def made_from(self, place: ModelFolder) -> list[ModelFolder]:
+        """The model that a place's first weights and its architecture are made from, if any."""
+        return [self.parent(place)] if isinstance(self.model(place), ChangedModel) else []
+
+    def measured(self, dataset: str) -> dict[str, ModelFolder]:
+        """Of the designs that weights decide about, by their names, a model that is of each: of the
+        first seed."""
+        branch = Replicate(self.experiment.seeds[0])
+        return {
+            design: ModelFolder(
+                self.experiment.name, dataset, branch, self.experiment.designs[design]
+            )
+            for design in self.experiment.estimated
+        }
 
     def hint(self, place: ModelFolder) -> Hint | None:
         transfer = self.transfer(place)
@@ -272,7 +288,8 @@ class Graph:
 
     def _origin_job(self, place: ModelFolder) -> Job:
         """The making of the weights that a training starts from; of its settings it needs none."""
-        return self._job(place, training=Training())
+        parents = [self._teacher(parent) for parent in self.made_from(place)]
+        return self._job(place, training=Training(), teachers=parents)
 
     def _origin(self, place: ModelFolder) -> str:
         return self.origin_job(place).digest if self.has_origin(place) else ""

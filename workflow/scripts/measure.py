@@ -12,8 +12,11 @@ def main() -> None:
     parser.add_argument("--experiment", required=True, help="file with the configuration, as JSON")
     parser.add_argument("--data", required=True, help="prepared data set of the models' inputs")
     parser.add_argument("--costs", required=True, help="JSON file to write")
+    parser.add_argument("--designs", nargs="*", default=[], help="those that weights decide about")
+    parser.add_argument("--models", nargs="*", default=[], help="a trained model of each")
     args = parser.parse_args()
-    measure(file.read(args.experiment), args.data, args.costs)
+    models = dict(zip(args.designs, args.models, strict=True))
+    measure(file.read(args.experiment), args.data, args.costs, models)
 
 
 if __name__ == "__main__":

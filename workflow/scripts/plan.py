@@ -9,7 +9,7 @@ from modelswitch.config import file
 from modelswitch.data.shapes import shapes_of, sizes_of
 from modelswitch.errors import run_script
 from modelswitch.graph import Graph
-from modelswitch.models.cost import model_costs
+from modelswitch.models.designs import model_costs
 from modelswitch.planning.plan import show
 from modelswitch.planning.speed import MeasuredPace
 from modelswitch.planning.tasks import Tasks

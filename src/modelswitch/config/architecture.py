@@ -15,6 +15,23 @@ from modelswitch.config.base import Strict
 from modelswitch.config.models import Network
 
 
+class LayerSize(Strict):
+    """Channels of a layer, as far as it has them."""
+
+    outputs: int
+    inputs: int | None = None
+    groups: int | None = None
+
+
+class NarrowedModel(Strict):
+    """A network of which some layers, by their paths, have other numbers of channels than its
+    family gives them."""
+
+    family: Literal["narrowed"] = "narrowed"
+    network: Network
+    layers: dict[str, LayerSize]
+
+
 class AdaptedModel(Strict):
     """A network with an input and classes of its own, made to take and answer what the data have.
 
@@ -41,7 +58,9 @@ class MergedModel(Strict):
     answer: Literal["probability", "logit"]
 
 
-Architecture = Annotated[Network | AdaptedModel | MergedModel, Field(discriminator="family")]
+Architecture = Annotated[
+    Network | NarrowedModel | AdaptedModel | MergedModel, Field(discriminator="family")
+]
 AdaptedModel.model_rebuild()
 MergedModel.model_rebuild()
 _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)

@@ -14,8 +14,8 @@ from modelswitch.config.claims import Claim
 from modelswitch.config.data import DataSpec
 from modelswitch.config.deploy import Deploy
 from modelswitch.config.messages import describe
-from modelswitch.config.models import ModelSpec, is_trained
-from modelswitch.config.origin import EnsembleModel
+from modelswitch.config.models import ChangedModel, ModelSpec, is_trained
+from modelswitch.config.origin import EnsembleModel, PrunedModel
 from modelswitch.config.origin_checks import check_ensembles, check_steps
 from modelswitch.config.selector import SelectorComparison
 from modelswitch.config.sweeps import Sweep, Variant, check_names, variants
@@ -330,8 +330,12 @@ class Experiment(Strict):
         return self.repeats.get(lineage.last.model, 1)
 
     def design(self, lineage: Lineage) -> str:
-        """What all that a network costs depends on: the model's name."""
-        return lineage.last.model
+        """What all that a network costs depends on: the model's name, behind the design of the
+        model that it is made from, if it is."""
+        name, parent = lineage.last.model, lineage.parent
+        if parent is None or not isinstance(self.all_models[name], ChangedModel):
+            return name
+        return f"{self.design(parent)}/{name}"
 
     @functools.cached_property
     def designs(self) -> dict[str, Lineage]:
@@ -341,13 +345,32 @@ class Experiment(Strict):
             found.setdefault(self.design(lineage), lineage)
         return dict(sorted(found.items()))
 
+    @functools.cached_property
+    def estimated(self) -> list[str]:
+        """The designs whose sizes are known for certain when there are weights: something of them
+        has been pruned."""
+
+        def depends(lineage: Lineage) -> bool:
+            model = self.all_models[lineage.last.model]
+            if lineage.parent is None or not isinstance(model, ChangedModel):
+                return any(map(depends, self.members(model)))
+            return isinstance(model, PrunedModel) or depends(lineage.parent)
+
+        return [design for design, lineage in self.designs.items() if depends(lineage)]
+
     @property
     def alone(self) -> tuple[dict[str, str], list[str]]:
         """Chains that have all designs and no more, and the names of the transfers in them."""
         members = [m for model in self.models.values() for m in self.members(model)]
         steps = [step for lineage in members for step in lineage.steps]
-        chains = {f"design{number}": design for number, design in enumerate(self.designs)}
-        return chains, sorted({step.transfer for step in steps if step.transfer is not None})
+        transfers = {step.transfer for step in steps if step.transfer is not None}
+        chains = {}
+        for number, design in enumerate(self.designs):
+            # How one was trained after it had been made from another is no part of what it costs.
+            first, *changed = design.split("/")
+            chains[f"design{number}"] = "/".join([first, *(f"{name}@any" for name in changed)])
+            transfers |= {"any"} if changed else set()
+        return chains, sorted(transfers)
 
     @functools.cached_property
     def lineages(self) -> dict[str, Lineage]:

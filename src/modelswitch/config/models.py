@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from modelswitch.config.base import Argument, Imported, Width
-from modelswitch.config.origin import EnsembleModel, Family, Weights
+from modelswitch.config.origin import EnsembleModel, Family, GrownModel, PrunedModel, Weights
 
 Norm = Literal["batch", "group", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "hardswish", "maxout"]
@@ -105,12 +105,23 @@ class ImportedModel(Imported, Family):
 Network = PlainModel | ResnetModel | MobileModel | TimmModel | TorchvisionModel | ImportedModel
 # Of the families that are built here it is known that files keep all of them.
 OWN_FAMILIES = (PlainModel, ResnetModel, MobileModel)
-ModelSpec = Annotated[Network | EnsembleModel, Field(discriminator="family")]
+# What is made from the model that it is switched from.
+ChangedModel = GrownModel | PrunedModel
+ModelSpec = Annotated[Network | EnsembleModel | ChangedModel, Field(discriminator="family")]
 
 
 def weights_of(model: ModelSpec) -> Weights | None:
     """The first weights that a model is given, if it is."""
     return model.weights if isinstance(model, Family) else None
+
+
+def origin_of(model: ModelSpec) -> str:
+    """Where a model's first weights come from, in one word."""
+    if isinstance(model, EnsembleModel):
+        return "merged"
+    if isinstance(model, ChangedModel):
+        return model.family
+    return "fresh" if model.weights is None else "given"
 
 
 def is_trained(model: ModelSpec) -> bool:

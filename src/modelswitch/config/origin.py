@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from modelswitch.config.base import Extended, Strict
 
 _Side = Annotated[int, Field(ge=1, le=65536)]
+_More = Annotated[int, Field(ge=0, le=1000)]
 
 
 def _size(value: Any) -> Any:
@@ -113,6 +114,61 @@ class Family(Extended):
         "without, they are drawn",
     )
     later: ClassVar[tuple[str, ...]] = ("weights",)
+
+
+class GrownModel(Strict):
+    """The model that it is switched from, made larger by maps that keep what it answers (Net2Net,
+    Chen et al. 2016), and trained from there. Its parent is of the family plain or resnet."""
+
+    family: Literal["grown"]
+    widen: Annotated[float, Field(ge=1, le=64)] = Field(
+        default=1.0, description="factor of all widths; further channels are copies of others"
+    )
+    deepen: _More | list[_More] = Field(
+        default=0,
+        description="further convolutions (plain) or blocks (resnet), which change nothing at "
+        "first, at the end of every stage, or one number a stage",
+    )
+    noise: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.5,
+        description="how unevenly copies share what they pass on, so that they learn different "
+        "things; their sum stays, so answers do not change. With 0 copies stay copies",
+    )
+
+    @model_validator(mode="after")
+    def _grows(self) -> "GrownModel":
+        deeper = any(self.deepen) if isinstance(self.deepen, list) else self.deepen
+        if self.widen == 1 and not deeper:
+            raise ValueError("nothing grows; give widen above 1, deepen above 0, or both")
+        return self
+
+
+class PrunedModel(Strict):
+    """The model that it is switched from with whole channels removed, and trained from there. Its
+    layers stay in their number; needs the extra `pruning`."""
+
+    family: Literal["pruned"]
+    keep: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="share that is left, at most, of what `of` names"
+    )
+    of: Literal["parameters", "macs", "channels"] = Field(
+        default="parameters",
+        description="macs: multiply-accumulates; channels: of each layer or of all that can go",
+    )
+    importance: Literal["magnitude", "group_norm", "taylor"] = Field(
+        default="group_norm",
+        description="magnitude: sum of a filter's absolute weights (Li 2017); group_norm: norm of "
+        "all weights that go with a channel (Fang 2023); taylor: what the loss on images of the "
+        "training set changes by, to first order (Molchanov 2019)",
+    )
+    scope: Literal["layer", "global"] = Field(
+        default="layer",
+        description="layer: the same share of every layer; global: the channels of all layers are "
+        "ranked together, and some layers lose more than others",
+    )
+    round_to: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=1, description="widths become multiples of this"
+    )
 
 
 class EnsembleModel(Strict):

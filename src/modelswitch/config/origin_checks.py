@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from modelswitch.config.base import check_known
-from modelswitch.config.models import ModelSpec, is_trained
+from modelswitch.config.models import ChangedModel, ModelSpec, is_trained
 from modelswitch.config.origin import EnsembleModel
 from modelswitch.errors import UserError
 from modelswitch.lineage import Lineage
@@ -16,6 +16,12 @@ def check_steps(
     for step in lineage.steps:
         check_known(where, step.model, models, "model")
         if step.transfer is None:
+            first = models[step.model]
+            if isinstance(first, ChangedModel):
+                raise ValueError(
+                    f"{where}: {step.model!r} is {first.family} from the model before it, so it "
+                    "cannot be the first of a chain"
+                )
             continue
         check_known(where, step.transfer, transfers, "transfer")
         model = models[step.model]

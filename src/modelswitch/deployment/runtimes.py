@@ -9,20 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from modelswitch.errors import UserError
+from modelswitch.errors import UserError, missing_extra
 
 
 class Runtime(Protocol):
     """An opened file: from a batch, as the file takes it, to probabilities float32 [N, K]."""
 
     def __call__(self, batch: np.ndarray, /) -> np.ndarray: ...
-
-
-def missing_extra(extra: str, error: ImportError, where: str) -> UserError:
-    """What to say where a format's packages are not installed."""
-    return UserError(
-        f"{where}: needs the extra {extra!r}: pip install 'modelswitch[{extra}]' ({error})"
-    )
 
 
 def sidecar(path: str | Path) -> Path:

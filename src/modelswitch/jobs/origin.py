@@ -1,20 +1,27 @@
 """First weights that are made: what a training of a model starts from that is not fresh."""
 
+import dataclasses
 from collections.abc import Sequence
 
-from modelswitch.config.origin import EnsembleModel
+from modelswitch.config.models import ChangedModel
+from modelswitch.config.origin import EnsembleModel, GrownModel
 from modelswitch.errors import naming
 from modelswitch.jobs.session import Session, report
 from modelswitch.jobs.write import write_model
 from modelswitch.models.build import to_channels_last
 from modelswitch.models.ensemble import merged
 from modelswitch.models.given import given
+from modelswitch.models.grow import grown
 from modelswitch.models.origins import First
+from modelswitch.models.prune import pruned
 from modelswitch.randomness import seeded
 from modelswitch.storage import artifacts
 
+# Images on which it is measured what a network passes on, and what its channels do for the loss.
+_TRIED = 512
 
-def _first(session: Session, members: Sequence[str] = ()) -> First:
+
+def _first(session: Session, members: Sequence[str] = (), parent: str | None = None) -> First:
     """The job's model with the weights that it starts from, on the session's device.
 
     Raises:
@@ -22,7 +29,22 @@ def _first(session: Session, members: Sequence[str] = ()) -> First:
     """
     spec = session.job.model
     with naming(f"model {session.name}"), seeded(session.seed("weights")):
-        if isinstance(spec, EnsembleModel):
+        if isinstance(spec, ChangedModel):
+            assert parent is not None
+            architecture, network = session.stored(
+                parent, kind="model", job_digest=session.job.teachers[0].digest
+            )
+            chosen = session.train_index[:_TRIED]
+            pixels = session.normalise(session.data.train_images[chosen].to(session.device))
+            if isinstance(spec, GrownModel):
+                first = grown(architecture, network, spec, session.images, pixels)
+            else:
+                labels = session.data.train_labels[chosen].to(session.device)
+                first = pruned(architecture, network, spec, session.images, pixels, labels)
+            # The parent's seed is in its weights, if it was trained.
+            trained = artifacts.read_passport(parent)["epochs"] > 0
+            first = dataclasses.replace(first, drawn=first.drawn or trained)
+        elif isinstance(spec, EnsembleModel):
             found = [
                 session.stored(path, kind="model", job_digest=teacher.digest)
                 for teacher, path in zip(session.job.teachers, members, strict=True)
@@ -37,10 +59,14 @@ def _first(session: Session, members: Sequence[str] = ()) -> First:
     return first
 
 
-def make_first_weights(session: Session, origin: str) -> None:
+def make_first_weights(session: Session, origin: str, *, parent: str | None = None) -> None:
     """Write the weights that the job's model starts from, and what network they are of, to
-    ``origin``."""
-    first = _first(session)
+    ``origin``.
+
+    Args:
+        parent: weights of the model that it is made from, if it is.
+    """
+    first = _first(session, parent=parent)
     passport = session.passport(
         "origin",
         architecture=first.architecture.model_dump(mode="json"),

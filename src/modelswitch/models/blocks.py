@@ -129,15 +129,17 @@ class ResidualBlock(nn.Module):
         self.stride, self.inputs, self.outputs = stride, inputs, outputs
         self.project: nn.Module | None = None
         if shortcut == "conv" and (stride > 1 or inputs != outputs):
-            self.project = _pointwise(inputs, outputs, stride)
+            # Without a stride: with one and few channels, oneDNN writes beside its memory in the
+            # backward pass (uxlfoundation/oneDNN#6035).
+            self.project = _pointwise(inputs, outputs)
 
     def shortcut(self, x: torch.Tensor) -> torch.Tensor:
-        if self.project is not None:
-            return self.project(x)
         if self.stride > 1:
             # Every second pixel. Not by slicing, whose gradient is not channels_last: the backward
             # pass of what comes before takes many times longer then.
             x = F.avg_pool2d(x, 1, self.stride)
+        if self.project is not None:
+            return self.project(x)
         if self.outputs > self.inputs:
             x = F.pad(x, (0, 0, 0, 0, 0, self.outputs - self.inputs))
         elif self.outputs < self.inputs:
@@ -148,8 +150,8 @@ class ResidualBlock(nn.Module):
         return self.relu(self.norm2(self.conv2(self.conv1(x))) + self.shortcut(x))
 
 
-def _pointwise(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+def _pointwise(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 
 
 class PointwiseBlock(nn.Sequential):

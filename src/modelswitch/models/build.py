@@ -14,6 +14,7 @@ from modelswitch.config.architecture import (
     AdaptedModel,
     Architecture,
     MergedModel,
+    NarrowedModel,
     architecture_in,
 )
 from modelswitch.config.base import argument_texts
@@ -37,6 +38,7 @@ from modelswitch.models.families import (
     plain,
     resnet,
 )
+from modelswitch.models.narrow import narrow
 from modelswitch.storage.state_dicts import refuse_code
 
 _BUILDERS: dict[type, Callable[[Any, int, int], nn.Module]] = {
@@ -58,6 +60,8 @@ def build(spec: Architecture, in_channels: int, num_classes: int) -> nn.Module:
     """
     if isinstance(spec, AdaptedModel):
         return Adapted(build(spec.network, spec.channels, spec.classes), spec)
+    if isinstance(spec, NarrowedModel):
+        return narrow(build(spec.network, in_channels, num_classes), spec.layers)
     if isinstance(spec, MergedModel):
         members = [build(member, in_channels, num_classes) for member in spec.members]
         return Ensemble(members, spec.answer)

@@ -13,10 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from modelswitch.config.architecture import Architecture
-from modelswitch.config.experiment import Experiment
-from modelswitch.errors import UserError, in_one_line, naming
+from modelswitch.errors import UserError, in_one_line
 from modelswitch.models.build import build, to_channels_last
-from modelswitch.models.designs import Designs
 from modelswitch.models.layers import find_layer
 from modelswitch.models.operations import Operations, memory_of, tensors_in
 
@@ -198,17 +196,3 @@ def latency(model: nn.Module, image_shape: tuple[int, int, int], runs: int = 50)
         torch.set_num_threads(threads)
         model.train(training)
     return 1000 * statistics.median(times)
-
-
-def model_costs(
-    experiment: Experiment, shape: tuple[int, int, int], classes: int
-) -> dict[str, Cost]:
-    """The cost of every design of an experiment, on images [H, W, C] of so many classes; raises
-    `UserError` for one that cannot run."""
-    designs = Designs(experiment, shape, classes)
-    result = {}
-    for design, lineage in experiment.designs.items():
-        architecture = designs.of(design)
-        with naming(f"models.{lineage.last.model}"):
-            result[design] = cost(architecture, shape, classes)
-    return result

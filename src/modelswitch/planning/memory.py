@@ -109,8 +109,13 @@ class Needs:
         images = size.to_validate(self._experiment.data.validation) + size.test
         return _FLOAT * size.classes * images
 
+    def _family_of(self, place: ModelFolder) -> ModelFolder:
+        """The model that a place's was made from, and so on, to one of a family."""
+        above = self._graph.made_from(place)
+        return self._family_of(above[0]) if above else place
+
     def _process(self, *places: ModelFolder) -> float:
-        kinds = {type(self._graph.model(place)) for place in places}
+        kinds = {type(self._graph.model(place)) for place in map(self._family_of, places)}
         return _PROCESS + (_LIBRARIES if kinds & {TimmModel, TorchvisionModel} else 0)
 
     def _images(self, job: Job, place: ModelFolder) -> float:

@@ -69,6 +69,8 @@ def check_models(experiment: Experiment) -> dict[str, Any]:
     for dataset, size in sizes.items():
         trial = _Trial(experiment, size)
         for design, lineage in experiment.designs.items():
+            # What is wrong with a design itself, this names.
+            trial.designs.of(design)
             with naming(f"models.{lineage.last.model}"):
                 footprints[dataset, design] = trial.model(design)
         trial.switches()
@@ -85,7 +87,7 @@ class _Trial:
     def __init__(self, experiment: Experiment, size: DataSize) -> None:
         self._experiment, self._size = experiment, size
         _check_class_weights(experiment, size.classes)
-        self._designs = Designs(experiment, size.shape, size.classes)
+        self.designs = Designs(experiment, size.shape, size.classes)
         self._steps = sorted({lineage.last for lineage in experiment.all_lineages}, key=str)
 
     def _batch(self, images: int = 2) -> Batch:
@@ -109,7 +111,7 @@ class _Trial:
 
     def _new(self, design: str, seed: int = 0) -> nn.Module:
         """A fresh model, as trainings build it."""
-        architecture = self._designs.of(design)
+        architecture = self.designs.of(design)
         with seeded(seed):
             model = build(architecture, self._size.shape[2], self._size.classes)
             give_shapes(model, self._size.shape)
@@ -121,7 +123,7 @@ class _Trial:
         trainings = self._trainings(name)
         spec = self._experiment.all_models[name]
         if isinstance(spec, Family) and spec.weights is not None:
-            given(spec, self._designs.images)
+            given(spec, self.designs.images)
         model = self._new(design)
         if _bytes(model) > _LARGE:
             try:
@@ -131,7 +133,7 @@ class _Trial:
                 # What a model says to tensors without values may be no fault of it.
                 return self._passes(model, trainings)
         found = self._passes(model, trainings)
-        if trainings and not isinstance(self._designs.of(design), OWN_FAMILIES):
+        if trainings and not isinstance(self.designs.of(design), OWN_FAMILIES):
             batch = self._batch()
             with in_one_line("cannot be trained and kept"):
                 check_kept(lambda seed: self._new(design, seed), 0, batch.images, batch.labels)

@@ -87,7 +87,8 @@ def _sizes(experiment: Experiment, lineage: Lineage, costs: dict[str, Cost]) -> 
         else ""
         for other in above
     ]
-    sizes = (short_count(cost.parameters), str(cost.depth), short_count(cost.macs))
+    about = "~" if experiment.design(lineage) in experiment.estimated else ""
+    sizes = (about + short_count(cost.parameters), str(cost.depth), about + short_count(cost.macs))
     return (*sizes, *(ratios or ("", "")))
 
 
@@ -171,6 +172,8 @@ def show(
         for lineage in experiment.lineages.values()
         for step in lineage.steps
     )
+    if experiment.estimated:
+        lines.append("~: estimated; the weights of a model decide which of its channels are pruned")
     if len(sizes) < len(experiment.datasets):
         lines.append("sizes and time: unknown until the data set has been downloaded")
     else:

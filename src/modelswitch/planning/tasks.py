@@ -128,7 +128,8 @@ class Tasks:
                     lambda: self._of_front(graph.hint_job(place), place, parent),
                 )
             )
-        needs += [_trained(member) for member in graph.members(place)]
+        made_from = (*graph.members(place), *graph.made_from(place))
+        needs += [_trained(other) for other in made_from]
         if (matched := graph.matched(place)) is not None:
             needs.append(_trained(matched))
         kind = "model" if place.branch.fold is None else "fold"

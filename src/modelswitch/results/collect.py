@@ -14,13 +14,17 @@ import numpy as np
 import pandas as pd
 import torch
 
+from modelswitch.config.architecture import Architecture
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.deploy import exported_file
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.metrics import of_models
+from modelswitch.config.models import origin_of
 from modelswitch.graph import Graph
 from modelswitch.lineage import COSTS_FILE, DATA_FILE, Lineage, ModelFolder
-from modelswitch.models.cost import Cost, model_costs
+from modelswitch.models.build import stored_architecture
+from modelswitch.models.cost import Cost, cost
+from modelswitch.models.designs import model_costs
 from modelswitch.results import findings, scores
 from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
@@ -89,7 +93,12 @@ class StoredResults:
             return {}
         height, width, channels = seen["image_shape"]
         shape = (height, width, channels)
-        costs = model_costs(self.experiment, shape, len(seen["classes"]))
+        found = {
+            design: architecture
+            for design, place in self.graph.measured(dataset).items()
+            if (architecture := self._architecture(place)) is not None
+        }
+        costs = model_costs(self.experiment, shape, len(seen["classes"]), found)
         return {name: dataclasses.asdict(cost) for name, cost in costs.items()}
 
     def _key(self, place: ModelFolder) -> dict[str, str | int]:
@@ -127,6 +136,7 @@ class StoredResults:
             "transfer": step.transfer or "",
             "parent": str(parent or ""),
             "chains": ";".join(self._labels.get(place.lineage, [])),
+            "origin": origin_of(self.graph.model(place)),
         }
         result |= self._made_from(place)
         if transfer is not None:
@@ -184,11 +194,30 @@ class StoredResults:
 
     def _size(self, place: ModelFolder) -> dict[str, object]:
         model = self._path(place, "model.safetensors")
-        result = {"file_bytes": model.stat().st_size if model.exists() else None}
+        result: dict[str, object] = {"file_bytes": model.stat().st_size if model.exists() else None}
         result |= dict.fromkeys(field.name for field in dataclasses.fields(Cost))
-        return result | self._costs.get(place.dataset, {}).get(
-            self.experiment.design(place.lineage), {}
-        )
+        design = self.experiment.design(place.lineage)
+        result |= self._costs.get(place.dataset, {}).get(design, {})
+        if design in self.experiment.estimated:
+            # Every seed's weights decide for themselves; only latency is the first one's.
+            result |= self._own_cost(place)
+        return result
+
+    def _architecture(self, place: ModelFolder) -> Architecture | None:
+        """What a place's network is, if its file is there."""
+        path = self._path(place, "model.safetensors")
+        if not path.exists():
+            return None
+        return stored_architecture(artifacts.read_passport(path), path)
+
+    def _own_cost(self, place: ModelFolder) -> dict[str, object]:
+        architecture = self._architecture(place)
+        if architecture is None:
+            return dict.fromkeys(field.name for field in dataclasses.fields(Cost))
+        _, passport = self._outputs[place]
+        height, width, channels = passport["image_shape"]
+        found = cost(architecture, (height, width, channels), len(passport["classes"]))
+        return dataclasses.asdict(found)
 
     def _measured(self, place: ModelFolder, split: str) -> dict[str, float]:
         tensors, _ = self._outputs[place]

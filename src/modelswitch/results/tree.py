@@ -16,6 +16,7 @@ class TreeNode:
     labels: list[str]  # chains that end here
     parameters: float
     depth: float  # layers; NaN if unknown
+    origin: str = ""  # of its first weights, as in models.csv
     children: list[TreeNode] = field(default_factory=list)
     level: int = 0  # switches above it
 
@@ -27,6 +28,15 @@ class TreeNode:
     @property
     def step(self) -> str:
         return f"{self.model}@{self.transfer}" if self.transfer else self.model
+
+    @property
+    def kind(self) -> str:
+        """How it came about: trained, given, merged, distilled, pruned or grown."""
+        if self.origin in ("pruned", "grown"):
+            return self.origin
+        if self.parent:
+            return "distilled"
+        return self.origin if self.origin in ("given", "merged") else "trained"
 
     @property
     def role(self) -> str:
@@ -47,6 +57,7 @@ def tree(models) -> list[TreeNode]:
             labels=[label for label in row.chains.split(";") if label],
             parameters=float(row.parameters),
             depth=float(row.depth),
+            origin=getattr(row, "origin", ""),
         )
     roots: list[TreeNode] = []
     for node in nodes.values():

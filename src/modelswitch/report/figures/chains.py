@@ -38,7 +38,10 @@ def diagram(tables) -> Figure:
     left.set_ylim(total, -0.9)
     largest = max((node.parameters for node in nodes if node.parameters > 0), default=1)
     indent, text_end = 0.3, 8.0
-    size_at, depth_at = 6.9, 8.0
+    kind_at, size_at, depth_at = 5.55, 6.9, 8.0
+    # Where all are trained or distilled, the names of the transfers say more.
+    kinds = {node.kind for node in nodes} - {"trained", "distilled"}
+    names_end = kind_at - 1.3 if kinds else size_at - 1.55
     for node in nodes:
         x, y = node.level * indent, centre[node.lineage]
         if node.parent in centre:
@@ -49,12 +52,14 @@ def diagram(tables) -> Figure:
         area = 70 * node.parameters / largest if known else 0
         left.scatter([x], [y], s=max(area, 3), color=ROLES[node.role], zorder=2, linewidths=0)
         under = labelled(node)
-        room = POINTS * (size_at - 1.55 - x - 0.35)
+        room = POINTS * (names_end - x - 0.35)
         left.text(x + 0.35, y - (0.30 if under else 0), style.fitting(node.step, room, 6.5),
                   va="center", fontsize=6.5)  # fmt: skip
         if under:
             left.text(x + 0.35, y + 0.36, style.fitting(under, room, 5.8), va="center",
                       fontsize=5.8, color="#666666")  # fmt: skip
+        if kinds:
+            left.text(kind_at, y, node.kind, va="center", ha="right", fontsize=5.8)
         size = amount(node.parameters) if known else "?"
         left.text(size_at, y, size, va="center", ha="right", fontsize=6.5)
         if not math.isnan(node.depth):
