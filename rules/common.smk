@@ -169,7 +169,4 @@ def measured(wildcards):
     """Of the configuration, what sizes and latency depend on, so that nothing else measures anew: of
     the data that is the arrays alone, which are an input.
     """
-    chains, transfers = EXPERIMENT.alone
-    alone = {"chains": chains, "transfers": dict.fromkeys(transfers, {}), "seeds": [0]}
-    kept = EXPERIMENT.model_dump(mode="json", include={"name", "models"})
-    return configuration_file.keep(load(kept | alone | {"data": {"source": "digits"}}))
+    return configuration_file.keep(configuration_file.of_designs(EXPERIMENT))

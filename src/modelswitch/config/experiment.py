@@ -358,20 +358,6 @@ class Experiment(Strict):
 
         return [design for design, lineage in self.designs.items() if depends(lineage)]
 
-    @property
-    def alone(self) -> tuple[dict[str, str], list[str]]:
-        """Chains that have all designs and no more, and the names of the transfers in them."""
-        members = [m for model in self.models.values() for m in self.members(model)]
-        steps = [step for lineage in members for step in lineage.steps]
-        transfers = {step.transfer for step in steps if step.transfer is not None}
-        chains = {}
-        for number, design in enumerate(self.designs):
-            # How one was trained after it had been made from another is no part of what it costs.
-            first, *changed = design.split("/")
-            chains[f"design{number}"] = "/".join([first, *(f"{name}@any" for name in changed)])
-            transfers |= {"any"} if changed else set()
-        return chains, sorted(transfers)
-
     @functools.cached_property
     def lineages(self) -> dict[str, Lineage]:
         """Label to lineage, of chains and sweeps."""

@@ -33,6 +33,23 @@ def keep(experiment: Experiment) -> str:
     return str(path)
 
 
+def of_designs(experiment: Experiment) -> Experiment:
+    """An experiment with all designs of another one and no more: of that, all that sizes and
+    latency depend on but the data."""
+    members = [m for model in experiment.models.values() for m in experiment.members(model)]
+    steps = [step for lineage in members for step in lineage.steps]
+    transfers = {step.transfer for step in steps if step.transfer is not None}
+    chains = {}
+    for number, design in enumerate(experiment.designs):
+        # How one was trained after it had been made from another is no part of what it costs.
+        first, *changed = design.split("/")
+        chains[f"design{number}"] = "/".join([first, *(f"{name}@any" for name in changed)])
+        transfers |= {"any"} if changed else set()
+    kept = experiment.model_dump(mode="json", include={"name", "models"})
+    used = {"chains": chains, "transfers": {name: {} for name in sorted(transfers)}, "seeds": [0]}
+    return load(kept | used | {"data": {"source": "digits"}})
+
+
 def read(path: str | Path) -> Experiment:
     """The experiment that `keep` wrote to ``path``; raises `OSError` where there is none."""
     return load(json.loads(Path(path).read_text(encoding="utf-8")), str(path))
