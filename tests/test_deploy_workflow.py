@@ -22,6 +22,7 @@ from modelswitch.config.experiment import load
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.deployment import runtimes
 from modelswitch.errors import UserError
+from modelswitch.planning.model_checks import check_models
 from modelswitch.report import contents
 from modelswitch.report.card import model_card
 from modelswitch.report.figures import devices as figure
@@ -70,6 +71,14 @@ def test_an_export_is_judged_on_the_test_set_and_collected(runner):
     assert row["network_accuracy"] == pytest.approx(accuracy)
     assert row["accuracy"] == pytest.approx(accuracy)
     assert row["file_bytes"] == path.stat().st_size
+    # A float file is what its network is.
+    [network] = (
+        stored.models()
+        .query("split == 'test' and lineage == 'teacher/student@kd'")
+        .to_dict("records")
+    )
+    assert row["balanced_accuracy"] == pytest.approx(network["balanced_accuracy"])
+    assert row["ece"] == pytest.approx(network["ece"], abs=1e-4)
     assert runtimes.describe(path)["classes"] == [str(digit) for digit in range(10)]
     assert f"onnx: {100 * accuracy:.2f} % on {len(labels)} test images" in ended.said
 
@@ -149,8 +158,15 @@ def test_a_file_that_loses_too_much_is_not_there(runner, tmp_path, monkeypatch):
 
 
 def test_too_few_images_to_calibrate_with_are_told(runner, tmp_path):
-    ended = export(runner, tmp_path / "a.onnx", calibration=4)
+    ended = export(runner, tmp_path / "a.onnx", calibration=4, format="onnx-int8")
     assert ended.said.splitlines()[-1].startswith("error: deploy.calibration: found 4, fewer than")
+    # A format without ranges to find needs none.
+    assert export(runner, tmp_path / "b" / "onnx.onnx", calibration=4).status == 0
+    # Known before anything is trained, for the data say how many classes there are.
+    few = {"deploy": {"calibration": 9, "formats": ["onnx", "executorch-int8"]}}
+    with pytest.raises(UserError, match=r"calibration: found 9, fewer .* 10 classes; executorch-"):
+        check_models(load(BASE | few))
+    check_models(load(BASE | {"deploy": {"calibration": 9, "formats": ["onnx"]}}))
 
 
 BASE = {
@@ -332,5 +348,19 @@ def test_a_card_tells_the_facts_of_its_model(tables):
     assert [cell.strip() for cell in line.split("|")[2:5]] == [
         "80.0 kB", f"{100 * quantised['accuracy']:.1f}", "0.05",
     ]  # fmt: skip
+    answers = read.predictions
+    answers = answers[(answers["lineage"] == lineage) & (answers["seed"] == 1)]
+    answers = answers[answers["split"] == "test"]
+    right = (answers["predicted"] == answers["label"]).mean()
+    assert (
+        f"gives its answers {100 * answers['confidence'].mean():.1f} % on average, and "
+        f"{100 * right:.1f} % of them are right"
+    ) in text
+    for name, column in (("balanced accuracy", "balanced_accuracy"),
+                         ("most frequent class", "majority_share")):  # fmt: skip
+        line = next(line for line in text.splitlines() if name in line and line[0] == "|")
+        assert line.split("|")[2].strip() == f"{100 * one[column]:.1f}"
+    # Half of the images of these tables are of one class.
+    assert "always answering the most frequent class would be right on 50.0 %" in text
     assert text.count("to be filled in by whoever passes the model on") == 2
     assert "nan" not in text

@@ -1,5 +1,6 @@
 """Files for devices: what they answer in their own runtimes, and what is refused."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -99,6 +100,14 @@ def test_the_judgement_counts_what_differs(exported, model, network, pixels):
     assert found.agreement == np.mean(expected.argmax(1) == own.argmax(1))
     assert found.largest_difference == pytest.approx(np.abs(own - expected).max())
     assert found.lost == pytest.approx(found.network_accuracy - 0.75)
+    recalls = [(own.argmax(1) == label)[labels == label].mean() for label in np.unique(labels)]
+    assert found.balanced_accuracy == pytest.approx(np.mean(recalls))
+    sure = own.max(1)
+    ends = np.linspace(0, 1, 16)
+    bins = [(sure > low) & (sure <= high) for low, high in itertools.pairwise(ends)]
+    gaps = [abs((own.argmax(1) == labels)[b].mean() - sure[b].mean()) * b.mean()
+            for b in bins if b.any()]  # fmt: skip
+    assert found.ece == pytest.approx(sum(gaps), abs=1e-6)
 
 
 def test_a_device_needs_neither_torch_nor_this_project(exported, model, pixels, tmp_path):
@@ -178,19 +187,46 @@ def test_a_network_with_two_outputs_is_refused():
         def forward(self, x):
             return x.mean((2, 3)), x
 
-    with pytest.raises(UserError, match="returns tuple, a device's file has one output"):
-        export.check_one_output("own", Two(), torch.zeros(1, 3, 12, 10))
+    message = r"a/own@kd returns 2 outputs \(a tensor of shape \[1, 3\], .*has one output"
+    with pytest.raises(UserError, match=message):
+        export.check_one_output("a/own@kd", Two(), torch.zeros(1, 3, 12, 10))
+    with pytest.raises(UserError, match=r"returns a tensor of shape \[1, 3, 12, 10\]"):
+        export.check_one_output("own", nn.Identity(), torch.zeros(1, 3, 12, 10))
 
 
-def test_an_operator_that_a_format_lacks_is_named(pixels, tmp_path):
-    class Odd(nn.Module):
-        def forward(self, x):
-            return torch.linalg.svdvals(x.mean(1))[:, :4]
+class Odd(nn.Module):
+    """With an operator that no format has."""
 
-    with pytest.raises(UserError, match=r"onnx cannot hold odd.*svd"):
-        export.export("onnx", Deployable(Odd(), MEAN, STD), pixels, tmp_path / "m.onnx",
-                      {"lineage": "odd"})  # fmt: skip
-    assert not (tmp_path / "m.onnx").exists()
+    def forward(self, x):
+        return torch.linalg.svdvals(x.mean(1))[:, :4]
+
+
+class Undecided(nn.Module):
+    """Goes one way or another by what it sees, which cannot be traced."""
+
+    def forward(self, x):
+        return x.mean((2, 3)) if x.mean() > 0 else x.amax((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"), [(Odd(), "svd"), (Undecided(), "data-dependent")], ids=["lacks", "branches"]
+)
+@pytest.mark.parametrize("name", ["onnx", "executorch"])
+def test_an_operator_that_a_format_lacks_is_named_with_its_layer(
+    name, part, reason, pixels, tmp_path
+):
+    if name == "executorch":
+        pytest.importorskip("executorch", reason="the extra executorch is not installed")
+    network = nn.Sequential()
+    network.add_module("stem", nn.Conv2d(3, 3, 1))
+    network.add_module("body", nn.Sequential(nn.ReLU(), part))
+    path = tmp_path / f"m{export.SUFFIXES[name][0]}"
+    message = rf"{name} cannot hold a/odd@kd, at layer 'body\.1' \(.*{reason}"
+    model = Deployable(network, MEAN, STD)
+    with pytest.raises(UserError, match=message) as error:
+        export.export(name, model, pixels, path, {"lineage": "a/odd@kd"})
+    assert "\n" not in str(error.value)
+    assert not path.exists()
 
 
 def test_calibration_has_every_class_and_too_few_images_are_refused():
@@ -201,6 +237,8 @@ def test_calibration_has_every_class_and_too_few_images_are_refused():
     assert set(labels[chosen].tolist()) == {0, 1, 2}
     assert len(set(chosen.tolist())) == 5
     assert len(export.calibration_images(images, labels, 500, 3, seed=0)) == 54
+    # A class without a training image has none to give.
+    assert len(export.calibration_images(images, labels, 10, 4, seed=0)) == 10
     with pytest.raises(UserError, match=r"deploy\.calibration: found 2, fewer than the 3 classes"):
         export.calibration_images(images, labels, 2, 3, seed=0)
 

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from modelswitch.config.base import Strict
 from modelswitch.config.data import Place
+from modelswitch.errors import UserError
 
 FormatName = Literal[
     "onnx",
@@ -25,6 +26,9 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "openvino": (".xml", ".bin"),
     "litert": (".tflite",),
 }
+
+# Those whose ranges are found on images of the training.
+CALIBRATED = ("onnx-int8", "executorch-int8")
 
 CARD_FILE = "deploy/card.md"  # below a model's folder
 
@@ -62,6 +66,15 @@ class Deploy(Strict):
         description="accuracy on the test set that a file may lose (0.02: two percentage points); "
         "one that loses more fails its step",
     )
+
+    def check_calibration(self, classes: int) -> None:
+        """Raise `UserError` where a format is calibrated on fewer images than there are classes."""
+        named = [name for name in self.formats if name in CALIBRATED]
+        if named and self.calibration < classes:
+            raise UserError(
+                f"deploy.calibration: found {self.calibration}, fewer than the {classes} classes; "
+                f"{named[0]} needs an image of each"
+            )
 
     @field_validator("formats")
     @classmethod

@@ -17,6 +17,8 @@ import torch
 from torch import nn
 
 from modelswitch.config.deploy import SUFFIXES
+from modelswitch.config.metrics import balanced_accuracy, calibration_error
+from modelswitch.deployment.blame import layer_of, reason_of
 from modelswitch.deployment.deployable import Deployable
 from modelswitch.deployment.formats import (
     executorch,
@@ -46,7 +48,8 @@ _BATCH = 250
 class Judgement:
     """What an exported file answers on the whole test set, beside the network that it came from.
 
-    Accuracies and agreement are shares; `largest_difference` is between probabilities.
+    Accuracies, agreement and calibration error (`ece`) are shares; `largest_difference` is between
+    probabilities.
     """
 
     images: int
@@ -54,6 +57,8 @@ class Judgement:
     network_accuracy: float
     agreement: float
     largest_difference: float
+    balanced_accuracy: float
+    ece: float
 
     @property
     def lost(self) -> float:
@@ -82,12 +87,17 @@ def judge(
         bad = int((~np.isfinite(answers)).any(1).sum())
         raise UserError(f"{path}: answers {bad} of {len(answers)} test images with no numbers")
     own, network = answers.argmax(1), probabilities.argmax(1)
+    # Logits that the answers are the softmax of; what is rounded to 0 stays a number.
+    scores = torch.from_numpy(answers).double().clamp(min=1e-30).log()
+    truth = torch.from_numpy(np.asarray(labels)).long()
     return Judgement(
         len(labels),
         float((own == labels).mean()),
         float((network == labels).mean()),
         float((own == network).mean()),
         float(np.abs(answers - probabilities).max()),
+        balanced_accuracy(scores, truth),
+        calibration_error(scores, truth),
     )
 
 
@@ -114,7 +124,8 @@ def export(
         "scale": model.scale.flatten().tolist(),
         "shift": model.shift.flatten().tolist(),
     }
-    with _telling(name, metadata.get("lineage", "this model")):
+    example = (model.takes(calibration[:2]),)
+    with _telling(name, metadata.get("lineage", "this model"), model, example):
         module.write(model, calibration, path, about)
     describe_files(name, path, about)
 
@@ -139,7 +150,7 @@ def export_selector(
     about = metadata | {"format": "onnx", "preprocessing": model.preprocessing}
     batch = torch.export.Dim("batch", min=1)
     examples = model.takes([part[:2] for part in pixels])
-    with _telling("onnx", f"selector {metadata['selector']}"):
+    with _telling("onnx", f"selector {metadata['selector']}", model, tuple(examples)):
         proto = module.graph_of(
             model,
             tuple(examples),
@@ -165,16 +176,20 @@ def format_of(name: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _telling(name: str, what: str) -> Iterator[None]:
-    """One line of a `UserError` for whatever an exporter raises."""
+def _telling(
+    name: str, what: str, model: nn.Module, example: tuple[torch.Tensor, ...]
+) -> Iterator[None]:
+    """One line of a `UserError`, with the layer, for whatever an exporter raises."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        # Exporters raise what their own code runs into; which layer it was is in the message.
+        # Exporters raise what their own code runs into.
+        layer = layer_of(error, model, example).removeprefix("network").removeprefix(".")
+        at = f", at layer {layer!r}" if layer else ""
         raise UserError(
-            f"deploy.formats: {name} cannot hold {what}{_layer(error)} ({_reason(error)})"
+            f"deploy.formats: {name} cannot hold {what}{at} ({reason_of(error)})"
         ) from error
 
 
@@ -186,36 +201,33 @@ def describe_files(name: str, path: Path, about: dict[str, Any]) -> None:
     sidecar(path).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # torch.export puts advice before the operator; the operator is what tells.
-    telling = [
-        line for line in lines if "aten" in line or "perator" in line or "nsupported" in line
-    ]
-    return (telling or lines or [type(error).__name__])[0][:300]
-
-
-def _layer(error: Exception) -> str:
-    """`, at layer x.y` where the exporter says in which module it was."""
-    for line in str(error).splitlines():
-        if "nn_module_stack" in line or "Module stack" in line:
-            return f", at {line.strip()[:120]}"
-    return ""
-
-
 def check_one_output(name: str, network: nn.Module, example: torch.Tensor) -> None:
-    """Raise `UserError` for a network that returns anything but one tensor."""
+    """Raise `UserError` for a network that returns anything but one tensor of logits [N, K]."""
     with torch.inference_mode():
         answers = network(example)
-    if not isinstance(answers, torch.Tensor):
-        kind = type(answers).__name__
-        raise UserError(f"deploy: {name} returns {kind}, a device's file has one output")
+    if isinstance(answers, torch.Tensor) and answers.ndim == 2:
+        return
+    raise UserError(
+        f"deploy.models: {name} returns {_described(answers)}; a device's file has one output, "
+        "logits [images, classes]"
+    )
+
+
+def _described(answers: object) -> str:
+    if isinstance(answers, torch.Tensor):
+        return f"a tensor of shape {list(answers.shape)}"
+    if isinstance(answers, dict):
+        return f"{len(answers)} outputs ({', '.join(map(str, answers))})"
+    if isinstance(answers, list | tuple):
+        return f"{len(answers)} outputs ({', '.join(map(_described, answers))})"
+    return type(answers).__name__
 
 
 def calibration_images(
     images: torch.Tensor, labels: torch.Tensor, count: int, classes: int, seed: int
 ) -> torch.Tensor:
-    """``count`` training images uint8 [N, H, W, C], drawn by ``seed``, every class among them.
+    """``count`` training images uint8 [N, H, W, C], drawn by ``seed``, among them every class that
+    has some.
 
     Raises:
         UserError: fewer images than classes are asked for.
@@ -228,7 +240,8 @@ def calibration_images(
     order = torch.randperm(len(labels), generator=generator)
     drawn = labels[order]
     # One of each class first, then the rest in the order drawn.
-    first = torch.stack([(drawn == label).nonzero()[0, 0] for label in range(classes)])
+    there = [(drawn == label).nonzero().flatten() for label in range(classes)]
+    first = torch.stack([rows[0] for rows in there if len(rows)])
     rest = torch.ones(len(order), dtype=torch.bool)
     rest[first] = False
     chosen = torch.cat([order[first], order[rest]])[:count]

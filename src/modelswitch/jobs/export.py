@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from modelswitch.config.deploy import SUFFIXES, DeployJob
+from modelswitch.config.deploy import CALIBRATED, SUFFIXES, DeployJob
 from modelswitch.deployment.deployable import Deployable
 from modelswitch.deployment.export import (
     calibration_images,
@@ -40,7 +40,8 @@ def export_model(
     calibration = calibration_images(
         data.train_images[index],
         data.train_labels[index],
-        deploy.calibration,
+        # Others want to be shown a few alone.
+        deploy.calibration if deploy.format in CALIBRATED else data.num_classes,
         data.num_classes,
         session.seed("calibration"),
     )

@@ -68,7 +68,8 @@ def needed_mb(note: Path, dataset: str | None = None, lineage: str | None = None
 
 def _asked(experiment: Experiment) -> dict[str, Any]:
     """All of a configuration that the checks look at."""
-    parts = ("data", "models", "training", "model_training", "responses", "selector", "resources")
+    parts = ("data", "models", "training", "model_training", "responses", "selector", "deploy",
+             "resources")  # fmt: skip
     return experiment.model_dump(mode="json", include=set(parts)) | {
         "transfers": {k: t.canonical() for k, t in experiment.all_transfers.items()},
         "lineages": sorted(map(str, set(experiment.lineages.values()))),

@@ -87,6 +87,8 @@ class _Trial:
     def __init__(self, experiment: Experiment, size: DataSize) -> None:
         self._experiment, self._size = experiment, size
         _check_class_weights(experiment, size.classes)
+        if experiment.deploy is not None:
+            experiment.deploy.check_calibration(size.classes)
         self.designs = Designs(experiment, size.shape, size.classes)
         self._steps = sorted({lineage.last for lineage in experiment.all_lineages}, key=str)
 

@@ -56,6 +56,7 @@ def model_card(tables, lineage: str, seed: int, about: dict[str, Any]) -> str:
         "",
         *_accuracy(tables, lineage, test),
         "",
+        *_calibration(tables, lineage, seed),
         *_classes(tables, lineage, seed),
         "## Files",
         "",
@@ -100,7 +101,10 @@ def _chain(node: TreeNode, nodes: dict[str, TreeNode], tables) -> list[str]:
 
 def _accuracy(tables, lineage: str, test) -> list[str]:
     rows = tables.models[(tables.models["lineage"] == lineage) & (tables.models["split"] == "test")]
-    names = {"accuracy": ("accuracy %", 100, 1), "macro_f1": ("macro-F1 %", 100, 1),
+    names = {"accuracy": ("accuracy %", 100, 1),
+             "majority_share": ("always answering the most frequent class %", 100, 1),
+             "balanced_accuracy": ("balanced accuracy %, mean over classes", 100, 1),
+             "macro_f1": ("macro-F1 %", 100, 1),
              "ece": ("expected calibration error %", 100, 1),
              "nll": ("negative log-likelihood, nats", 1, 3)}  # fmt: skip
     table = []
@@ -124,6 +128,25 @@ def _accuracy(tables, lineage: str, test) -> list[str]:
     seeds = rows["seed"].nunique()
     heads = ["on the test set", "this model", f"mean of {seeds} seeds", "95 % interval over seeds"]
     return _table(heads, table)
+
+
+def _calibration(tables, lineage: str, seed: int) -> list[str]:
+    """Whether its probabilities can be believed, in a sentence."""
+    answers = tables.firsts("predictions")
+    if answers is None:
+        return []
+    own = answers[
+        (answers["lineage"] == lineage) & (answers["seed"] == seed) & (answers["split"] == "test")
+    ]
+    if own.empty:
+        return []
+    sure, right = own["confidence"].mean(), (own["predicted"] == own["label"]).mean()
+    verdict = "surer than it is right" if sure > right else "no surer than it is right"
+    return [
+        f"Calibration: it gives its answers {100 * sure:.1f} % on average, and {100 * right:.1f} % "
+        f"of them are right, so it is {verdict}.",
+        "",
+    ]
 
 
 def _classes(tables, lineage: str, seed: int) -> list[str]:
@@ -172,6 +195,12 @@ def _limits(tables, test, classes: int) -> list[str]:
         "images from elsewhere, of other cameras or of other subjects are not covered.",
         "- It always names one of its classes, also for an image of none of them.",
     ]
+    majority = float(test.get("majority_share", math.nan))
+    if majority > 2 / classes:
+        lines.append(
+            f"- Its test images are unbalanced: always answering the most frequent class would be "
+            f"right on {_share(majority)} %. Read the balanced accuracy."
+        )
     per_class = tables.firsts("per_class")
     if per_class is not None:
         own = per_class[

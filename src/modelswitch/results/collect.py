@@ -370,6 +370,8 @@ class StoredResults:
                 | {"format": name, "file_bytes": known["bytes"]}
                 | {key: found[key] for key in ("images", "accuracy", "network_accuracy")}
                 | {key: found[key] for key in ("agreement", "largest_difference")}
+                # Files from before these were looked at stay readable.
+                | {key: found.get(key) for key in ("balanced_accuracy", "ece")}
             )
         return pd.DataFrame(rows)
 

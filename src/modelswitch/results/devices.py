@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from modelswitch.results.seeds import per_seed
@@ -19,7 +20,7 @@ class Exported:
     Attributes:
         accuracy, network_accuracy: by seed, on the test set: of the file, and of its network.
         agreement: share of test images for which both name one class, mean over seeds.
-        file_bytes: mean over seeds.
+        file_bytes, balanced_accuracy, ece: means over seeds; the last two NaN where not known.
         on: by machine, that of the run first, what `times` has of it.
     """
 
@@ -30,6 +31,8 @@ class Exported:
     network_accuracy: dict[int, float]
     agreement: float
     file_bytes: float
+    balanced_accuracy: float = math.nan
+    ece: float = math.nan
     on: dict[str, Times] = field(default_factory=dict)
 
     @property
@@ -48,8 +51,12 @@ class Exported:
 
     @property
     def mean_accuracy(self) -> float:
-        values = list(self.accuracy.values())
-        return sum(values) / len(values) if values else math.nan
+        return _mean(self.accuracy.values())
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else math.nan
 
 
 def exported(tables) -> list[Exported]:
@@ -64,8 +71,22 @@ def exported(tables) -> list[Exported]:
             continue
         network = per_seed(models, node.lineage, "accuracy", "test")
         size = models.loc[models["lineage"] == node.lineage, "file_bytes"].mean()
+        balanced, ece = (
+            _mean(per_seed(models, node.lineage, name, "test").values())
+            for name in ("balanced_accuracy", "ece")
+        )
         found = [
-            Exported(node.lineage, node.name, NETWORK, network, network, math.nan, float(size))
+            Exported(
+                node.lineage,
+                node.name,
+                NETWORK,
+                network,
+                network,
+                agreement=math.nan,
+                file_bytes=float(size),
+                balanced_accuracy=balanced,
+                ece=ece,
+            )
         ]
         for name, rows in own.groupby("format", sort=False):
             by_seed = rows.set_index("seed")
@@ -81,6 +102,8 @@ def exported(tables) -> list[Exported]:
                     },
                     float(rows["agreement"].mean()),
                     float(rows["file_bytes"].mean()),
+                    float(rows["balanced_accuracy"].mean()),
+                    float(rows["ece"].mean()),
                 )
             )
         for one in found:

@@ -258,6 +258,8 @@ SCHEMAS = {
             network_accuracy | number | share that the network answers rightly that it was made from
             agreement | number | share for which both name the same class
             largest_difference | number | largest difference of a probability
+            balanced_accuracy? | number | mean over the classes of the share that the file answers rightly
+            ece? | number | expected calibration error of the file's probabilities, 0 to 1
             """
         ),
         key=("dataset", "seed", "lineage", "format"),

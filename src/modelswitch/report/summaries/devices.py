@@ -34,6 +34,8 @@ def devices_sheet(tables) -> Sheet | None:
         share("accuracy %", "accuracy"),
         share("lost", "lost", digits=2, brief=False),
         share("agrees %", "agreement", digits=2, brief=False),
+        share("balanced %", "balanced_accuracy", brief=False),
+        share("calibration error %", "ece", brief=False),
         number("size", "file_bytes", BYTES.text),
         *([text("on", "machine")] if len(machines) > 1 else []),
         number("ms", "median_ms", _milliseconds),
@@ -49,7 +51,8 @@ def devices_sheet(tables) -> Sheet | None:
         "devices", "Files for devices", DEVICES, rows, columns,
         note="Accuracy: of the file in its own runtime, on the whole test set, mean over seeds ± "
         "half of the 95 % t interval. Lost: the network's accuracy less the file's, paired by "
-        "seed, in percentage points. Agrees: test images for which both name one class. ms: one "
+        "seed, in percentage points. Agrees: test images for which both name one class. Balanced: "
+        f"mean over classes of the share that is answered rightly.{_majority(tables)} ms: one "
         "image on one thread, median, of the first seed's file; all threads: one image; 32 images: "
         f"on one thread, all of them. Memory: of a process with the runtime alone.{where}",
         brief_note="Each file in its own runtime: accuracy on the whole test set; ms for one image "
@@ -79,6 +82,8 @@ def _row(dataset: str, one: Exported, machine: str) -> dict:
         "lost_low": NAN if one.is_network else lost.low,
         "lost_high": NAN if one.is_network else lost.high,
         "agreement": one.agreement,
+        "balanced_accuracy": one.balanced_accuracy,
+        "ece": one.ece,
         "file_bytes": one.file_bytes,
         "median_ms": time.get("median_ms", NAN),
         "p5_ms": time.get("p5_ms", NAN),
@@ -88,6 +93,19 @@ def _row(dataset: str, one: Exported, machine: str) -> dict:
         "peak_memory_mb": time.get("peak_memory_mb", NAN),
         "machine": machine,
     }
+
+
+def _majority(tables) -> str:
+    """What always answering the most frequent class would reach, to hold accuracies against."""
+    models = tables.models
+    if "majority_share" not in models:
+        return ""
+    shares = models[models["split"] == "test"].groupby("dataset")["majority_share"].mean().dropna()
+    several = len(shares) > 1
+    said = "; ".join(
+        f"{100 * value:.1f} %{f' on {name}' if several else ''}" for name, value in shares.items()
+    )
+    return f" Always answering the most frequent class: {said}." if said else ""
 
 
 def _milliseconds(value: float) -> str:
