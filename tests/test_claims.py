@@ -16,8 +16,9 @@ from modelswitch.config.claim_checks import check_claims
 from modelswitch.config.claims import Claim
 from modelswitch.config.selector import SelectorComparison, SelectorSettings
 from modelswitch.results import intervals
+from modelswitch.results.judgement import Findings, verdict
 from modelswitch.results.tables import Tables
-from modelswitch.results.verdicts import Findings, _selected, assess, verdict
+from modelswitch.results.verdicts import _selected, assess
 
 
 def models(values: dict[str, list[float]], metric: str = "accuracy") -> pd.DataFrame:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from modelswitch.config.base import near, numbers
 from modelswitch.config.claims import Claim
 from modelswitch.config.degradations import side_name, sides
+from modelswitch.config.looks import Looks
 from modelswitch.config.methods import FUSIONS, methods
 from modelswitch.config.metrics import OF_SELECTION
 from modelswitch.config.selector import SelectorComparison
@@ -47,6 +48,22 @@ def check_claims(
         else:
             _check_methods(where, claim, chains, known, comparison)
             _check_rows(where, claim, comparison, modalities)
+
+
+def check_looks(looks: Looks, claims: Mapping[str, Claim], seeds: Collection[int]) -> None:
+    """Raise ValueError where there are more seeds than looks, or claims that cannot be judged so."""
+    if len(seeds) > looks.at[-1]:
+        raise ValueError(
+            f"looks.at: found {looks.at}, but there are {len(seeds)} seeds; the last look is at all "
+            "of them"
+        )
+    for name, claim in claims.items():
+        if len(claim.others) > 1:
+            # Decided against one of them, it might have to be judged against another later.
+            raise ValueError(
+                f"claims.{name}.than: found {', '.join(claim.others)}, and with looks the best of "
+                "several can change from look to look; make a claim for each"
+            )
 
 
 def _picks_only(claim: Claim) -> bool:

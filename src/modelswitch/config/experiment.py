@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from modelswitch.config.base import Name, Strict, check_known, check_wildcard
-from modelswitch.config.claim_checks import check_claims
+from modelswitch.config.claim_checks import check_claims, check_looks
 from modelswitch.config.claims import Claim
 from modelswitch.config.data import DataSpec
 from modelswitch.config.deploy import Deploy
+from modelswitch.config.looks import Looks
 from modelswitch.config.messages import describe
 from modelswitch.config.models import ChangedModel, ModelSpec, is_trained
 from modelswitch.config.origin import EnsembleModel, PrunedModel
@@ -113,6 +114,12 @@ class Experiment(Strict):
     claims: dict[Name, Claim] = Field(
         default={}, description="what the experiment expects to find; tested on the results page"
     )
+    looks: Looks | None = Field(
+        default=None,
+        description="when claims are judged before all seeds are there, and the study may stop: a "
+        "rule that is written down before the first result. Without it there is one look, at all "
+        "seeds",
+    )
     report: Reporting = Reporting()
 
     @field_validator("name")
@@ -156,6 +163,8 @@ class Experiment(Strict):
         self._check_selectors()
         self._check_report()
         self._check_deploy()
+        if self.looks is not None:
+            check_looks(self.looks, self.claims, self.seeds)
         chains = dict.fromkeys([*self.lineages, *map(str, self.all_lineages)])
         check_claims(self.claims, chains, self.selector, self.datasets)
         return self

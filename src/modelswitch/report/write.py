@@ -20,6 +20,7 @@ from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries import make, missing
 from modelswitch.results import tables, verdicts
 from modelswitch.results.joining import CONFIGURATION
+from modelswitch.results.looks import Schedule
 from modelswitch.storage import atomic
 
 SEARCH = (
@@ -67,7 +68,8 @@ class Report:
     def write_summaries(self) -> None:
         """Claims and summaries from tidy tables that are in place."""
         atomic.write_text(self.tables / CONFIGURATION, self._configuration)
-        write_claims(self.experiment.claims, self.tables)
+        schedule = Schedule(tuple(self.experiment.seeds), self.experiment.looks)
+        write_claims(self.experiment.claims, self.tables, schedule)
         write_sheets(self._sheets, self.tables)
 
     def write_figures(self) -> None:
@@ -177,7 +179,9 @@ def _yaml(values: dict) -> str:
     )
 
 
-def write_claims(stated: dict[str, claims.Claim], folder: Path) -> None:
+def write_claims(
+    stated: dict[str, claims.Claim], folder: Path, schedule: Schedule | None = None
+) -> None:
     """claims.csv from the tidy tables in `folder`; no such file if nothing was claimed."""
     if not stated:
         for old in ("claims.csv", "claims.md", "verdicts.csv"):
@@ -185,7 +189,7 @@ def write_claims(stated: dict[str, claims.Claim], folder: Path) -> None:
         return
     import pandas as pd
 
-    rows = verdicts.assess(stated, tables.Tables(folder))
+    rows = verdicts.assess(stated, tables.Tables(folder), schedule)
     tables.write_table(folder, "claims", pd.DataFrame(rows))
 
 

@@ -330,11 +330,16 @@ SCHEMAS = {
             split? | text | `validation` or `test`
             smallest | number | smallest difference of interest
             estimate? | number | mean over seeds of the improvement (or rise), in the metric's unit
-            low? | number | lower bound of its 95 % t interval
+            low? | number | lower bound of its t interval at the level `alpha`, 95 % without looks
             high? | number | upper bound
             bootstrap_low? | number | lower bound of its percentile bootstrap interval
             bootstrap_high? | number | upper bound
-            seeds? | integer | seeds that both sides have
+            seeds? | integer | seeds that both sides have, as many of them as count at its look
+            planned_seeds? | integer | seeds that the study is to have
+            look? | integer | which look it is from, 1 the first; empty where no rule says when to look
+            looks? | integer | how many looks the rule has
+            alpha? | number | two-sided level of interval and verdict
+            spread? | number | standard deviation of the differences over seeds, in the metric's unit
             p? | number | paired t test, two-sided
             p_holm? | number | the same, Holm-corrected over all claims of the experiment
             permutation_p? | number | exact test by sign flips

@@ -4,84 +4,54 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelswitch.config.claims import Claim
 from modelswitch.results import intervals, pooling, repeats, seeds
 from modelswitch.results.intervals import PairedDifference
+from modelswitch.results.judgement import Findings, judge
+from modelswitch.results.looks import Look, Schedule
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from modelswitch.results.tables import Tables
 
-SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
-CONTRADICTED, NOT_TESTED = "contradicted", "not tested"
 # What tells rows of one method apart: sides are compared where both have one.
 SITUATION = ("degradation", "side", "level")
 # Where a value is found: a data set of models, a situation of ways to select; and its seed.
 Values = dict[tuple[str, int], float]
 
 
-@dataclass
-class Findings:
-    """What was found about a claim."""
+def assess(
+    claims: Mapping[str, Claim], tables: Tables, schedule: Schedule | None = None
+) -> list[dict[str, Any]]:
+    """Test every claim on `tables`: rows of claims.csv, in the given order.
 
-    verdict: str = NOT_TESTED
-    result: PairedDifference | None = None
-    than: str = ""
-    mcnemar_p: float = math.nan
-    notes: list[str] = field(default_factory=list)
-
-    def untested(self, note: str) -> Findings:
-        self.notes.append(note)
-        return self
-
-
-def verdict(estimate: float, low: float, high: float, smallest: float) -> str:
-    """What an interval says about "the improvement is above zero, and at least `smallest`".
-
-    Supported: the interval lies above zero and the estimate reaches `smallest`. Contradicted: the
-    interval lies wholly below `smallest` (below zero if that is zero), so that an improvement of
-    interest is ruled out. Everything else, no interval included, is "not supported".
+    Args:
+        schedule: the seeds that were planned and when to look at them; by default all that are
+            there are looked at.
     """
-    if math.isnan(low) or math.isnan(high):
-        return NOT_SUPPORTED
-    if low > 0 and estimate >= smallest:
-        return SUPPORTED
-    if high < smallest or (smallest == 0 and high < 0):
-        return CONTRADICTED
-    return NOT_SUPPORTED
-
-
-def exact_verdict(improvements: list[float], smallest: float) -> str:
-    """The same of quantities without error: every seed says yes, or every seed says no."""
-    reached = {value > 0 and value >= smallest for value in improvements}
-    return {True: SUPPORTED, False: CONTRADICTED}[reached.pop()] if len(reached) == 1 else (
-        NOT_SUPPORTED
-    )  # fmt: skip
-
-
-def assess(claims: dict[str, Claim], tables: Tables) -> list[dict[str, Any]]:
-    """Test every claim on `tables`: rows of claims.csv, in the given order."""
-    rows = [_row(name, claim, tables) for name, claim in claims.items()]
+    schedule = schedule or Schedule()
+    rows = [_row(name, claim, tables, schedule) for name, claim in claims.items()]
     for row, corrected in zip(rows, intervals.holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = corrected
     return rows
 
 
-def _row(name: str, claim: Claim, tables: Tables) -> dict[str, Any]:
+def _row(name: str, claim: Claim, tables: Tables, schedule: Schedule) -> dict[str, Any]:
     selects = _uses_selection(claim, tables)
     # Selectors are trained on the validation images, so there is only one split to test them.
     split = claim.split or ("test" if selects else seeds.split_of(tables.models))
     if claim.rises_with:
-        found = _trend(claim, tables, split, selects)
+        found = _trend(claim, tables, split, selects, schedule)
     elif selects:
-        found = _ways_to_select(claim, tables)
+        found = _ways_to_select(claim, tables, schedule)
     else:
-        found = _models(claim, tables, split)
+        found = _models(claim, tables, split, schedule)
     result = found.result or PairedDifference.without_interval()
+    look = found.look or Look((), math.nan)
     return {
         "claim": name,
         "verdict": found.verdict,
@@ -97,6 +67,11 @@ def _row(name: str, claim: Claim, tables: Tables) -> dict[str, Any]:
         "bootstrap_low": result.bootstrap_low,
         "bootstrap_high": result.bootstrap_high,
         "seeds": result.count,
+        "planned_seeds": schedule.planned or math.nan,
+        "look": look.number or math.nan,
+        "looks": schedule.looks or math.nan,
+        "alpha": look.alpha,
+        "spread": result.spread,
         "p": result.p,
         "p_holm": math.nan,
         "permutation_p": result.permutation_p,
@@ -107,28 +82,9 @@ def _row(name: str, claim: Claim, tables: Tables) -> dict[str, Any]:
     }
 
 
-def _judge(found: Findings, claim: Claim, differences: list[float]) -> Findings:
-    """The verdict on one improvement for each seed."""
-    if not differences:
-        return found.untested("the sides have no seed in common")
-    found.result = intervals.difference_from_zero(differences)
-    result = found.result
-    if claim.measured.exact:
-        # There is no error that an interval could speak of, and no chance for a test to rule out.
-        found.result = PairedDifference.without_interval(result.estimate, result.count)
-        found.verdict = exact_verdict(differences, claim.smallest)
-        found.notes.append("exact: the same for every seed" if len(set(differences)) == 1 else
-                           "exact, but not the same for every seed")  # fmt: skip
-        return found
-    found.verdict = verdict(result.estimate, result.low, result.high, claim.smallest)
-    if result.count == 1:
-        found.notes.append("one seed: no interval")
-    elif math.isnan(result.low):
-        found.notes.append("the same difference in every seed: no interval")
-    return found
-
-
-def _compare(found: Findings, claim: Claim, sides: dict[str, Values]) -> Findings:
+def _compare(
+    found: Findings, claim: Claim, sides: dict[str, Values], schedule: Schedule
+) -> Findings:
     """Compare the claimed side with the best of the others, where both have a value."""
     for side, values in sides.items():
         if not values:
@@ -151,15 +107,15 @@ def _compare(found: Findings, claim: Claim, sides: dict[str, Values]) -> Finding
     by_seed: dict[int, list[float]] = {}
     for place, seed in sorted(both):
         by_seed.setdefault(seed, []).append(sign * (better[place, seed] - than[place, seed]))
-    whole = [sum(d) / len(d) for d in by_seed.values() if len(d) == len(places)]
-    return _judge(found, claim, whole)
+    whole = {seed: sum(d) / len(d) for seed, d in by_seed.items() if len(d) == len(places)}
+    return judge(found, claim, whole, schedule)
 
 
 def _mean(values: Values) -> float:
     return sum(values.values()) / len(values)
 
 
-def _models(claim: Claim, tables: Tables, split: str) -> Findings:
+def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Findings:
     found = Findings()
     models = tables.models
     lineages: dict[str, str] = {}
@@ -180,7 +136,7 @@ def _models(claim: Claim, tables: Tables, split: str) -> Findings:
                 return found.untested(
                     f"{claim.better!r} and {side!r} are not alike but for their settings: {refused}"
                 )
-    found = _compare(found, claim, sides)
+    found = _compare(found, claim, sides, schedule)
     if found.result is not None:
         found.notes += _repeated(claim, tables, lineages, split)
     if len(datasets) > 1 and found.result is not None:
@@ -232,13 +188,13 @@ def lineage_of(models: pd.DataFrame, side: str) -> tuple[str, str]:
     return labelled[0], note
 
 
-def _ways_to_select(claim: Claim, tables: Tables) -> Findings:
+def _ways_to_select(claim: Claim, tables: Tables, schedule: Schedule) -> Findings:
     found = Findings()
     table = _selected(claim, tables, found)
     if table is None:
         return found
     sides = {side: _situations(table[table["method"] == side], claim) for side in claim.sides}
-    return _compare(found, claim, sides)
+    return _compare(found, claim, sides, schedule)
 
 
 def _situations(rows: pd.DataFrame, claim: Claim) -> Values:
@@ -288,7 +244,7 @@ def _equals(cell: Any, value: str | float | bool) -> bool:
         return False
 
 
-def _trend(claim: Claim, tables: Tables, split: str, selects: bool) -> Findings:
+def _trend(claim: Claim, tables: Tables, split: str, selects: bool, schedule: Schedule) -> Findings:
     """Rise of the metric from the lowest to the highest value of a column, seed by seed.
 
     The rise is that of the least-squares line, so it has the metric's unit; Spearman's rank
@@ -316,18 +272,21 @@ def _trend(claim: Claim, tables: Tables, split: str, selects: bool) -> Findings:
     if values.isna().all():
         return found.untested(f"{column!r} holds no numbers")
     sign = -1.0 if claim.measured.lower_is_better else 1.0
-    rises, ranks = [], []
-    for _, rows in table.assign(**{column: values}).groupby("seed"):
+    rises: dict[int, float] = {}
+    ranks = []
+    rising = table.assign(**{column: values})
+    for seed in sorted(map(int, rising["seed"].unique())):
+        rows = rising[rising["seed"] == seed]
         means = rows.groupby(column)[claim.metric].mean().dropna()
         if len(means) < 2:
             continue
         x, y = means.index.to_numpy(dtype=float), sign * means.to_numpy(dtype=float)
-        rises.append(float(stats.linregress(x, y).slope * np.ptp(x)))
+        rises[seed] = float(stats.linregress(x, y).slope * np.ptp(x))
         ranks.append(stats.spearmanr(x, y).statistic if np.ptp(y) > 0 else 0.0)
     if not rises:
         return found.untested(f"{column!r} has fewer than two values: no trend to test")
     found.notes.append(f"Spearman's rank correlation {np.mean(ranks):.2f}")
-    return _judge(found, claim, rises)
+    return judge(found, claim, rises, schedule)
 
 
 def _number(cell: Any) -> float:

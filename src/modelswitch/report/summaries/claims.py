@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from modelswitch.config.metrics import METRICS
 from modelswitch.report.contents import CLAIMS
 from modelswitch.report.sheet import Sheet, Shown, number, probability, text
+from modelswitch.results.judgement import NOT_TESTED
 
 
 def claims_sheet(tables) -> Sheet | None:
@@ -26,12 +29,13 @@ def claims_sheet(tables) -> Sheet | None:
     def change(row: dict, value: float) -> str:
         return METRICS[row["metric"]].unit.change(value)
 
+    by_rule = bool((table["looks"] > 0).any())
     columns = [
         Shown("claim", lambda r: r["claim"].replace("_", " "), lambda r: r["claim"],
               numeric=False),
         text("verdict", "verdict"),
         Shown("estimate", lambda r: change(r, r["estimate"]), lambda r: r["estimate"]),
-        Shown("95 % interval",
+        Shown("interval at the look's level" if by_rule else "95 % interval",
               lambda r: METRICS[r["metric"]].unit.interval(r["low"], r["high"]),
               lambda r: r["low"]),
         Shown("what is compared", about, about, numeric=False, brief=False),
@@ -39,6 +43,8 @@ def claims_sheet(tables) -> Sheet | None:
               lambda r: f"{METRICS[r['metric']].unit.scale * r['smallest']:g}",
               lambda r: r["smallest"], brief=False),
         number("seeds", "seeds", "{:.0f}"),
+        Shown("look", _look, lambda r: r["look"], brief=False),
+        number("level", "alpha", lambda alpha: f"{alpha:.2g}" if by_rule else "", brief=False),
         probability("p (Holm)", "p_holm", brief=False),
         probability("p (sign flips)", "permutation_p", brief=False),
         probability("p (McNemar)", "mcnemar_p", brief=False),
@@ -52,5 +58,41 @@ def claims_sheet(tables) -> Sheet | None:
         "Estimates of accuracies are in percentage points, above zero where the claim points the "
         "right way. Supported: the 95 % interval lies above zero and the estimate reaches the "
         "smallest difference of interest. Contradicted: the interval rules such a difference out. "
-        "Not supported: anything else.",
+        "Not supported: anything else." + _BY_RULE * by_rule,
+        warnings=_too_early(rows),
     )  # fmt: skip
+
+
+_BY_RULE = (
+    " The study is looked at by a rule that was written down before (`looks`): intervals and "
+    "verdicts have the level of their look, so that all looks together are wrong in 5 % of the "
+    "cases where there is nothing. A claim that is decided needs no more seeds, and the study may "
+    "stop when all are. p-values are those of the look alone: to be compared with its level."
+)
+
+
+def _look(row: dict) -> str:
+    if math.isnan(row["looks"]):
+        return ""
+    first = "0" if math.isnan(row["look"]) else f"{row['look']:.0f}"
+    return f"{first} of {row['looks']:.0f}"
+
+
+def _too_early(rows: list[dict]) -> list[str]:
+    """A warning where claims are judged before all planned seeds are there, by no rule."""
+    early = [
+        row
+        for row in rows
+        if row["seeds"] < row["planned_seeds"]
+        and math.isnan(row["looks"])
+        and row["verdict"] != NOT_TESTED
+        and not METRICS[row["metric"]].exact
+    ]
+    if not early:
+        return []
+    fewest = min(row["seeds"] for row in early)
+    return [
+        f"{fewest:.0f} of {early[0]['planned_seeds']:.0f} seeds: no rule (`looks`) has claims "
+        "judged before all are there, so stopping the study early is not allowed: whoever stops "
+        "when a verdict pleases is wrong more often than in 5 % of the cases."
+    ]

@@ -1,0 +1,110 @@
+"""What differences over seeds say about a claim, at the looks that its study has planned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelswitch.config.claims import Claim
+from modelswitch.results import intervals
+from modelswitch.results.intervals import PairedDifference
+from modelswitch.results.looks import Look, Schedule
+
+SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
+CONTRADICTED, NOT_TESTED = "contradicted", "not tested"
+
+
+@dataclass
+class Findings:
+    """What was found about a claim."""
+
+    verdict: str = NOT_TESTED
+    result: PairedDifference | None = None
+    than: str = ""
+    mcnemar_p: float = math.nan
+    look: Look | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def untested(self, note: str) -> Findings:
+        self.notes.append(note)
+        return self
+
+
+def verdict(estimate: float, low: float, high: float, smallest: float) -> str:
+    """What an interval says about "the improvement is above zero, and at least `smallest`".
+
+    Supported: the interval lies above zero and the estimate reaches `smallest`. Contradicted: the
+    interval lies wholly below `smallest` (below zero if that is zero), so that an improvement of
+    interest is ruled out. Everything else, no interval included, is "not supported".
+    """
+    if math.isnan(low) or math.isnan(high):
+        return NOT_SUPPORTED
+    if low > 0 and estimate >= smallest:
+        return SUPPORTED
+    if high < smallest or (smallest == 0 and high < 0):
+        return CONTRADICTED
+    return NOT_SUPPORTED
+
+
+def exact_verdict(improvements: list[float], smallest: float) -> str:
+    """The same of quantities without error: every seed says yes, or every seed says no."""
+    reached = {value > 0 and value >= smallest for value in improvements}
+    return {True: SUPPORTED, False: CONTRADICTED}[reached.pop()] if len(reached) == 1 else (
+        NOT_SUPPORTED
+    )  # fmt: skip
+
+
+def judge(
+    found: Findings, claim: Claim, differences: Mapping[int, float], schedule: Schedule
+) -> Findings:
+    """The verdict on improvements by seed.
+
+    At the first look that decides it; else at the last one that there are seeds for.
+    """
+    if not differences:
+        return found.untested("the sides have no seed in common")
+    if claim.measured.exact:
+        values = list(differences.values())
+        # There is no error that an interval could speak of, and no chance for a test to rule out.
+        mean = intervals.difference_from_zero(values).estimate
+        found.result = PairedDifference.without_interval(mean, len(values))
+        found.verdict = exact_verdict(values, claim.smallest)
+        found.notes.append("exact: the same for every seed" if len(set(values)) == 1 else
+                           "exact, but not the same for every seed")  # fmt: skip
+        return found
+    for look in schedule.reached(differences):
+        values = [differences[seed] for seed in look.seeds]
+        result = intervals.difference_from_zero(values, 1 - look.alpha)
+        found.look, found.result = look, result
+        found.verdict = verdict(result.estimate, result.low, result.high, claim.smallest)
+        if found.verdict in (SUPPORTED, CONTRADICTED):
+            break
+    if found.result is None:
+        known = list(differences.values())
+        found.result = PairedDifference.without_interval(sum(known) / len(known), len(known))
+        waiting = schedule.waiting_for(differences, 1)
+        return found.untested(f"nothing is judged before the first look at {waiting}")
+    if found.result.count == 1:
+        found.notes.append("one seed: no interval")
+    elif math.isnan(found.result.low):
+        found.notes.append("the same difference in every seed: no interval")
+    found.notes += _about_look(found, schedule, differences)
+    return found
+
+
+def _about_look(found: Findings, schedule: Schedule, differences: Mapping[int, float]) -> list[str]:
+    """Which look of the rule a verdict is from, and what follows from it."""
+    look = found.look
+    if look is None or not look.number:
+        return []
+    line = (
+        f"look {look.number} of {schedule.looks}, {len(look.seeds)} of {schedule.planned} seeds, "
+        f"level {look.alpha:.2g}"
+    )
+    if look.number == schedule.looks:
+        return [f"{line}: the last"]
+    if found.verdict in (SUPPORTED, CONTRADICTED):
+        return [f"{line}: decided, so that this claim needs no more seeds"]
+    waiting = schedule.waiting_for(differences, look.number + 1)
+    return [f"{line}: not decided, the next look is at {waiting}"]
