@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from modelswitch.config.base import Strict
 from modelswitch.config.metrics import METRICS, Metric
+from modelswitch.config.power import Spread
 
 SELECTION_COLUMNS = ("selector", "degradation", "side", "level", "seen")
 # mypy wants the names written out, which is what there is one list of metrics against.
@@ -45,6 +46,11 @@ class Claim(Strict):
         {},
         description="For the selector: the rows that count, e.g. `{degradation: noise, seen: true}`"
         "; their mean is taken.",
+    )
+    spread: Spread | None = Field(
+        None,
+        description="The standard deviation over seeds of the paired difference that is expected, "
+        "in the metric's unit: from it the plan says which difference the claim can find.",
     )
     statement: str = Field("", description="The claim in words, for the results page.")
 

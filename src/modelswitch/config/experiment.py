@@ -18,6 +18,7 @@ from modelswitch.config.messages import describe
 from modelswitch.config.models import ChangedModel, ModelSpec, is_trained
 from modelswitch.config.origin import EnsembleModel, PrunedModel
 from modelswitch.config.origin_checks import check_ensembles, check_steps
+from modelswitch.config.power import Power
 from modelswitch.config.selector import SelectorComparison
 from modelswitch.config.sweeps import Sweep, Variant, check_names, variants
 from modelswitch.config.training import Stop, Training, TrainingChange, merged
@@ -119,6 +120,9 @@ class Experiment(Strict):
         description="when claims are judged before all seeds are there, and the study may stop: a "
         "rule that is written down before the first result. Without it there is one look, at all "
         "seeds",
+    )
+    power: Power | None = Field(
+        default=None, description="from what the plan says which differences claims can find"
     )
     report: Reporting = Reporting()
 

@@ -12,6 +12,7 @@ from modelswitch.data.batches import incomplete
 from modelswitch.data.shapes import DataSize
 from modelswitch.lineage import Lineage
 from modelswitch.models.cost import Cost
+from modelswitch.planning import power
 from modelswitch.planning.tasks import ANSWERS, TRAININGS, Tasks
 from modelswitch.wording import duration, part_of, short_count
 
@@ -162,6 +163,7 @@ def show(
     stored, answered = counts(tasks, ANSWERS)
     lines += [f"beside them {answered}"] if stored else []
     lines += unseen(experiment, sizes)
+    lines += power.shown(experiment)
     lines += [
         f"transfers.{name}.{note}"
         for name, transfer in experiment.transfers.items()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
-# What a machine decides and not the study.
-_OF_A_MACHINE = {"seeds", "resources"}
+# What a machine decides and not the study, or is about its plan.
+_OF_A_MACHINE = {"seeds", "resources", "power"}
 
 
 @dataclass(frozen=True)
