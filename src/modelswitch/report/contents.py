@@ -91,6 +91,8 @@ TABLES = (
     Entry("classes", COMPRESSION, "Hardest classes"),
     Entry("devices", DEVICES, "Files for devices", applies=lambda facts: facts.deploys),
     Entry("rules", SELECTIVE, "Weighting rules", applies=lambda facts: facts.compares_rules),
+    Entry("delta_top", SELECTIVE, "Top of the curve over δ",
+          applies=lambda facts: facts.deltas > 2 and facts.compares_rules),
     Entry(
         "selectors",
         SELECTOR,
@@ -99,7 +101,7 @@ TABLES = (
     ),
     Entry("data", RUN, "Data"),
     Entry("run_times", RUN, "Run times"),
-)
+)  # fmt: skip
 
 
 def figures(facts: PageFacts) -> list[Entry]:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelswitch.results import intervals, pooling, seeds, tree
 from modelswitch.results.intervals import PairedDifference
@@ -135,6 +135,28 @@ def of_rules(tables: Tables, metric: str = "accuracy") -> list[Rule]:
         row if short.count(row.name) == 1 else dataclasses.replace(row, name=row.node.name)
         for row in rows
     ]
+
+
+class Curve(NamedTuple):
+    """Switches of one pair of models that differ in δ alone, from a fixed weight, δ = 0, on."""
+
+    parent: str  # lineage of the teacher
+    model: str
+    baseline: str  # lineage of the fixed weight
+
+    @property
+    def name(self) -> str:
+        return f"{self.parent.split('/')[-1]} → {self.model}"
+
+
+def delta_curves(tables: Tables) -> dict[Curve, dict[float, str]]:
+    """Curves over δ by correctness, of one data set: rising δ to lineage; 0 is the fixed weight."""
+    curves: dict[Curve, dict[float, str]] = {}
+    for rule in of_rules(tables):
+        if rule.rule == "correctness" and rule.difference and not rule.refused:
+            curve = Curve(rule.node.parent, rule.node.model, rule.baseline)
+            curves.setdefault(curve, {0.0: rule.baseline})[rule.delta] = rule.node.lineage
+    return {curve: dict(sorted(found.items())) for curve, found in curves.items()}
 
 
 def _beside_fixed(

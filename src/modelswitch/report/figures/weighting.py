@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from modelswitch.report.figures import style
-from modelswitch.results import intervals, tree
-from modelswitch.results.differences import FIXED, of_rules
-from modelswitch.results.seeds import over_seeds, per_seed, split_of
+from modelswitch.results import intervals, tops, tree
+from modelswitch.results.differences import FIXED, delta_curves, of_rules
+from modelswitch.results.seeds import over_seeds, split_of
 from modelswitch.wording import short
 
 
@@ -19,30 +19,29 @@ def delta_curve(tables) -> Figure:
     """Accuracy against δ with 95 % intervals; below, the paired difference to δ = 0.
 
     The thin lines are the single seeds. A rule that helps shows a hump; one that does not, none.
+    Dashed below: the fitted curve, with its top and that one's interval.
     """
     models, split = tables.models, split_of(tables.models)
-    curves: dict[tuple, dict[float, str]] = {}
-    for rule in of_rules(tables):
-        if rule.rule == "correctness" and rule.difference and not rule.refused:
-            key = (rule.node.parent, rule.node.model, rule.baseline)
-            curves.setdefault(key, {0.0: rule.baseline})[rule.delta] = rule.node.lineage
-    curves = {key: dict(sorted(curve.items())) for key, curve in curves.items() if len(curve) > 1}
+    curves = delta_curves(tables)
     if not curves:
         return style.message("No grid of δ beside a fixed weight is in this experiment.")
     figure = style.new(3.0)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.25, 1))
-    for index, ((parent, model, _), curve) in enumerate(curves.items()):
+    for index, (which, curve) in enumerate(curves.items()):
         colour = style.colour(index)
         deltas = np.array(list(curve))
-        seeds = [per_seed(models, lineage, "accuracy", split) for lineage in curve.values()]
+        values_at = tops.values_of(models, curve)
+        seeds = list(values_at.values())
         for seed in sorted(set.intersection(*(set(values) for values in seeds))):
             above.plot(deltas, [100 * values[seed] for values in seeds], color=colour,
                        linewidth=0.4, alpha=0.5, zorder=1)  # fmt: skip
         estimates = [intervals.mean_interval(list(values.values())) for values in seeds]
-        name = f"{parent.split('/')[-1]} → {model}"
-        _band(above, deltas, estimates, [e.mean for e in estimates], colour, name)
+        _band(above, deltas, estimates, [e.mean for e in estimates], colour, which.name)
         differences = [intervals.paired_by_seed(values, seeds[0]) for values in seeds]
-        _band(below, deltas, differences, [d.estimate for d in differences], colour, name)
+        _band(below, deltas, differences, [d.estimate for d in differences], colour, which.name)
+        top = tops.fit(values_at)
+        if top is not None:
+            _top(below, top, estimates[0].mean, colour)
     below.axhline(0, color="#555555", linewidth=0.8, zorder=1)
     above.set_ylabel(f"{split} accuracy (%)")
     below.set_ylabel("difference to δ = 0\n(percentage points)")
@@ -53,6 +52,17 @@ def delta_curve(tables) -> Figure:
         above.legend(loc="best")
     figure.align_ylabels()
     return figure
+
+
+def _top(axes, top: tops.Top, zero: float, colour: str) -> None:
+    """The fitted curve over what was measured at δ = 0, and its highest point."""
+    x = np.linspace(top.deltas[0], top.deltas[-1], 200)
+    axes.plot(x, 100 * (top.at(x) - zero), color=colour, linewidth=0.9, linestyle="--", zorder=4)
+    height = 100 * (top.at(np.array([top.place]))[0] - zero)
+    if not math.isnan(top.place_low):
+        axes.plot([top.place_low, top.place_high], [height, height], color=style.BLACK,
+                  linewidth=0.8, zorder=5)  # fmt: skip
+    axes.plot([top.place], [height], color=style.BLACK, marker="D", markersize=2.6, zorder=6)
 
 
 def _band(axes, x, bounds, centre, colour: str, label: str) -> None:

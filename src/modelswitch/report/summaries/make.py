@@ -11,6 +11,7 @@ from modelswitch.report.summaries.devices import devices_sheet
 from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.summaries.run_times import run_times_sheet
 from modelswitch.report.summaries.selection import selection_sheet
+from modelswitch.report.summaries.tops import tops_sheet
 
 
 def all_sheets(tables) -> list[Sheet]:
@@ -21,6 +22,7 @@ def all_sheets(tables) -> list[Sheet]:
         classes_sheet,
         devices_sheet,
         rules_sheet,
+        tops_sheet,
         selection_sheet,
         data_sheet,
         run_times_sheet,
