@@ -51,11 +51,11 @@ def check_claims(
 
 
 def check_looks(looks: Looks, claims: Mapping[str, Claim], seeds: Collection[int]) -> None:
-    """Raise ValueError where there are more seeds than looks, or claims that cannot be judged so."""
+    """Raise ValueError for more seeds than looks are at, and claims that cannot be judged so."""
     if len(seeds) > looks.at[-1]:
         raise ValueError(
-            f"looks.at: found {looks.at}, but there are {len(seeds)} seeds; the last look is at all "
-            "of them"
+            f"looks.at: found {looks.at}, but there are {len(seeds)} seeds; the last look is at "
+            "all of them"
         )
     for name, claim in claims.items():
         if len(claim.others) > 1:

@@ -19,6 +19,7 @@ from modelswitch.config.models import ChangedModel, ModelSpec, is_trained
 from modelswitch.config.origin import EnsembleModel, PrunedModel
 from modelswitch.config.origin_checks import check_ensembles, check_steps
 from modelswitch.config.power import Power
+from modelswitch.config.resources import Resources
 from modelswitch.config.selector import SelectorComparison
 from modelswitch.config.sweeps import Sweep, Variant, check_names, variants
 from modelswitch.config.training import Stop, Training, TrainingChange, merged
@@ -53,23 +54,6 @@ class ResponseStore(Strict):
         if folds == 1:
             raise ValueError("one fold leaves nothing to train on; 0 for none, or at least 2")
         return folds
-
-
-class Resources(Strict):
-    """What one training asks of Snakemake; profiles and command line override it."""
-
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpu: Annotated[int, Field(ge=0, le=1)] = Field(
-        default=1, description="GPUs, if there are any; without one trainings run on the processor"
-    )
-    mem_mb: Annotated[int, Field(ge=1)] | None = Field(
-        default=None,
-        description="of every job; by default what each is estimated to need, see docs/memory.md; "
-        "grows with every retry",
-    )
-    runtime: Annotated[int, Field(ge=1)] = Field(
-        default=240, description="minutes; grows with every retry"
-    )
 
 
 class Reporting(Strict):
