@@ -375,6 +375,25 @@ def test_the_diagram_shows_accuracies_and_sizes(rules):
     assert {"559 k", "68.8 k"} <= steps.keys()
 
 
+def test_the_diagram_says_how_each_model_came_about(tmp_path):
+    """Where there is more than training and distillation, of which names of transfers tell."""
+    chain = {"down": "teacher/middle@kd/student@kd", "up": "large/small@kd"}
+    tables = Tables(tidy_examples.write(tmp_path, chains=chain, images=100, epochs=2))
+    kinds = {"trained", "given", "merged", "distilled", "pruned", "grown"}
+
+    def shown() -> list[str]:
+        figure = chains.diagram(tables)
+        assert not overlaps(figure)
+        texts = figure.findobj(Text)
+        found = [(-text.get_position()[1], text.get_text()) for text in texts]
+        return [text for _, text in sorted(found, reverse=True) if text in kinds]
+
+    assert shown() == []
+    origins = {"teacher": "given", "middle": "pruned", "large": "merged", "small": "grown"}
+    tables.models["origin"] = [origins.get(name, "fresh") for name in tables.models["model"]]
+    assert sorted(shown()) == ["distilled", "given", "grown", "merged", "pruned"]
+
+
 def test_accuracy_stands_above_the_number_of_parameters(rules):
     with style.look():
         [axes] = chains.accuracy_by_size(rules).axes

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from modelswitch.config.architecture import LayerSize, NarrowedModel
 from modelswitch.config.models import (
     ImportedModel,
     PlainModel,
@@ -146,3 +147,29 @@ def test_latency_is_measured_without_touching_the_model():
     model = build(PLAIN, 3, 10)
     assert latency(model, (8, 8, 3), runs=3) > 0
     assert model.training
+
+
+def test_a_strided_convolution_of_1x1_and_few_channels_loses_its_stride_and_nothing_else():
+    """What oneDNN writes beside its memory for, also where pruning leaves few channels."""
+    spec = TorchvisionModel(family="torchvision", model="resnet18")
+    torch.manual_seed(0)
+    whole = build(spec, 3, 10)
+    sizes = {"layer2.0.downsample.0": LayerSize(outputs=128, inputs=64, groups=1)}
+    assert whole.layer2[0].downsample[0].stride == (2, 2)
+    for path in ("conv1", "layer1.0.conv2", "layer1.1.conv2"):
+        inputs = whole.get_submodule(path).in_channels
+        sizes[path] = LayerSize(outputs=12, inputs=inputs, groups=1)
+    for path in ("bn1", "layer1.0.bn2", "layer1.1.bn2"):
+        sizes[path] = LayerSize(outputs=12)
+    for path in ("layer1.0.conv1", "layer1.1.conv1"):
+        sizes[path] = LayerSize(outputs=64, inputs=12, groups=1)
+    sizes["layer2.0.conv1"] = LayerSize(outputs=128, inputs=12, groups=1)
+    sizes["layer2.0.downsample.0"] = LayerSize(outputs=128, inputs=12, groups=1)
+    narrowed = build(NarrowedModel(network=spec, layers=sizes), 3, 10).eval()
+    layer = narrowed.layer2[0].downsample[0]
+    assert layer.stride == (1, 1)
+    assert narrowed.layer3[0].downsample[0].stride == (2, 2)
+    x = torch.randn(2, 12, 8, 8)
+    expected = nn.functional.conv2d(x, layer.weight, stride=2)
+    torch.testing.assert_close(layer(x), expected)
+    assert narrowed(torch.randn(2, 3, 32, 32)).shape == (2, 10)

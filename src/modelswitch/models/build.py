@@ -39,6 +39,7 @@ from modelswitch.models.families import (
     resnet,
 )
 from modelswitch.models.narrow import narrow
+from modelswitch.models.pointwise import without_strides
 from modelswitch.storage.state_dicts import refuse_code
 
 _BUILDERS: dict[type, Callable[[Any, int, int], nn.Module]] = {
@@ -61,7 +62,8 @@ def build(spec: Architecture, in_channels: int, num_classes: int) -> nn.Module:
     if isinstance(spec, AdaptedModel):
         return Adapted(build(spec.network, spec.channels, spec.classes), spec)
     if isinstance(spec, NarrowedModel):
-        return narrow(build(spec.network, in_channels, num_classes), spec.layers)
+        network = build(spec.network, in_channels, num_classes)
+        return without_strides(narrow(network, spec.layers))
     if isinstance(spec, MergedModel):
         members = [build(member, in_channels, num_classes) for member in spec.members]
         return Ensemble(members, spec.answer)
@@ -78,7 +80,7 @@ def build(spec: Architecture, in_channels: int, num_classes: int) -> nn.Module:
         model = builder(spec, in_channels, num_classes)
     with naming(f"model {name}"):
         _check_weights(model)
-    return model
+    return without_strides(model)
 
 
 def stored_architecture(passport: dict[str, Any], path: object) -> Architecture:
