@@ -30,8 +30,12 @@ def packages(experiment):
     used = {model.family for model in experiment.models.values()} & {"torchvision", "timm"}
     if experiment.selector:
         used.add("torchvision")
-    if experiment.deploy and any(name.startswith("onnx") for name in experiment.deploy.formats):
+    deployed = experiment.deploy.formats if experiment.deploy else []
+    formats = {name.partition("-")[0] for name in deployed}
+    if "onnx" in formats:
         used |= {"onnxscript", "torch._dynamo"}
+    if "executorch" in formats:
+        used.add("executorch.backends.xnnpack.partition.xnnpack_partitioner")
     return used
 
 

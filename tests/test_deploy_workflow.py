@@ -276,6 +276,25 @@ def test_every_machine_has_rows_of_its_own(tables, tmp_path):
     assert points == {0.8, 0.1, 0.05}
 
 
+def test_the_terminal_ends_with_the_files_where_asked_to(tables, tmp_path, capsys):
+    """As `make demo` does, in the 80 columns that a terminal has."""
+    read, _ = tables
+    shutil.copytree(read.folder, tmp_path / "study" / "tables")
+    printed = []
+    for options in ([], ["--last", "devices"]):
+        with script_runs.arguments("show", *options, tmp_path / "study"):
+            script_runs.load("show").main()
+        printed.append(capsys.readouterr().out)
+    first, said = printed
+    assert said.count("Files for devices") == first.count("Files for devices") == 1
+    assert first.index("Files for devices") < first.index("half of the 95 % t interval")
+    end = said[said.index("half of the 95 % t interval") :]
+    rows = [line.split() for line in end.splitlines() if "onnx" in line or "torch" in line]
+    assert [row[1] for row in rows] == ["torch", "onnx", "onnx-int8"]
+    assert rows[2][-3:] == ["80.0", "k", "0.050"]
+    assert max(map(len, end.splitlines())) <= 80
+
+
 def test_the_figure_s_points_are_those_of_the_table(tables):
     read, _ = tables
     rows = {row["format"]: row for row in devices_sheet(read).rows}
