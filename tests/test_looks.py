@@ -173,7 +173,7 @@ def test_the_page_says_which_look_it_is_and_whether_stopping_is_allowed(tmp_path
     cells = dict(zip(headings, sheet.cells()[0], strict=True))
     look = read_table(tmp_path, "claims")["look"].item()
     assert cells["look"] == f"{look:.0f} of 3"
-    assert "interval at the look's level" in headings
+    assert "look's interval" in headings
     assert "the study may stop when all are" in sheet.note
     assert sheet.warnings == []
     # The same seeds without a rule: they are too few to stop.

@@ -35,7 +35,7 @@ def claims_sheet(tables) -> Sheet | None:
               numeric=False),
         text("verdict", "verdict"),
         Shown("estimate", lambda r: change(r, r["estimate"]), lambda r: r["estimate"]),
-        Shown("interval at the look's level" if by_rule else "95 % interval",
+        Shown("look's interval" if by_rule else "95 % interval",
               lambda r: METRICS[r["metric"]].unit.interval(r["low"], r["high"]),
               lambda r: r["low"]),
         Shown("what is compared", about, about, numeric=False, brief=False),
