@@ -2,6 +2,7 @@
 
 import builtins
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from modelswitch.models.narrow import sizes_of
 from modelswitch.models.origins import First, Images
 from modelswitch.models.prune import pruned, pruned_architecture
 from modelswitch.planning.model_checks import check_models
+from modelswitch.results.collect import StoredResults
 from modelswitch.storage import artifacts
 
 pytest.importorskip("torch_pruning")
@@ -226,6 +228,16 @@ def test_weights_decide_what_is_measured():
     costs = model_costs(experiment, (8, 8, 1), 10, {"teacher/half": half})
     assert costs["teacher/half"] == cost(half, (8, 8, 1), 10)
     assert "teacher/quarter" not in costs
+
+
+def test_seeds_of_models_with_an_origin_are_pooled(tmp_path):
+    """What first weights were made by is of one seed; all else has to be the same."""
+    given = VALUES["models"]["teacher"] | {"weights": {"file": "w.pth"}}
+    values = VALUES | {"models": VALUES["models"] | {"teacher": given}}
+    results = StoredResults(load(values), tmp_path)
+    for place in results.graph.models():
+        first = dataclasses.replace(place, branch=Replicate(0))
+        assert results._settings(place) == results._settings(first)
 
 
 def test_it_is_pruned_trained_and_teaches(tmp_path):

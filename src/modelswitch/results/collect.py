@@ -34,7 +34,7 @@ from modelswitch.storage import artifacts
 from modelswitch.transfer.distillation import WEIGHT_BINS
 
 # Of a job, what says which one it is, not what it does.
-ITS_OWN = frozenset({"dataset", "branch", "lineage", "hint", "matched", "code"})
+ITS_OWN = frozenset({"dataset", "branch", "lineage", "hint", "matched", "origin", "code"})
 # Of a passport, what can change the bits of equal trainings and no more.
 SURROUNDINGS = ("device", "threads", "precision", "versions")
 
