@@ -60,10 +60,14 @@ def outputs(modalities=("face", "iris"), samples: int = 90, seed: int = 0) -> Pa
     return PairedOutputs(tuple(modalities), sets, logits, labels)
 
 
+def seeing(target: str) -> SelectorSettings:
+    return SelectorSettings(recognisers="x", target=target)
+
+
 def fitted(
     held_back: PairedOutputs, spec: SelectorSettings, resume=None, epochs: int = 6
 ) -> Selector:
-    conditions = selector_conditions(held_back.modalities, SETTINGS, spec.target)
+    conditions = selector_conditions(held_back.modalities, SETTINGS, spec)
     mixture = mix(held_back, conditions)
     targets, rows = trusted(mixture, spec.target)
     inputs = features(mixture.logits[:, rows], spec)
@@ -233,7 +237,7 @@ def test_every_row_of_an_epoch_is_seen_once_in_an_order_of_its_own():
 
 @pytest.mark.parametrize("target", ["undegraded", "right"])
 def test_what_is_to_be_trusted_follows_from_its_definition(target):
-    mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, target))
+    mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, seeing(target)))
     mask, rows = trusted(mixture, target)
     expected = {}
     for row in range(len(mixture.labels)):
@@ -250,7 +254,7 @@ def test_rows_of_the_comparison_are_shares_of_the_pairs():
     held_back, test = outputs(), outputs(seed=1)
     selector = Selector(2 * CLASSES, 2, [])
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
-    table = pd.DataFrame(Contest(test, baselines, selector, spec, SETTINGS).rows())
+    table = pd.DataFrame(Contest(test, held_back, baselines, selector, spec, SETTINGS).rows())
     key = ["degradation", "side", "level", "method"]
     assert not table.duplicated(key).any()
     table = table.set_index(key).sort_index()
@@ -399,7 +403,7 @@ def test_a_comparison_is_the_same_whatever_the_order_and_counts_its_ties():
         held, own = (dataclasses.replace(o, modalities=names, logits=o.logits[order])
                      for o in (held_back, test))  # fmt: skip
         baselines = fit_baselines(held, SETTINGS, seed=0)
-        rows = pd.DataFrame(Contest(own, baselines, selector, spec, SETTINGS).rows())
+        rows = pd.DataFrame(Contest(own, held_back, baselines, selector, spec, SETTINGS).rows())
         tables.append(rows[rows["method"] != "selector"].sort_values(
             ["degradation", "side", "level", "method"], ignore_index=True))  # fmt: skip
     pd.testing.assert_frame_equal(*tables)
@@ -409,7 +413,7 @@ def test_a_comparison_is_the_same_whatever_the_order_and_counts_its_ties():
 
 
 def test_rows_that_teach_nothing_are_left_out():
-    mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, "right"))
+    mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, seeing("right")))
     mask, rows = trusted(mixture, "right")
     assert 0 < len(rows) < len(mixture.labels)
     assert (mask.any(1) & ~mask.all(1)).all()
@@ -421,7 +425,7 @@ def test_a_selector_learns_and_is_judged(modalities):
     held_back, test = outputs(modalities), outputs(modalities, seed=1)
     selector = fitted(held_back, spec)
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
-    contest = Contest(test, baselines, selector, spec, SETTINGS)
+    contest = Contest(test, held_back, baselines, selector, spec, SETTINGS)
     table = pd.DataFrame(contest.rows())
     assert set(table["degradation"]) == {"lid", "jpeg", "rectangle"}
     assert set(table.loc[~table["seen"], "degradation"]) == {"rectangle"}
@@ -453,7 +457,7 @@ def test_the_confusion_counts_every_pair_once():
     spec = SelectorSettings(recognisers="x", parts="sorted")
     held_back, test = outputs(), outputs(seed=1)
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
-    contest = Contest(test, baselines, fitted(held_back, spec), spec, SETTINGS)
+    contest = Contest(test, held_back, baselines, fitted(held_back, spec), spec, SETTINGS)
     contest.rows()
     table = pd.DataFrame(contest.confusions())
     counts = table[table["method"] == "selector"].groupby("side")["images"].sum()
@@ -469,7 +473,7 @@ def test_the_summary_compares_with_the_best_baseline():
     for seed in (0, 1):
         held_back, test = outputs(seed=2 * seed), outputs(seed=2 * seed + 1)
         baselines = fit_baselines(held_back, SETTINGS, seed)
-        contest = Contest(test, baselines, fitted(held_back, spec), spec, SETTINGS)
+        contest = Contest(test, held_back, baselines, fitted(held_back, spec), spec, SETTINGS)
         key = {"experiment": "e", "seed": seed, "selector": "mms"}
         rows += [key | row for row in contest.rows()]
         confusion += [key | row for row in contest.confusions()]
@@ -503,7 +507,9 @@ def test_a_selector_resumes_to_the_same_bits(tmp_path):
 
     def run(epochs, resume):
         torch.manual_seed(0)
-        mixture = mix(outputs(), selector_conditions(("face", "iris"), SETTINGS, "undegraded"))
+        mixture = mix(
+            outputs(), selector_conditions(("face", "iris"), SETTINGS, seeing("undegraded"))
+        )
         inputs = features(mixture.logits, spec)
         selector = Selector(inputs.shape[1], 2, [16])
         selector.standardise(inputs)

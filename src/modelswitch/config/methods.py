@@ -19,6 +19,9 @@ FUSIONS = SUM_RULE, PRODUCT_RULE, CALIBRATED_PRODUCT, CALIBRATED_PRODUCT_CLEAN, 
     "calibrated_product_clean",
     "logistic_fusion",
 )
+# Of all these without a trained selector, the one that was best on held-back samples in the same
+# situation; so choosing it favours neither side.
+CHOSEN = "chosen_baseline"
 # What no method can do with outputs alone: these know what was degraded, or who is right.
 CEILINGS = UNDEGRADED, ORACLE = ("undegraded", "oracle")
 
@@ -31,4 +34,4 @@ def always(modality: str) -> str:
 def methods(modalities: Sequence[str]) -> list[str]:
     """Every method that a comparison of selectors over these modalities has."""
     fixed = [always(modality) for modality in modalities]
-    return [SELECTOR, *fixed, *CONFIDENT, *FUSIONS, *CEILINGS]
+    return [SELECTOR, *fixed, *CONFIDENT, *FUSIONS, CHOSEN, *CEILINGS]

@@ -1,27 +1,34 @@
 """The configuration's section on selecting a modality, as validated values; no torch in here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from modelswitch.config.base import Name, Strict, Width
+from modelswitch.config.base import Extended, Name, Strict, Width
 from modelswitch.config.degradations import Degradations
 from modelswitch.config.training import Training
 
 
-class SelectorSettings(Strict):
+class SelectorSettings(Extended):
     """One selector: the recognisers it selects over, and what it sees of their outputs."""
 
+    decides: Literal["pick", "weigh"] = Field(
+        default="pick",
+        description="pick: names one recogniser, whose answer counts; weigh: says how far each "
+        "is listened to, and the answer is made of all",
+    )
     recognisers: Name | dict[Name, str] = Field(
         description="a chain's label for all modalities, or modality to label or lineage"
     )
     values: Literal["probabilities", "log_probabilities", "logits"] = Field(
         default="log_probabilities", description="form of the outputs"
     )
-    parts: Literal["whole", "sorted", "matched"] = Field(
+    parts: Literal["whole", "sorted", "matched", "agreement"] = Field(
         default="whole",
-        description="whole output vectors; the largest values of each, sorted; or the outputs of "
-        "all recognisers at the classes that each of them finds likeliest",
+        description="whole output vectors; the largest values of each, sorted; the outputs of "
+        "all recognisers at the classes that each of them finds likeliest; or how sure each is and "
+        "what it says of the others' answers, whatever the number of classes (`values` is of no "
+        "meaning then), the default of `decides: weigh`",
     )
     top: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=5, description="with sorted or matched: how many classes of each recogniser"
@@ -30,8 +37,35 @@ class SelectorSettings(Strict):
     target: Literal["undegraded", "right"] = Field(
         default="undegraded",
         description="undegraded: name a modality that is not degraded; right: name one whose "
-        "recogniser is right",
+        "recogniser is right; of no meaning with `decides: weigh`, which learns who is right "
+        "from clean samples and from those with any sides degraded",
     )
+    gates: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=3, description="with `decides: weigh`, networks whose answers are averaged"
+    )
+    later: ClassVar[tuple[str, ...]] = ("decides", "gates")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sees_agreement(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("decides") == "weigh":
+            return {"parts": "agreement"} | values
+        return values
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> "SelectorSettings":
+        if self.decides == "pick" and self.parts == "agreement":
+            raise ValueError(
+                "parts: found agreement, which is for decides: weigh; allowed here: "
+                "whole, sorted, matched"
+            )
+        given = "target" if self.decides == "weigh" else "gates"
+        if given in self.model_fields_set and getattr(self, given) != (
+            type(self).model_fields[given].default
+        ):
+            other = "pick" if self.decides == "weigh" else "weigh"
+            raise ValueError(f"{given}: only with decides: {other}")
+        return self
 
 
 class SelectorComparison(Strict):

@@ -9,18 +9,21 @@ from torch import nn
 
 from modelswitch.config.selector import SelectorSettings
 from modelswitch.deployment.deployable import Deployable
-from modelswitch.selector.network import Selector, features
+from modelswitch.selector.deciding import Network
+from modelswitch.selector.gate import Gate
+from modelswitch.selector.network import features
 
 # Class int64 [N], picked modality int64 [N], and what its recogniser says, float32 [N, K].
 OUTPUTS = ("person", "picked", "probabilities")
 
 
 class DeployableSelector(nn.Module):
-    """What the picked recogniser answers, and which one that is.
+    """What the picked recogniser answers, and which one that is; or what a gate makes of all, and
+    the one that it listens to most.
 
     Called with a batch of N samples of each modality, as `Deployable` takes them. Returns the class
     int64 [N], the index of the picked modality int64 [N], and the probabilities float32 [N, K] that
-    its recogniser gives. Of equal scores the first modality is picked.
+    its recogniser, or the gate, gives. Of equal scores the first modality is picked.
 
     Args:
         recognisers: one a modality, in the order of the selector's scores.
@@ -28,7 +31,7 @@ class DeployableSelector(nn.Module):
     """
 
     def __init__(
-        self, recognisers: Sequence[Deployable], selector: Selector, settings: SelectorSettings
+        self, recognisers: Sequence[Deployable], selector: Network, settings: SelectorSettings
     ) -> None:
         super().__init__()
         self.recognisers = nn.ModuleList(recognisers)
@@ -40,6 +43,9 @@ class DeployableSelector(nn.Module):
         logits = torch.stack(
             [model.logits(own) for model, own in zip(self._models, images, strict=True)]
         )
+        if isinstance(self.selector, Gate):
+            answer = self.selector(logits)
+            return answer.argmax(1), self.selector.heard(logits).argmax(1), answer.exp()
         picked = self.selector(features(logits, self._settings)).argmax(1)
         where = picked.view(1, -1, 1).expand(1, -1, logits.shape[2])
         answer = logits.gather(0, where)[0]

@@ -15,8 +15,8 @@ from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.selection import summarise
 from modelswitch.results.tables import write_table
 from modelswitch.selector.contest import Contest, fit_baselines
+from modelswitch.selector.deciding import stored
 from modelswitch.selector.graph import SelectorGraph
-from modelswitch.selector.network import Selector
 from modelswitch.selector.outputs import load_outputs
 from modelswitch.storage import artifacts, atomic
 
@@ -34,9 +34,15 @@ def _contest(graph: SelectorGraph, branch: str, name: str, results: Path) -> Con
         job_digest=digest(job.canonical()),
         data=list(outputs["test"].data),
     )
-    selector = Selector(passport["inputs"], len(graph.modalities), job.spec.hidden)
-    selector.load_state_dict(tensors)
-    return Contest(outputs["test"], baselines, selector, job.spec, graph.degradations)
+    selector = stored(tensors, passport, job.spec, len(graph.modalities))
+    return Contest(
+        outputs["test"],
+        outputs["validation"],
+        baselines,
+        selector,
+        job.spec,
+        graph.degradations,
+    )
 
 
 def _made_from(graph: SelectorGraph, branch: str, name: str, results: Path) -> dict[str, str]:

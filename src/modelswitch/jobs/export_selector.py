@@ -21,9 +21,7 @@ from modelswitch.deployment.runtimes import describe, open_selector, sidecar
 from modelswitch.deployment.selecting import DeployableSelector
 from modelswitch.errors import UserError
 from modelswitch.jobs.session import report
-from modelswitch.models.build import fill
-from modelswitch.selector.baselines import pick_largest
-from modelswitch.selector.network import Selector, features
+from modelswitch.selector.deciding import Network, decide, stored
 from modelswitch.selector.outputs import (
     UNDEGRADED,
     Condition,
@@ -71,9 +69,7 @@ def export(
         about.append(loaded)
     tensors, passport = artifacts.load(selector, kind="selector")
     artifacts.check_passport(selector, passport, {"job": job.model_dump(mode="json")})
-    network = Selector(passport["inputs"], len(parts), job.spec.hidden)
-    fill(network, tensors)
-    network.eval()
+    network = stored(tensors, passport, job.spec, len(parts))
     whole = DeployableSelector(parts, network, job.spec)
     described: dict[str, Any] = {
         "selector": job.name,
@@ -117,7 +113,7 @@ def _conditions(test: PairedOutputs, job: SelectorJob) -> Iterator[Condition]:
 def _judgement(
     path: Path,
     whole: DeployableSelector,
-    selector: Selector,
+    selector: Network,
     images: Sequence[torch.Tensor],
     test: PairedOutputs,
     job: SelectorJob,
@@ -129,9 +125,7 @@ def _judgement(
     found: list[torch.Tensor] = []
     for condition in _conditions(test, job):
         logits = test.at(condition)
-        with torch.inference_mode():
-            scores = selector(features(logits, job.spec)).T
-        expected = pick_largest(logits, scores, test.modalities)
+        expected = decide(selector, logits, job.spec, test.modalities)
         shown = whole.takes(
             [
                 _shown(own, name, condition, job)

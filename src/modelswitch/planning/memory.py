@@ -84,7 +84,7 @@ class Needs:
             several, size = len(self._sizes), next(iter(self._sizes.values()))
             stored = sum(map(self._answers, self._sizes)) * (1 + len(selection.degradations.sets))
             conditions = max(
-                len(selector_conditions(selection.modalities, selection.degradations, s.target))
+                len(selector_conditions(selection.modalities, selection.degradations, s))
                 for s in comparison.selectors.values()
             )
             rows = conditions * size.to_validate(self._experiment.data.validation)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
@@ -19,8 +20,10 @@ from modelswitch.execution.malloc import keep_freed_memory
 from modelswitch.models.build import build, give_shapes, to_channels_last
 from modelswitch.models.cost import share_until
 from modelswitch.models.designs import Designs
+from modelswitch.selector import gate
+from modelswitch.selector.draws import AnsweredBatch
 from modelswitch.selector.network import Selector, features
-from modelswitch.selector.objective import PickTrusted, SelectionBatch
+from modelswitch.selector.objective import AnswerRightly, PickTrusted, SelectionBatch
 from modelswitch.storage import cache_folder
 from modelswitch.training import precision
 from modelswitch.training.optimizer import make_optimizer
@@ -103,12 +106,20 @@ class MeasuredPace:
         classes = self._sizes[modalities[0]].classes
 
         def measure() -> float:
-            inputs = features(torch.randn(len(modalities), images, classes), settings)
-            selector = Selector(inputs.shape[1], len(modalities), settings.hidden)
-            objective = PickTrusted(selector)
-            trusted = torch.zeros(images, len(modalities), dtype=torch.bool)
-            trusted[:, 0] = True
-            batch = SelectionBatch(inputs, trusted)
+            logits = torch.randn(len(modalities), images, classes)
+            objective: nn.Module
+            batch: SelectionBatch | AnsweredBatch
+            if settings.decides == "weigh":
+                temperatures = torch.ones(len(modalities))
+                inputs = gate.seen(logits, temperatures, settings)
+                objective = AnswerRightly(gate.Gate(settings, inputs.shape[2], temperatures))
+                batch = AnsweredBatch(logits, torch.zeros(images, dtype=torch.long))
+            else:
+                inputs = features(logits, settings)
+                objective = PickTrusted(Selector(inputs.shape[1], len(modalities), settings.hidden))
+                trusted = torch.zeros(images, len(modalities), dtype=torch.bool)
+                trusted[:, 0] = True
+                batch = SelectionBatch(inputs, trusted)
             return _seconds_per_step(objective, training, batch, torch.device("cpu"))
 
         return self._once(

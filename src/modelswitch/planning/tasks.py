@@ -250,9 +250,7 @@ class Tasks:
         comparison = self._graph.experiment.selector
         assert comparison is not None
         settings, training = comparison.selectors[name], comparison.training
-        conditions = selector_conditions(
-            selection.modalities, selection.degradations, settings.target
-        )
+        conditions = selector_conditions(selection.modalities, selection.degradations, settings)
         data = self._graph.experiment.data
         rows = len(conditions) * self._sizes[place.dataset].to_validate(data.validation)
         cuts = epoch_cuts(rows, training.batch)

@@ -9,8 +9,8 @@ import torch
 from modelswitch.config import methods
 from modelswitch.config.degradations import Degradations, side_name, sides
 from modelswitch.config.selector import SelectorSettings
-from modelswitch.selector.baselines import Baselines, Decision, oracle, pick_largest, undegraded
-from modelswitch.selector.network import Selector, features
+from modelswitch.selector.baselines import Baselines, Decision, fit_temperature, oracle, undegraded
+from modelswitch.selector.deciding import Network, decide
 from modelswitch.selector.outputs import (
     UNDEGRADED,
     Condition,
@@ -32,14 +32,27 @@ def fit_baselines(held_back: PairedOutputs, degradations: Degradations, seed: in
     )
 
 
+def fit_temperatures(held_back: PairedOutputs, degradations: Degradations) -> torch.Tensor:
+    """Temperatures [M] from held-back samples under the known degradations, as for the baseline
+    `calibrated_product`."""
+    conditions = training_conditions(held_back.modalities, degradations.seen, degradations.levels)
+    mixture = mix(held_back, conditions)
+    return torch.tensor([fit_temperature(own, mixture.labels) for own in mixture.logits])
+
+
 class Contest:
-    """One selector and its rivals on the test outputs of the same recognisers."""
+    """One selector and its rivals on the test outputs of the same recognisers.
+
+    Of the rivals, one is chosen for each situation (nothing degraded, one side or more in a way
+    seen in training or not, all sides) by the ``held_back`` outputs.
+    """
 
     def __init__(
         self,
         outputs: PairedOutputs,
+        held_back: PairedOutputs,
         baselines: Baselines,
-        selector: Selector,
+        selector: Network,
         spec: SelectorSettings,
         degradations: Degradations,
     ) -> None:
@@ -47,15 +60,41 @@ class Contest:
         self.selector = selector.eval()
         self.degradations = degradations
         self.confusion: Counter[tuple[str, str, str, str]] = Counter()
+        self._chosen = self._choose(held_back)
+
+    def _choose(self, held_back: PairedOutputs) -> dict[str, str]:
+        """Situation to the baseline with the largest share of right answers in it; of equal ones
+        the first by name."""
+        right: dict[str, Counter[str]] = {}
+        for condition in self._conditions():
+            counts = right.setdefault(self._situation(condition), Counter())
+            for name, answer in self.baselines.answers(held_back.at(condition)).items():
+                counts[name] += int((answer.predicted == held_back.labels).sum())
+        return {at: max(sorted(c), key=c.__getitem__) for at, c in right.items()}
+
+    def _conditions(self) -> list[Condition]:
+        degraded = [
+            Condition(degradation, level, side)
+            for degradation in (*self.degradations.seen, *self.degradations.unseen)
+            for side in sides(self.outputs.modalities)
+            for level in self.degradations.levels
+        ]
+        return [UNDEGRADED, *degraded]
+
+    def _situation(self, condition: Condition) -> str:
+        if not condition.degraded:
+            return "clean"
+        if len(condition.degraded) == len(self.outputs.modalities):
+            return "everywhere"
+        return "seen" if condition.degradation in self.degradations.seen else "unseen"
 
     def _answers(self, condition: Condition) -> tuple[dict[str, Decision], torch.Tensor]:
         logits = self.outputs.at(condition)
-        with torch.inference_mode():
-            scores = self.selector(features(logits, self.spec)).T
         names = self.outputs.modalities
         clean = torch.tensor([name not in condition.degraded for name in names])
-        answers = {methods.SELECTOR: pick_largest(logits, scores, names)}
+        answers = {methods.SELECTOR: decide(self.selector, logits, self.spec, names)}
         answers |= self.baselines.answers(logits)
+        answers[methods.CHOSEN] = answers[self._chosen[self._situation(condition)]]
         if clean.any() and not clean.all():
             answers[methods.UNDEGRADED] = undegraded(logits, clean, names)
         answers[methods.ORACLE] = oracle(logits, self.outputs.labels, clean, names)

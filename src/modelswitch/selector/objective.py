@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.randomness import derive_seed
+from modelswitch.selector.draws import AnsweredBatch
+from modelswitch.selector.gate import Gate
 from modelswitch.selector.network import Selector
 from modelswitch.selector.outputs import Mixture
 
@@ -63,6 +66,24 @@ class PickTrusted(nn.Module):
         loss = -trusted.logsumexp(1).mean()
         with torch.no_grad():
             hit = batch.trusted.gather(1, scores.argmax(1, keepdim=True)).float().mean()
+        return {"loss": loss, "loss_selection": loss.detach(), "selection_accuracy": hit}
+
+
+class AnswerRightly(nn.Module):
+    """Minus the log of the probability of the right class, the mean over a gate's networks.
+
+    Each network learns by itself; it is their answers that are averaged, not their errors.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, batch: AnsweredBatch) -> dict[str, torch.Tensor]:
+        each = self.gate.each(batch.logits)
+        loss = F.nll_loss(each.flatten(0, 1), batch.labels.repeat(len(each)))
+        with torch.no_grad():
+            hit = (each.logsumexp(0).argmax(1) == batch.labels).float().mean()
         return {"loss": loss, "loss_selection": loss.detach(), "selection_accuracy": hit}
 
 

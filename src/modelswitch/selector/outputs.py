@@ -13,6 +13,7 @@ import torch
 
 from modelswitch.config.degradations import Degradations, sides
 from modelswitch.config.job import DegradedSpec, Recogniser
+from modelswitch.config.selector import SelectorSettings
 from modelswitch.data.degradations import degrade
 from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
@@ -145,14 +146,15 @@ def training_conditions(
 
 
 def selector_conditions(
-    modalities: Sequence[str], degradations: Degradations, target: str
+    modalities: Sequence[str], degradations: Degradations, spec: SelectorSettings
 ) -> list[Condition]:
     """What a selector is trained under: the degradations that are to be seen, on one or more sides.
 
-    Which recogniser is right is a question on clean inputs and with all sides degraded, too.
+    Which recogniser is right is a question on clean inputs and with all sides degraded, too. One
+    that weighs draws as many samples, under conditions of its own (`selector.draws`).
     """
     conditions = training_conditions(modalities, degradations.seen, degradations.levels)
-    if target == "right":
+    if spec.target == "right" or spec.decides == "weigh":
         conditions.append(UNDEGRADED)
         conditions += [
             Condition(name, level, tuple(modalities))

@@ -8,7 +8,7 @@ from modelswitch.config.metrics import SHARE
 from modelswitch.report.contents import SELECTOR
 from modelswitch.report.sheet import DASH, Sheet, Shown, number, probability, share, text
 from modelswitch.report.summaries.remarks import one_seed
-from modelswitch.results.selection import SITUATIONS, summarise
+from modelswitch.results.selection import SITUATIONS, how_chosen, summarise
 from modelswitch.wording import markdown_table
 
 
@@ -39,7 +39,7 @@ def markdown(rows: list[dict], confusion, remarks: Sequence[str] = ()) -> str:
     parts.append(
         f"Means over degradations, levels above 0, sides and {seeds} seeds, ± half of the 95 % t "
         "interval over seeds. Differences are in percentage points of accuracy, paired by seed; "
-        "the best baseline was chosen on these results, which favours it. `undegraded` always "
+        f"{how_chosen(rows)}. `undegraded` always "
         "picks a modality that is not degraded and `oracle` one whose recogniser is right: both "
         "know what no method can know."
     )
@@ -97,7 +97,7 @@ def selection_sheet(tables) -> Sheet | None:
         "selectors", "Ways to select a modality", SELECTOR, rows, columns,
         note="Means over levels, degraded sides and seeds ± half of the 95 % t interval "
         f"({explained}). Over best baseline: difference in accuracy, paired by seed, in percentage "
-        "points; the best baseline is chosen on these results, which favours it. By lot: pairs "
+        f"points; {how_chosen(rows)}. By lot: pairs "
         "for which several modalities are equally sure.",
         warnings=[*tables.remarks_on_selectors, *one_seed(rows)],
         in_brief=lambda row: row["situation"] in ("seen", "unseen"),
