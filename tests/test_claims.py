@@ -51,6 +51,12 @@ def tables(folder, values, metric="accuracy") -> Tables:
         (0.0, 0.0, 0.0, 0.0, "not supported"),
         (0.0, 0.0, 0.0, 0.01, "contradicted"),
         (0.02, math.nan, math.nan, 0.0, "not supported"),
+        # A loss of 0.003 is allowed.
+        (0.0, -0.002, 0.002, -0.003, "supported"),
+        (-0.001, -0.002, -0.0005, -0.003, "supported"),
+        (0.01, -0.004, 0.02, -0.003, "not supported"),
+        (-0.01, -0.015, -0.005, -0.003, "contradicted"),
+        (-0.001, math.nan, math.nan, -0.003, "not supported"),
     ],
 )
 def test_verdict(estimate, low, high, smallest, expected):
@@ -355,7 +361,7 @@ def test_mcnemar_is_pooled_over_seeds(tmp_path):
         ({"better": "a", "than": "b", "rises_with": "level"}, "either `than` or `rises_with`"),
         ({"better": "a", "than": "a"}, "two different sides"),
         ({"better": "a", "than": "b", "metric": "beauty"}, "Input should be 'accuracy'"),
-        ({"better": "a", "than": "b", "smallest": -1}, "greater than or equal to 0"),
+        ({"better": "a", "than": "b", "smallest": "much"}, "valid number"),
         ({"better": "a", "than": "b", "bigger": 1}, "unknown key 'bigger'"),
         ({"better": "a", "than": "b", "where": {"colour": "x"}}, "allowed are selector"),
     ],

@@ -143,11 +143,11 @@ def test_conditions_are_drawn_anew_in_the_shares_that_are_said():
     assert len(whole) == batches.steps
     assert torch.equal(rest[0].logits, whole[5].logits)
     row = 700
-    m, at = 1, int(sets[row, 1])
-    batch, inside = whole[row // 128], row % 128
-    if len(batch.labels) == 128:
-        assert torch.equal(batch.logits[m, inside], paired.logits[m, at, samples[row]])
-        assert batch.labels[inside] == paired.labels[samples[row]]
+    together = torch.cat([batch.logits for batch in whole], 1)
+    expected = paired.logits[1, int(sets[row, 1]), samples[row]]
+    assert torch.equal(together[1, row], expected)
+    labels = torch.cat([batch.labels for batch in whole])
+    assert torch.equal(labels, paired.labels[samples[: len(labels)]])
 
 
 def job(**changes) -> SelectorJob:

@@ -23,7 +23,7 @@ def simulated(difference, spread, count, alpha, smallest) -> float:
     values = np.random.default_rng(0).normal(difference, spread, size=(DRAWN, count))
     mean, error = values.mean(1), values.std(1, ddof=1) / math.sqrt(count)
     low = mean - stats.t.isf(alpha / 2, count - 1) * error
-    return float(((low > 0) & (mean >= smallest)).mean())
+    return float(((low > min(smallest, 0)) & (mean >= smallest)).mean())
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,7 @@ def simulated(difference, spread, count, alpha, smallest) -> float:
         (0.5, 0.8, 25, 0.05, 0.5),
         (0.6, 0.8, 6, 0.05, 0.5),
         (2.0, 0.8, 3, 0.05, 1.5),
+        (0.1, 0.8, 10, 0.05, -0.6),
     ],
 )
 def test_power_is_how_often_a_claim_is_supported(difference, spread, count, alpha, smallest):
@@ -71,7 +72,7 @@ def test_a_textbooks_example():
 
 
 @pytest.mark.parametrize("count", [2, 3, 8, 25, 400])
-@pytest.mark.parametrize("smallest", [0.0, 0.002])
+@pytest.mark.parametrize("smallest", [0.0, 0.002, -0.003])
 def test_what_is_detectable_is_found_as_often_as_wanted(count, smallest):
     for alpha in (0.05, 0.005):
         found = power.detectable(0.008, count, alpha, 0.8, smallest)

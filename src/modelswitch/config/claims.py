@@ -32,10 +32,11 @@ class Claim(Strict):
     split: Literal["validation", "test"] | None = Field(
         None, description="The split it is taken from; by default the report's."
     )
-    smallest: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    smallest: Annotated[float, Field(allow_inf_nan=False)] = Field(
         0.0,
         description="The smallest difference of interest, in the metric's unit (0.01 of accuracy "
-        "is one percentage point).",
+        "is one percentage point). Below zero it is what may be lost: the claim is then that the "
+        "first side is not worse by more than that.",
     )
     rises_with: str | None = Field(
         None,

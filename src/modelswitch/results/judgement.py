@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelswitch.config.claims import Claim
 from modelswitch.results import intervals
@@ -37,10 +37,14 @@ def verdict(estimate: float, low: float, high: float, smallest: float) -> str:
     Supported: the interval lies above zero and the estimate reaches `smallest`. Contradicted: the
     interval lies wholly below `smallest` (below zero if that is zero), so that an improvement of
     interest is ruled out. Everything else, no interval included, is "not supported".
+
+    A `smallest` below zero is what may be lost: supported where the interval lies above it.
     """
     if math.isnan(low) or math.isnan(high):
         return NOT_SUPPORTED
-    if low > 0 and estimate >= smallest:
+    if smallest < 0 and low > smallest:
+        return SUPPORTED
+    if low > 0 and estimate >= smallest >= 0:
         return SUPPORTED
     if high < smallest or (smallest == 0 and high < 0):
         return CONTRADICTED
@@ -49,7 +53,7 @@ def verdict(estimate: float, low: float, high: float, smallest: float) -> str:
 
 def exact_verdict(improvements: list[float], smallest: float) -> str:
     """The same of quantities without error: every seed says yes, or every seed says no."""
-    reached = {value > 0 and value >= smallest for value in improvements}
+    reached = {value >= smallest and (value > 0 or smallest < 0) for value in improvements}
     return {True: SUPPORTED, False: CONTRADICTED}[reached.pop()] if len(reached) == 1 else (
         NOT_SUPPORTED
     )  # fmt: skip
@@ -76,6 +80,10 @@ def judge(
     for look in schedule.reached(differences):
         values = [differences[seed] for seed in look.seeds]
         result = intervals.difference_from_zero(values, 1 - look.alpha)
+        if claim.smallest < 0:
+            # What a test of no inferiority rules out is that loss, and not zero.
+            above = intervals.difference_from_zero([v - claim.smallest for v in values])
+            result = replace(result, p=above.p, permutation_p=above.permutation_p)
         found.look, found.result = look, result
         found.verdict = verdict(result.estimate, result.low, result.high, claim.smallest)
         if found.verdict in (SUPPORTED, CONTRADICTED):

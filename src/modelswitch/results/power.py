@@ -33,7 +33,8 @@ def supported(
     error = spread / math.sqrt(count)
     quantile = stats.t.isf(alpha / 2, count - 1)
     if smallest <= 0:
-        return float(stats.nct.sf(quantile, count - 1, difference / error))
+        # Of a loss that is allowed, the interval has to lie above that.
+        return float(stats.nct.sf(quantile, count - 1, (difference - smallest) / error))
 
     def at(scale: float) -> float:
         """With a standard deviation found that is `scale` times the true one."""
@@ -64,6 +65,8 @@ def detectable(
         return math.nan
     if spread == 0:
         return smallest
+    if smallest < 0:
+        return detectable(spread, count, alpha, power) + smallest
 
     def lacking(difference: float) -> float:
         return supported(difference, spread, count, alpha, smallest) - power

@@ -76,10 +76,15 @@ def _row(name: str, claim: Claim, tables: Tables, schedule: Schedule) -> dict[st
         "p_holm": math.nan,
         "permutation_p": result.permutation_p,
         "mcnemar_p": found.mcnemar_p,
-        "seeds_needed": intervals.seeds_needed(claim.smallest or result.estimate, result.spread),
+        "seeds_needed": intervals.seeds_needed(_to_find(claim, result.estimate), result.spread),
         "note": "; ".join(found.notes),
         "statement": claim.statement,
     }
+
+
+def _to_find(claim: Claim, estimate: float) -> float:
+    """The difference that has to be told from chance."""
+    return claim.smallest if claim.smallest > 0 else estimate - claim.smallest
 
 
 def _compare(

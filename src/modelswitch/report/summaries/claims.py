@@ -57,7 +57,8 @@ def claims_sheet(tables) -> Sheet | None:
         note="As the configuration states them; the verdicts are computed. "
         "Estimates of accuracies are in percentage points, above zero where the claim points the "
         "right way. Supported: the 95 % interval lies above zero and the estimate reaches the "
-        "smallest difference of interest. Contradicted: the interval rules such a difference out. "
+        "smallest difference of interest, or above that where it is a loss that is allowed. "
+        "Contradicted: the interval rules such a difference out. "
         "Not supported: anything else." + _BY_RULE * by_rule,
         warnings=_too_early(rows),
     )  # fmt: skip
