@@ -3,12 +3,14 @@
 import builtins
 import copy
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import script_runs
 import torch
 from pydantic import TypeAdapter
+from rich.console import Console
 
 import modelswitch
 from modelswitch.config.architecture import AdaptedModel, Architecture, NarrowedModel
@@ -25,6 +27,7 @@ from modelswitch.models.narrow import sizes_of
 from modelswitch.models.origins import First, Images
 from modelswitch.models.prune import pruned, pruned_architecture
 from modelswitch.planning.model_checks import check_models
+from modelswitch.planning.plan import tree
 from modelswitch.results.collect import StoredResults
 from modelswitch.storage import artifacts
 
@@ -221,6 +224,18 @@ def test_each_lineage_has_a_size_of_its_own_and_the_plan_says_it_is_estimated():
     assert whole / 4 < costs["teacher/quarter"].parameters <= whole / 2
     assert experiment.estimated == ["teacher/half", "teacher/half/quarter", "teacher/quarter"]
     assert "teacher/half@kd/quarter@kd" in check_models(experiment)["models"]["digits"]
+
+
+def test_the_plan_marks_what_is_estimated():
+    experiment = load(VALUES)
+    table = tree(experiment, model_costs(experiment, (8, 8, 1), 10))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(table)
+    shown = [line for line in console.export_text().splitlines() if line.strip()]
+    lines = {line.replace("└", "").split()[0]: line for line in shown}
+    marked = {name for name, line in lines.items() if line.count("~") == 2}
+    assert marked == {"half@kd", "quarter@kd"}
+    assert not any("~" in line for name, line in lines.items() if name not in marked)
 
 
 def test_weights_decide_what_is_measured():
