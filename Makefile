@@ -9,7 +9,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 QUIETLY := $(IN_VENV) sh workflow/quietly.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check configuration plan run report join bench docs format clean
+.PHONY: help demo test test-long check check-types check-rules configuration plan run report join bench docs format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,10 +35,15 @@ test: $(VENV)/test.stamp ## every check: formatters, linters, types, snakemake -
 check: # what `test` runs, in an environment that is there
 	ruff format --check .
 	ruff check .
+	@$(MAKE) --no-print-directory -j2 check-types check-rules
+	python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+check-types:
 	mypy
+
+check-rules:
 	snakefmt --check Snakefile rules workflow
 	snakemake --lint --configfile config/digits.yaml
-	python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/test.stamp ## the search for faults over hundreds of drawn cases, apart from `test`
 	@$(IN_VENV) python -m pytest -m long -n $(CORES)

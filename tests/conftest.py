@@ -1,17 +1,27 @@
 """What several test files share."""
 
+import json
+import os
 from collections import Counter
 
 import pytest
 from faults_run import finish, weights
 
+from modelswitch.execution import flock
+
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
     """Digests of all weight files of config/test/faults.yaml, run in peace on this machine."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    finish(folder, "--cores", "2")
-    return weights(folder)
+    # Two workers need it, and one of them makes it.
+    mine = tmp_path_factory.getbasetemp()
+    shared = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "uninterrupted.json"
+    with flock.waiting(shared.with_suffix(".lock")):
+        if not shared.exists():
+            folder = tmp_path_factory.mktemp("uninterrupted")
+            finish(folder, "--cores", "2")
+            shared.write_text(json.dumps(weights(folder)))
+    return json.loads(shared.read_text())
 
 
 def pytest_collection_modifyitems(items):

@@ -53,6 +53,7 @@ def snakemake(folder: Path, apptainer: Path, *arguments: str, target="tables", *
     )
 
 
+@pytest.mark.long
 def test_a_plan_with_an_image_to_fetch(tmp_path, apptainer):
     done = snakemake(
         tmp_path / "run", apptainer, "-n", target="models", MODELSWITCH_IMAGE="docker://own/image:1"

@@ -147,6 +147,7 @@ def test_an_image_that_is_added_trains_anew_and_moves_no_other(here):
     assert planned(here) == set()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_other_files_with_the_same_pixels_are_read_again_and_train_nothing(here):
     for path in (here / "images/dog").glob("*.png"):

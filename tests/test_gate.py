@@ -175,7 +175,10 @@ def stored_outputs(folder, held_back, test):
 
 
 @pytest.mark.parametrize("parts", ["agreement", "whole", "sorted", "matched"])
-def test_it_is_trained_stored_and_beats_what_was_chosen_on_held_back_samples(tmp_path, parts):
+def test_it_is_trained_stored_and_beats_what_was_chosen_on_held_back_samples(
+    tmp_path, parts, monkeypatch
+):
+    monkeypatch.setattr("sys.argv", ["workflow/scripts/train_selector.py"])
     held_back, test = outputs(), outputs(seed=1)
     model = tmp_path / "selector.safetensors"
     weigh = job(parts=parts)

@@ -66,6 +66,7 @@ def test_stopped_with_its_trainings_the_same_command_goes_on(uninterrupted, tmp_
     assert "Traceback" not in said
 
 
+@pytest.mark.long
 def test_sigterm_to_snakemake_alone_lets_trainings_end_and_starts_none(uninterrupted, tmp_path):
     hint = "results/faults/digits/seed0/teacher/student@pretrain/hint.safetensors"
     process = start(tmp_path, *ONE_CORE, target=hint)

@@ -91,6 +91,7 @@ def test_a_job_without_a_gpu_asks_for_none(tmp_path):
     assert "MODELSWITCH_RESUME" in [variable["name"] for variable in container["env"]]
 
 
+@pytest.mark.long
 def test_a_training_asks_for_one_gpu_and_its_rule_s_memory(tmp_path):
     pod = submitted(tmp_path, stored="data.safetensors")["spec"]["template"]["spec"]
     [container] = pod["containers"]

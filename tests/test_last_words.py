@@ -161,6 +161,7 @@ def test_snakemake_ends_with_the_reason(folder, quiet):
     assert SIZES in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_make_reports_on_a_configuration_as_people_write_them(folder):
     """With quotes round the name and a comment behind it."""

@@ -174,6 +174,7 @@ def test_data_that_are_missing_are_noticed_whatever_else_the_command_line_holds(
         assert said.splitlines()[-1] == "error: data.path: not-here.npz: no such file"
 
 
+@pytest.mark.long
 def test_the_page_tells_the_command_that_was_given(tmp_path):
     """With the file, what was changed on the command line, and the folder of results."""
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(test_reporting.EXPERIMENT))

@@ -62,6 +62,7 @@ def jobs(said: str) -> set[str]:
     return {f"{rule} {lineage[1]}" for rule, lineage in named if lineage}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_resumed_and_made_anew_from_other_weights(tmp_path):
     peace = prepare(tmp_path / "peace")

@@ -146,6 +146,7 @@ def test_resume_files_may_lie_in_the_home_folder(home, monkeypatch):
         assert folder.is_relative_to(home / "resume")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_braces_and_a_tilde_in_every_place_of_a_run(home):
     """In the clone's path, the working folder's, the configuration's, the data's, of classes and of

@@ -260,6 +260,7 @@ def test_figures_of_committed_tables_in_one_command(tmp_path):
     assert "unknown figure 'beauty'; allowed: chains" in wrong.stderr
 
 
+@pytest.mark.long
 def test_stored_results_are_read_where_neither_data_nor_models_are(tmp_path):
     (tmp_path / "study.yaml").write_text(json.dumps(EXPERIMENT))
     tidy_examples.write(tmp_path / "results/study/tables", images=60, epochs=2)

@@ -269,7 +269,7 @@ ALL = [
                  draws=True),
 ]  # fmt: skip
 # What is quick and tells most of what the others do.
-QUICK = ("a locale of ASCII", "a folder with braces")
+QUICK = ("a locale of ASCII",)
 
 
 def images(path: Path, side: int = 8) -> None:

@@ -533,7 +533,14 @@ def test_seeds_that_ended_after_different_epochs_are_of_one_thing():
 
     def apart(settings):
         rows = [
-            {"dataset": "d", "seed": seed, "lineage": "t", "epochs": 5 + seed, "settings": settings}
+            {
+                "dataset": "d",
+                "seed": seed,
+                "repeat": 0,
+                "lineage": "t",
+                "epochs": 5 + seed,
+                "settings": settings,
+            }
             for seed in (0, 1)
         ]
         return models_apart(pd.DataFrame(rows))

@@ -205,6 +205,7 @@ def test_what_changes_no_result_retrains_nothing(clone):
     assert clone.planned() == set()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_tables_and_figures_come_from_the_results_alone(clone, tmp_path):
     copy = Clone(tmp_path / "fresh")
@@ -355,6 +356,7 @@ def net(in_channels, num_classes):
 PARTS = "from torch import nn\n\n\ndef head(size, classes):\n    return nn.Linear(size, classes)\n"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_change_in_the_users_own_code_reruns_what_runs_it(tmp_path):
     clone = Clone(tmp_path)
