@@ -22,7 +22,7 @@ from modelswitch.selector.gate import Gate, seen
 from modelswitch.selector.outputs import CLEAN, PairedOutputs
 from modelswitch.storage import artifacts
 
-WEIGH = SelectorSettings(recognisers="x", decides="weigh", hidden=[16], gates=2)
+WEIGH = SelectorSettings(recognisers="x", decides="weigh", parts="agreement", hidden=[16], gates=2)
 SETTINGS = Degradations(seen=["lid", "jpeg"], unseen=["rectangle"], levels=[0.5, 1.0])
 TRAINING = Training(
     epochs=8, batch=64, optimizer="adamw", learning_rate=0.01, precision="float32", warmup=0.5

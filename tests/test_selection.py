@@ -565,3 +565,17 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
     write_outputs(paths[1], paired, 1, digest="another")
     with pytest.raises(UserError, match="belongs to another configuration"):
         load_outputs(recognisers, paths)
+
+
+def test_several_selectors_are_told_apart_on_the_terminal(tmp_path):
+    path = tidy_examples.write_selection(tmp_path) / "selection.csv"
+    table = pd.read_csv(path)
+    pd.concat([table, table.assign(selector="gate")]).to_csv(path, index=False)
+    sheet = selection_sheet(Tables(tmp_path))
+    [method] = [column for column in sheet.columns if column.heading == "method"]
+    brief = [row for row in sheet.rows if sheet.in_brief(row)]
+    for situation in ("seen", "unseen"):
+        shown = [method.text(row) for row in brief if row["situation"] == situation]
+        # Each once: both selectors, and the rivals that they share.
+        assert shown[:2] == ["selector mms", "selector gate"]
+        assert sorted(set(shown)) == sorted(shown)

@@ -1,6 +1,6 @@
 """The configuration's section on selecting a modality, as validated values; no torch in here."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,8 +27,8 @@ class SelectorSettings(Extended):
         default="whole",
         description="whole output vectors; the largest values of each, sorted; the outputs of "
         "all recognisers at the classes that each of them finds likeliest; or how sure each is and "
-        "what it says of the others' answers, whatever the number of classes (`values` is of no "
-        "meaning then), the default of `decides: weigh`",
+        "what it says of the others' answers, for `decides: weigh` alone: that fits any number of "
+        "classes, and `values` is of no meaning then",
     )
     top: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=5, description="with sorted or matched: how many classes of each recogniser"
@@ -44,13 +44,6 @@ class SelectorSettings(Extended):
         default=3, description="with `decides: weigh`, networks whose answers are averaged"
     )
     later: ClassVar[tuple[str, ...]] = ("decides", "gates")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _sees_agreement(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("decides") == "weigh":
-            return {"parts": "agreement"} | values
-        return values
 
     @model_validator(mode="after")
     def _keys_fit(self) -> "SelectorSettings":

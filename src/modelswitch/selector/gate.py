@@ -6,8 +6,8 @@ to change by what it sees of the sample: an exponent for each recogniser in that
 for each in a mixture of the same probabilities, and how much of the answer is the mixture. A
 recogniser that is sure of the wrong person ruins a product, which a mixture survives.
 
-Everything is shared by the recognisers, and what a gate sees by default does not depend on the
-number of classes, so the same gate works for other people and for other recognisers.
+Everything is shared by the recognisers. With `parts: agreement` what a gate sees does not depend on
+the number of classes either, so the same gate works for other people and for other recognisers.
 """
 
 import math

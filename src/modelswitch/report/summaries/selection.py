@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from modelswitch.config import methods
 from modelswitch.config.metrics import SHARE
 from modelswitch.report.contents import SELECTOR
 from modelswitch.report.sheet import DASH, Sheet, Shown, number, probability, share, text
@@ -77,11 +78,22 @@ def selection_sheet(tables) -> Sheet | None:
     if table is None:
         return None
     rows = summarise(table)
+    # On the terminal the first selector stands beside its rivals, and the next ones beside it.
+    first = rows[0]["selector"] if rows else ""
+    order = list(SITUATIONS)
+    rows.sort(key=lambda r: (order.index(r["situation"]), r["method"] != methods.SELECTOR))
+    several = any(row["selector"] != first for row in rows)
+
+    def method(row: dict) -> str:
+        name = row["method"].replace("_", " ")
+        return (
+            f"{name} {row['selector']}" if several and row["method"] == methods.SELECTOR else name
+        )
+
     columns = [
         text("selector", "selector", brief=False),
         text("degraded", "situation"),
-        Shown("method", lambda r: r["method"].replace("_", " "), lambda r: r["method"],
-              numeric=False),
+        Shown("method", method, lambda r: r["method"], numeric=False),
         share("picked right %", "selection_accuracy"),
         share("accuracy %", "accuracy"),
         share("over best baseline", "difference", signed=True),
@@ -100,5 +112,6 @@ def selection_sheet(tables) -> Sheet | None:
         f"points; {how_chosen(rows)}. By lot: pairs "
         "for which several modalities are equally sure.",
         warnings=[*tables.remarks_on_selectors, *one_seed(rows)],
-        in_brief=lambda row: row["situation"] in ("seen", "unseen"),
+        in_brief=lambda row: row["situation"] in ("seen", "unseen")
+        and (row["selector"] == first or row["method"] == methods.SELECTOR),
     )  # fmt: skip
