@@ -9,7 +9,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 QUIETLY := $(IN_VENV) sh workflow/quietly.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check check-types check-rules configuration plan run report join bench docs format clean
+.PHONY: help demo test test-long check check-types check-rules configuration plan run report join bench docs site format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,7 @@ check-types:
 check-rules:
 	snakefmt --check Snakefile rules workflow
 	snakemake --lint --configfile config/digits.yaml
+	python docs/site.py
 
 test-long: $(VENV)/test.stamp ## the search for faults over hundreds of drawn cases, apart from `test`
 	@$(IN_VENV) python -m pytest -m long -n $(CORES)
@@ -67,6 +68,9 @@ report: run ## CONFIG's results as one HTML file, beside them, to open in any br
 join: $(VENV)/run.stamp ## one set of tables and one page of PARTS="results/a results/b …", into INTO=folder
 	@$(IN_VENV) python workflow/scripts/join.py $(PARTS) --into "$(INTO)"
 
+site: $(VENV)/test.stamp ## the documentation as a site, in build/site/html
+	@$(IN_VENV) python docs/site.py
+
 format: $(VENV)/test.stamp ## put the code into its standard form
 	@$(BIN)/ruff check --fix -q . && $(BIN)/ruff format -q . && $(BIN)/snakefmt Snakefile rules workflow
 
@@ -82,4 +86,4 @@ docs: $(VENV)/run.stamp ## regenerate what is generated: config/README.md, confi
 
 clean: ## remove results and caches, keep the environment and results/reference
 	@find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null; \
-	rm -rf .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build/site .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis

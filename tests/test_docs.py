@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from modelswitch.config.degradations import DEGRADATION_NAMES
 from modelswitch.data.degradations import MEANING
@@ -99,3 +100,19 @@ def test_every_test_that_faults_are_said_to_have_is_there():
                 known = defined[file] if file and before else everywhere
                 assert name in known, f"docs/faults.md names {token}"
     assert named > 100
+
+
+def test_the_site_has_every_page_about_this_project():
+    site = yaml.safe_load((ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8"))
+
+    def pages(entries):
+        for entry in entries:
+            for value in entry.values():
+                yield from pages(value) if isinstance(value, list) else [value]
+
+    named = list(pages(site["nav"]))
+    assert len(set(named)) == len(named)
+    for name in named:
+        assert (ROOT / name).is_file(), name
+    written = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert written <= set(named)
