@@ -138,3 +138,20 @@ rule page:
     shell:
         "run_script report --experiment {params.experiment:q} --results {params.results:q} "
         "--command {params.command:q} 2>&1 | tee {log:q}"
+
+
+# What is stored, to be put where data are kept.
+rule crate:
+    input:
+        rules.results.output,
+    output:
+        directory(f"{FOLDER}/crate"),
+    log:
+        f"{TABLES}/crate.log",
+    localrule: True
+    params:
+        experiment=CONFIGURATION,
+        results=lambda w, output: str(Path(output[0]).parent),
+    shell:
+        "run_script crate --experiment {params.experiment:q} --results {params.results:q} "
+        "--crate {output:q} > {log:q} 2>&1"
