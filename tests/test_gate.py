@@ -15,7 +15,7 @@ from modelswitch.config.selector import SelectorSettings
 from modelswitch.config.training import Training
 from modelswitch.jobs.train_selector import train_selector
 from modelswitch.results.selection import summarise
-from modelswitch.selector.contest import Contest, fit_baselines, fit_temperatures
+from modelswitch.selector.contest import Contest, fit_baselines, known_temperatures
 from modelswitch.selector.deciding import decide, made, stored
 from modelswitch.selector.draws import CLEAN_SHARE, EVERYWHERE_SHARE, GateBatches
 from modelswitch.selector.gate import Gate, seen
@@ -76,7 +76,7 @@ def test_names_and_order_of_modalities_and_classes_change_nothing(modalities):
     other, _ = told(7, modalities)
     other.temperatures.copy_(gate.temperatures[order])
     torch.testing.assert_close(other(logits[order]), gate(logits))
-    torch.testing.assert_close(other.heard(logits[order]), gate.heard(logits)[:, order])
+    torch.testing.assert_close(other.judge(logits[order])[1], gate.judge(logits)[1][:, order])
     classes = torch.randperm(7, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(gate(logits[:, :, classes]), gate(logits)[:, classes])
 
@@ -86,7 +86,7 @@ def test_the_same_gate_serves_other_people_and_recognisers():
     gate = learnt(held_back)
     others = outputs(classes=5, seed=9, modalities=("ear", "gait", "voice"))
     known = Degradations(seen=["lid", "jpeg"], unseen=["rectangle"], levels=[0.5, 1.0])
-    fresh = Gate(WEIGH, len(gate.mean), fit_temperatures(others, known))
+    fresh = Gate(WEIGH, len(gate.mean), known_temperatures(others, known))
     kept = {k: v for k, v in gate.state_dict().items() if k != "temperatures"}
     fresh.load_state_dict(kept | {"temperatures": fresh.temperatures})
     right, product = accuracies(fresh, others)
@@ -95,7 +95,7 @@ def test_the_same_gate_serves_other_people_and_recognisers():
 
 def learnt(held_back: PairedOutputs) -> Gate:
     batches = GateBatches(held_back, SETTINGS.seen, 2000, 100, lambda epoch: epoch)
-    temperatures = fit_temperatures(held_back, SETTINGS)
+    temperatures = known_temperatures(held_back, SETTINGS)
     samples, sets = batches.drawn(0)
     inputs = seen(batches.answers(samples, sets), temperatures, WEIGH)
     torch.manual_seed(0)

@@ -44,8 +44,8 @@ class DeployableSelector(nn.Module):
             [model.logits(own) for model, own in zip(self._models, images, strict=True)]
         )
         if isinstance(self.selector, Gate):
-            answer = self.selector(logits)
-            return answer.argmax(1), self.selector.heard(logits).argmax(1), answer.exp()
+            answer, heard = self.selector.judge(logits)
+            return answer.argmax(1), heard.argmax(1), answer.exp()
         picked = self.selector(features(logits, self._settings)).argmax(1)
         where = picked.view(1, -1, 1).expand(1, -1, logits.shape[2])
         answer = logits.gather(0, where)[0]

@@ -20,13 +20,19 @@ from modelswitch.results.tables import Tables
 
 # What is in the folder of an experiment beside its models, and what it is.
 PARTS = {
-    "results.html": ("text/html", "Claims, tables, figures and configuration on one page"),
-    "summary.md": ("text/markdown", "The same in short"),
-    "tables": ("", "One row for each model and seed; docs/tables.md of the program says more"),
-    "figures": ("", "Every figure as a drawing and as a picture"),
+    "results.html": "Claims, tables, figures and configuration on one page",
+    "summary.md": "The same in short",
+    "tables": "One row for each model and seed; docs/tables.md of the program says more",
+    "figures": "Every figure as a drawing and as a picture",
 }
-_SUFFIXES = {".csv": "text/csv", ".parquet": "application/vnd.apache.parquet", ".md":
-             "text/markdown", ".svg": "image/svg+xml", ".png": "image/png"}  # fmt: skip
+_KINDS = {
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".md": "text/markdown",
+    ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
 
 
 def pack(experiment: Experiment, results: Path, source: Path, folder: Path) -> None:
@@ -123,14 +129,8 @@ def _digests(results: Path) -> list[dict[str, Any]]:
 
 
 def _files(results: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for name, (kind, meaning) in PARTS.items():
+    for name, meaning in PARTS.items():
         place = results / name
-        inside = sorted(path for path in place.rglob("*") if path.suffix in _SUFFIXES)
-        for path in [place] if place.is_file() else inside:
-            yield (
-                path,
-                {
-                    "encodingFormat": kind or _SUFFIXES[path.suffix],
-                    "description": meaning,
-                },
-            )
+        for path in [place] if place.is_file() else sorted(place.rglob("*")):
+            if path.suffix in _KINDS:
+                yield path, {"encodingFormat": _KINDS[path.suffix], "description": meaning}

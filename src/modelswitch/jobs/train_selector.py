@@ -17,7 +17,7 @@ from modelswitch.models import metrics
 from modelswitch.models.kept import difference
 from modelswitch.randomness import derive_seed, seeded
 from modelswitch.selector import gate
-from modelswitch.selector.contest import fit_temperatures
+from modelswitch.selector.contest import known_temperatures
 from modelswitch.selector.deciding import Network, stored
 from modelswitch.selector.draws import GateBatches
 from modelswitch.selector.network import Selector, features
@@ -137,7 +137,7 @@ def _picker(job: SelectorJob, held_back: PairedOutputs, seed: Seeds) -> _Learnin
 def _gate(job: SelectorJob, held_back: PairedOutputs, seed: Seeds) -> _Learning:
     known = job.degradations
     rows = len(held_back.labels) * len(selector_conditions(held_back.modalities, known, job.spec))
-    temperatures = fit_temperatures(held_back, known)
+    temperatures = known_temperatures(held_back, known)
     batches = GateBatches(
         held_back, known.seen, rows, job.training.batch, lambda e: seed("epoch", e)
     )

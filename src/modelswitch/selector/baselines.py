@@ -124,6 +124,11 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return float(log_t.detach().clamp(-4, 4).exp())
 
 
+def fit_temperatures(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The temperatures [M] of M recognisers; logits [M, N, C]."""
+    return torch.tensor([fit_temperature(own, labels) for own in logits])
+
+
 def fit_logistic_fusion(logits: torch.Tensor, labels: torch.Tensor, seed: int) -> np.ndarray:
     """Weights [M] of the recognisers' log-probabilities in a fused score.
 
@@ -168,8 +173,8 @@ class Baselines:
         weights[order] = torch.from_numpy(fitted)
         return cls(
             modalities,
-            torch.tensor([fit_temperature(logits, mixture.labels) for logits in mixture.logits]),
-            torch.tensor([fit_temperature(logits, clean_labels) for logits in clean_logits]),
+            fit_temperatures(mixture.logits, mixture.labels),
+            fit_temperatures(clean_logits, clean_labels),
             weights,
         )
 

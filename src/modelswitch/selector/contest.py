@@ -9,7 +9,7 @@ import torch
 from modelswitch.config import methods
 from modelswitch.config.degradations import Degradations, side_name, sides
 from modelswitch.config.selector import SelectorSettings
-from modelswitch.selector.baselines import Baselines, Decision, fit_temperature, oracle, undegraded
+from modelswitch.selector.baselines import Baselines, Decision, fit_temperatures, oracle, undegraded
 from modelswitch.selector.deciding import Network, decide
 from modelswitch.selector.outputs import (
     UNDEGRADED,
@@ -23,21 +23,27 @@ from modelswitch.selector.outputs import (
 NAN = float("nan")
 
 
+def _known(held_back: PairedOutputs, degradations: Degradations) -> Mixture:
+    """Held-back samples under the degradations that selectors and baselines may know."""
+    conditions = training_conditions(held_back.modalities, degradations.seen, degradations.levels)
+    return mix(held_back, conditions)
+
+
 def fit_baselines(held_back: PairedOutputs, degradations: Degradations, seed: int) -> Baselines:
     """Baselines fitted on what selectors are trained on: held-back samples, known degradations."""
-    conditions = training_conditions(held_back.modalities, degradations.seen, degradations.levels)
-    mixture: Mixture = mix(held_back, conditions)
     return Baselines.fit(
-        held_back.modalities, mixture, held_back.at(UNDEGRADED), held_back.labels, seed
+        held_back.modalities,
+        _known(held_back, degradations),
+        held_back.at(UNDEGRADED),
+        held_back.labels,
+        seed,
     )
 
 
-def fit_temperatures(held_back: PairedOutputs, degradations: Degradations) -> torch.Tensor:
-    """Temperatures [M] from held-back samples under the known degradations, as for the baseline
-    `calibrated_product`."""
-    conditions = training_conditions(held_back.modalities, degradations.seen, degradations.levels)
-    mixture = mix(held_back, conditions)
-    return torch.tensor([fit_temperature(own, mixture.labels) for own in mixture.logits])
+def known_temperatures(held_back: PairedOutputs, degradations: Degradations) -> torch.Tensor:
+    """Temperatures [M] as those of the baseline `calibrated_product`."""
+    mixture = _known(held_back, degradations)
+    return fit_temperatures(mixture.logits, mixture.labels)
 
 
 class Contest:

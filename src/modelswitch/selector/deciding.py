@@ -46,7 +46,6 @@ def decide(
     picked."""
     if isinstance(network, Selector):
         return pick_largest(logits, network(features(logits, spec)).T, modalities)
-    answer = network(logits)
-    heard = pick_largest(logits, network.heard(logits).T, modalities)
+    answer, heard = network.judge(logits)
     said = fuse(answer, answer)
-    return Decision(said.predicted, said.tied, heard.picked)
+    return Decision(said.predicted, said.tied, pick_largest(logits, heard.T, modalities).picked)

@@ -138,9 +138,12 @@ class Gate(nn.Module):
 
     def each(self, logits: torch.Tensor) -> torch.Tensor:
         """What each of the networks answers [G, N, C]."""
+        return self._answers(logits, self._said(logits))
+
+    def _answers(self, logits: torch.Tensor, said: list[torch.Tensor]) -> torch.Tensor:
         parts = (logits / self.temperatures[:, None, None]).log_softmax(2)
         answers = []
-        for numbers in self._said(logits):
+        for numbers in said:
             exponent, weight, share = numbers.unbind(-1)
             product = (exponent.exp().T[..., None] * parts).sum(0).log_softmax(1)
             mixture = (weight.log_softmax(1).T[..., None] + parts).logsumexp(0)
@@ -150,10 +153,13 @@ class Gate(nn.Module):
             )
         return torch.stack(answers)
 
-    def forward(self, logits: torch.Tensor) -> torch.Tensor:
-        return self.each(logits).logsumexp(0) - math.log(len(self.networks))
+    def judge(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The answer [N, C], and how far each recogniser is listened to [N, M]: its exponent in
+        the product, whose probabilities the temperature has made comparable; the mean over the
+        networks."""
+        said = self._said(logits)
+        answer = self._answers(logits, said).logsumexp(0) - math.log(len(self.networks))
+        return answer, torch.stack([numbers[..., 0].exp() for numbers in said]).mean(0)
 
-    def heard(self, logits: torch.Tensor) -> torch.Tensor:
-        """How far each recogniser is listened to [N, M]: its exponent in the product, whose
-        probabilities the temperature has made comparable; the mean over the networks."""
-        return torch.stack([numbers[..., 0].exp() for numbers in self._said(logits)]).mean(0)
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        return self.judge(logits)[0]
