@@ -45,7 +45,9 @@ import os, signal, sys, time
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda n, frame: (print("asked", n, flush=True), sys.exit(128 + n)))
 print(os.getpid(), os.getppid(), flush=True)
-time.sleep(60)
+# In pieces: a signal just before the call would be seen after it.
+for _ in range(600):
+    time.sleep(0.1)
 """
 
 

@@ -80,7 +80,14 @@ def client(name: str, snakemake: str, modules: str, *command: str) -> None:
         signal.signal(signum, tell)
     # Ctrl-Z reaches the terminal's processes, of which the child is none.
     signal.signal(signal.SIGTSTP, pause)
+    # A handler in Python runs after the call that its signal interrupts, and one that comes just
+    # before a call interrupts nothing: every signal is a byte in this pipe, which ends the waiting.
+    signals, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+    while server.fileno() not in select.select([server.fileno(), signals], [], [])[0]:
+        os.read(signals, 64)
     status = b""
     with contextlib.suppress(OSError):
         status = server.recv(1)
