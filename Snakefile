@@ -28,6 +28,11 @@ if EXPERIMENT.selector:
     include: "rules/selector.smk"
 
 
+if EXPERIMENT.selector and EXPERIMENT.selector.verification:
+
+    include: "rules/verification.smk"
+
+
 rule all:
     default_target: True
     input:

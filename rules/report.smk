@@ -47,6 +47,7 @@ rule results:
         rules.models.input,
         expand(RESULTS + COSTS_FILE, experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets),
         [f"{TABLES}/selection.csv"] if FACTS.selectors else [],
+        [f"{TABLES}/verification.csv"] if FACTS.verifies else [],
         DEPLOYED if EXPERIMENT.deploy else [],
         lambda w: measured_elsewhere(),
         [f"{FIGURES}/{item.file}.png" for item in FROM_SELECTOR],

@@ -19,7 +19,7 @@ from modelswitch.selector.contest import Contest, fit_baselines, known_temperatu
 from modelswitch.selector.deciding import decide, made, stored
 from modelswitch.selector.draws import CLEAN_SHARE, EVERYWHERE_SHARE, GateBatches
 from modelswitch.selector.gate import Gate, seen
-from modelswitch.selector.outputs import CLEAN, PairedOutputs
+from modelswitch.selector.outputs import CLEAN, PairedOutputs, all_conditions
 from modelswitch.storage import artifacts
 
 WEIGH = SelectorSettings(recognisers="x", decides="weigh", parts="agreement", hidden=[16], gates=2)
@@ -202,7 +202,12 @@ def test_it_is_trained_stored_and_beats_what_was_chosen_on_held_back_samples(
     sides = table[(table["method"] == "selector") & (table["side"] == "face")]
     if parts == "agreement":
         assert sides.loc[sides["level"] == 1.0, "selection_accuracy"].mean() > 0.8
-    said = decide(gate, test.at(contest._conditions()[0]), weigh.spec, test.modalities)
+    said = decide(
+        gate,
+        test.at(all_conditions(contest.outputs.modalities, SETTINGS)[0]),
+        weigh.spec,
+        test.modalities,
+    )
     assert said.picked is not None
 
 

@@ -32,6 +32,8 @@ DATA_FILE = f"{DATA_FOLDER}/data.safetensors"
 # Beside it: what changes where the arrays do and only there, and what they were made from.
 CHECKSUM_FILE = f"{DATA_FOLDER}/checksum.json"
 SOURCE_FILE = f"{DATA_FOLDER}/source.json"
+# People that no model is trained with.
+STRANGERS_FILE = f"{DATA_FOLDER}/strangers.safetensors"
 # Of all modalities beside the first one's: which image is where.
 SPLITS_FILE = f"{DATA_FOLDER}/splits.csv"
 COSTS_FILE = f"{DATA_FOLDER}/models.json"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from modelswitch.config.augment import Augmentation
-from modelswitch.config.base import Name, Strict, unfilled
+from modelswitch.config.base import Extended, Name, Strict, unfilled
 
 EyeSide = Annotated[int, Field(ge=8, le=512)]
 _Side = Annotated[int, Field(ge=1, le=4096)]
@@ -274,7 +274,7 @@ class EyesData(ModalitiesData):
         return ("periocular", "iris")
 
 
-class PairedData(ModalitiesData, FilesData):
+class PairedData(ModalitiesData, FilesData, Extended):
     """The same samples through several modalities: a folder <modality>/<class>/<sample>.<ext>
     (or that inside train/ and test/), or a .npz with <modality>_train, <modality>_test, y_train,
     y_test (or <modality> and y)."""
@@ -294,6 +294,12 @@ class PairedData(ModalitiesData, FilesData):
         description="share for testing where the data comes without a split; which samples "
         "depends on what they show alone",
     )
+    strangers: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="share of the classes (people) that no model is trained with, kept for "
+        "selector.verification; which ones depends on their names alone",
+    )
+    later = ("strangers",)
 
     @model_validator(mode="before")
     @classmethod

@@ -21,8 +21,9 @@ from modelswitch.config.origin_checks import check_ensembles, check_steps
 from modelswitch.config.power import Power
 from modelswitch.config.resources import Resources
 from modelswitch.config.selector import SelectorComparison
+from modelswitch.config.selector_checks import check_selectors
 from modelswitch.config.sweeps import Sweep, Variant, check_names, variants
-from modelswitch.config.training import Stop, Training, TrainingChange, merged
+from modelswitch.config.training import Training, TrainingChange, merged
 from modelswitch.config.transfer import Transfer
 from modelswitch.config.weighting import MatchedWeighting
 from modelswitch.errors import UserError
@@ -31,8 +32,6 @@ from modelswitch.lineage import Lineage, Step
 # Rules whose weights differ from sample to sample, so that their mean is worth comparing with.
 _MATCHABLE = ("correctness", "hard_switch", "confidence", "wsl", "shuffled", "import")
 _NO_SMOOTHING = TrainingChange.model_validate({"label_smoothing": 0.0})
-# What of a training is about images and their model, so that a selector has no use for it.
-_NOT_FOR_SELECTORS = ("layer_decay", "head_rate", "class_weights", "sampling", "stop")
 RESERVED_NAMES = {"tables", "figures", "claims", "selector", "reference", "logs", "benchmarks"}
 
 
@@ -195,23 +194,7 @@ class Experiment(Strict):
     def _check_selectors(self) -> None:
         if self.selector is None:
             return
-        if len(self.datasets) < 2:
-            raise ValueError(
-                f"selector: the data source {self.data.source!r} has one modality; "
-                "allowed: eyes, paired"
-            )
-        if self.data.validation == 0:
-            raise ValueError(
-                "data.validation: found 0; selectors are trained on samples that are held back"
-            )
-        for key in _NOT_FOR_SELECTORS:
-            found = getattr(self.selector.training, key)
-            if found != getattr(Training(), key):
-                said = f"patience {found.patience}" if isinstance(found, Stop) else repr(found)
-                raise ValueError(
-                    f"selector.training.{key}: found {said}, which is for trainings on images; "
-                    "leave it out"
-                )
+        check_selectors(self.selector, self.data)
         for name in self.selector.selectors:
             check_wildcard("selector.selectors", name)
             self.recognisers(name)

@@ -19,6 +19,8 @@ FUSIONS = SUM_RULE, PRODUCT_RULE, CALIBRATED_PRODUCT, CALIBRATED_PRODUCT_CLEAN, 
     "calibrated_product_clean",
     "logistic_fusion",
 )
+# The sum of calibrated log-odds, where two samples are compared.
+CALIBRATED_SUM = "calibrated_sum"
 # Of all these without a trained selector, the one that was best on held-back samples in the same
 # situation; so choosing it favours neither side.
 CHOSEN = "chosen_baseline"

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from modelswitch.config.base import Extended, Name, Strict, Width
 from modelswitch.config.degradations import Degradations
 from modelswitch.config.training import Training
+from modelswitch.config.verification import Verification
 
 
 class SelectorSettings(Extended):
@@ -78,4 +79,9 @@ class SelectorComparison(Strict):
             precision="float32",
         ),
         description="training of every selector",
+    )
+    verification: Verification | None = Field(
+        default=None,
+        description="whether people who are in no training can be told apart; no training depends "
+        "on it",
     )

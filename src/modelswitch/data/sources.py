@@ -24,6 +24,7 @@ from modelswitch.config.data import (
     PixelOptions,
     TorchvisionData,
 )
+from modelswitch.config.verification import Verification
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.assembly import Assembled, Stored, assembled
 from modelswitch.data.files import keys_in, read_npz
@@ -33,6 +34,7 @@ from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
 from modelswitch.data.labels import class_names_in, groups_of
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
 from modelswitch.data.samples import FilesSpec, Sample, find_samples, is_archive
+from modelswitch.data.strangers import Strangers, drawn, parted, share_of
 from modelswitch.errors import UserError
 
 
@@ -44,7 +46,17 @@ def read(spec: DataSpec) -> dict[str, ImageArrays]:
 
 def read_with_places(spec: DataSpec) -> Assembled:
     """The same, with a table of which sample is in which split."""
-    return assembled(_stored(spec), getattr(spec, "test", 0.0))
+    found, share = _stored(spec), share_of(spec)
+    if share:
+        found, _ = parted(found, share)
+    return assembled(found, getattr(spec, "test", 0.0))
+
+
+def read_strangers(spec: DataSpec, settings: Verification) -> dict[str, Strangers]:
+    """People that no model is trained with, by modality; raises `UserError` as `read`."""
+    if isinstance(spec, EyesData):
+        return drawn(spec, settings)
+    return parted(_stored(spec), share_of(spec))[1]
 
 
 def _stored(spec: DataSpec) -> Stored:

@@ -29,6 +29,7 @@ class PageFacts:
     selectors: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()  # modalities that are degraded, for the selectors
     contact_sheet: bool = False
+    verifies: bool = False  # people in no training are told apart
     deploys: bool = False  # models are exported for devices
     absent: frozenset[str] = frozenset()  # tidy tables that are not there
 
@@ -83,6 +84,8 @@ FIGURES = (
 )  # fmt: skip
 # Of these there is one for every selector and side; rules/selector.smk draws them in a run.
 SELECTION = Entry("selection", SELECTOR, "Selecting a modality", "selection:for_selector")
+# Of these there is one for every selector.
+VERIFICATION = Entry("verification", SELECTOR, "People in no training", "verification:det")
 CONTACT_SHEET = Entry("contact_sheet", SELECTOR, "Degraded images")
 # One maker each in summaries/make.py.
 TABLES = (
@@ -99,6 +102,8 @@ TABLES = (
         "Ways to select a modality",
         applies=lambda facts: bool(facts.selectors),
     ),
+    Entry("verification", SELECTOR, "Verification of people in no training",
+          applies=lambda facts: facts.verifies),
     Entry("data", RUN, "Data"),
     Entry("run_times", RUN, "Run times"),
 )  # fmt: skip
@@ -124,10 +129,18 @@ def selection_figures(facts: PageFacts) -> list[Entry]:
     ]
 
 
+def verification_figures(facts: PageFacts) -> list[Entry]:
+    """Figures made from det.csv."""
+    return [
+        dataclasses.replace(VERIFICATION, arguments=(selector,))
+        for selector in (facts.selectors if facts.verifies else ())
+    ]
+
+
 def all_figures(facts: PageFacts) -> list[Entry]:
     """Every picture of the page, in its order."""
     sheet = [CONTACT_SHEET] if facts.contact_sheet else []
-    return [*figures(facts), *selection_figures(facts), *sheet]
+    return [*figures(facts), *selection_figures(facts), *verification_figures(facts), *sheet]
 
 
 def tables(facts: PageFacts) -> list[Entry]:
@@ -149,6 +162,7 @@ def facts_of(experiment: Experiment) -> PageFacts:
         selectors=() if selector is None else tuple(selector.selectors),
         sides=() if selector is None else _sides(experiment.datasets),
         contact_sheet=selector is not None,
+        verifies=selector is not None and selector.verification is not None,
         deploys=experiment.deploy is not None,
     )
 
@@ -166,6 +180,7 @@ def facts_in(tables) -> PageFacts:
         claims=tables.claims is not None,
         selectors=() if selection is None else tuple(dict.fromkeys(selection["selector"])),
         sides=() if selection is None else tuple(dict.fromkeys(selection["side"])),
+        verifies=tables.det is not None,
         deploys=tables.exports is not None,
         absent=frozenset(
             item.needs for item in FIGURES if item.needs and getattr(tables, item.needs) is None

@@ -18,6 +18,7 @@ from modelswitch.errors import UserError
 from modelswitch.lineage import TABLES_FOLDER
 from modelswitch.results import pooling
 from modelswitch.results.schema import SCHEMAS
+from modelswitch.results.selector_schemas import OF_SELECTORS
 from modelswitch.results.tables import read_table, said_twice
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def read_part(path: str | Path) -> Part:
     read = {
         name: table
         for name, schema in SCHEMAS.items()
-        if (schema.collected or name == "selection")
+        if (schema.collected or name in OF_SELECTORS)
         and (table := read_table(folder, name)) is not None
     }
     if "models" not in read:

@@ -3,51 +3,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
-from modelswitch.config.metrics import METRICS, OF_SELECTION, Metric, of_models
+from modelswitch.config.metrics import of_models
+from modelswitch.results.columns import Schema, columns, metric_column
+from modelswitch.results.selector_schemas import OF_SELECTORS
 from modelswitch.wording import markdown_table
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    kind: str  # text | integer | number
-    meaning: str
-    required: bool = True
-    absent: float = math.nan  # what every row has where the column, one of numbers, is missing
-
-
-@dataclass(frozen=True)
-class Schema:
-    file: str
-    row: str  # what one row stands for
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = ()  # columns that tell rows apart: no two rows agree in all of them
-    collected: bool = False  # from what trainings left, for every experiment
-
-
-def _metric(metric: Metric) -> Column:
-    return Column(metric.name, metric.kind, metric.explained, metric.required)
-
-
-def _columns(text: str) -> tuple[Column, ...]:
-    """Columns from lines `name | kind | meaning`; a `?` behind the name makes it optional, and a
-    number behind that is what it holds where it is missing."""
-    columns = []
-    for line in text.strip().splitlines():
-        name, kind, meaning = (part.strip() for part in line.split("|", 2))
-        name, optional, absent = name.partition("?")
-        columns.append(Column(name, kind, meaning, not optional, float(absent or "nan")))
-    return tuple(columns)
-
 
 SCHEMAS = {
     "models": Schema(
         "models.csv",
         "one trained model (lineage, seed and repeat) on one split",
-        _columns(
+        columns(
             """
             experiment? | text | the configuration's name
             dataset | text | the data set's name in the configuration
@@ -63,8 +28,8 @@ SCHEMAS = {
             images? | integer | images in the split
             """
         )
-        + tuple(_metric(metric) for metric in of_models())
-        + _columns(
+        + tuple(metric_column(metric) for metric in of_models())
+        + columns(
             """
             epochs? | integer | epochs of the last training
             precision? | text | `float32` or `bfloat16`
@@ -92,7 +57,7 @@ SCHEMAS = {
     "history": Schema(
         "history.csv",
         "one epoch of one training",
-        _columns(
+        columns(
             """
             experiment? | text | the configuration's name
             dataset | text | the data set's name
@@ -119,7 +84,7 @@ SCHEMAS = {
     "predictions": Schema(
         "predictions.parquet",
         "one model's answer to one image; of several repeats for a seed that of the first",
-        _columns(
+        columns(
             """
             dataset | text | the data set's name
             seed | integer | as in models.csv
@@ -140,7 +105,7 @@ SCHEMAS = {
     "reading": Schema(
         "reading.csv",
         "one fact about how a data set was read",
-        _columns(
+        columns(
             """
             dataset | text | the data set's name
             fact | text | what it is about: `pixels`, `clipped`, `left out`, …
@@ -153,7 +118,7 @@ SCHEMAS = {
     "data_classes": Schema(
         "data_classes.csv",
         "one class of a data set",
-        _columns(
+        columns(
             """
             dataset | text | the data set's name
             label | integer | number of the class, from 0, as in all other tables and in the models' outputs
@@ -169,7 +134,7 @@ SCHEMAS = {
     "per_class": Schema(
         "per_class.csv",
         "one model on the images of one class of a split",
-        _columns(
+        columns(
             """
             dataset | text | the data set's name
             seed | integer | as in models.csv
@@ -190,7 +155,7 @@ SCHEMAS = {
     "class_confusions": Schema(
         "class_confusions.csv",
         "the images of one class to which a model gave one answer; what never occurs has no row",
-        _columns(
+        columns(
             """
             dataset | text | the data set's name
             seed | integer | as in models.csv
@@ -210,7 +175,7 @@ SCHEMAS = {
     "weights": Schema(
         "weights.csv",
         "one bin of the histogram of a model's per-sample soft weights",
-        _columns(
+        columns(
             """
             dataset | text | the data set's name
             seed | integer | as in models.csv
@@ -228,7 +193,7 @@ SCHEMAS = {
     "responses": Schema(
         "responses.csv",
         "one teacher whose responses to fixed views of the training images are stored",
-        _columns(
+        columns(
             """
             experiment? | text | the configuration's name
             dataset | text | the data set's name
@@ -245,7 +210,7 @@ SCHEMAS = {
     "exports": Schema(
         "exports.csv",
         "one trained model in one format for devices, run on the whole test set in that format's runtime",
-        _columns(
+        columns(
             """
             experiment? | text | the configuration's name
             dataset | text | the data set's name
@@ -268,7 +233,7 @@ SCHEMAS = {
     "latency": Schema(
         "latency.csv",
         "one file of the first seed on one machine, with so many threads and images at a time",
-        _columns(
+        columns(
             """
             experiment? | text | the configuration's name
             dataset | text | the data set's name
@@ -287,39 +252,11 @@ SCHEMAS = {
         key=("dataset", "seed", "lineage", "format", "machine", "threads", "batch"),
         collected=True,
     ),
-    "selection": Schema(
-        "selection.csv",
-        "one way to select a modality, for one seed and one degradation at one level",
-        _columns(
-            """
-            experiment? | text | the configuration's name
-            seed | integer | seed of the recognisers and the selector
-            selector? | text | the selector's name in the configuration
-            method | text | the selector, a baseline such as `largest_probability`, or the oracle
-            degradation | text | kind of degradation
-            side | text | modality that is degraded, or `both`
-            level | number | strength of the degradation; 0 is clean
-            seen? | text | whether the selector was trained on this degradation
-            images? | integer | pairs of images
-            """
-        )
-        + tuple(_metric(METRICS[name]) for name in OF_SELECTION)
-        + _columns(
-            """
-            ties? | number | share of pairs that a lot decides, as several modalities are equally sure, 0 to 1
-            recognisers? | text | modality to lineage of the recognisers, as JSON
-            settings? | text | digest of all that the configuration says about the selector but names and seed
-            code? | text | digest of the code of its steps
-            data? | text | digest of the prepared data sets
-            at_chance? | text | `true` if the selector ended no better than naming one modality always
-            """
-        ),
-        key=("selector", "seed", "method", "degradation", "side", "level"),
-    ),
+    **OF_SELECTORS,
     "claims": Schema(
         "claims.csv",
         "one claim of the configuration and what became of it",
-        _columns(
+        columns(
             """
             claim | text | the claim's name in the configuration
             verdict | text | `supported`, `not supported`, `contradicted` or `not tested`

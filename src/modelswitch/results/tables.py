@@ -13,6 +13,7 @@ from modelswitch.errors import UserError
 from modelswitch.results import findings, pooling, repeats
 from modelswitch.results.pooling import Apart
 from modelswitch.results.schema import SCHEMAS, Schema
+from modelswitch.results.selector_schemas import OF_SELECTORS
 from modelswitch.storage import atomic
 
 if TYPE_CHECKING:
@@ -106,6 +107,14 @@ class Tables:
         return self._get("selection")
 
     @property
+    def verification(self) -> pd.DataFrame | None:
+        return self._get("verification")
+
+    @property
+    def det(self) -> pd.DataFrame | None:
+        return self._get("det")
+
+    @property
     def claims(self) -> pd.DataFrame | None:
         return self._get("claims")
 
@@ -153,7 +162,7 @@ class Tables:
         """A table with the rows of every repeat of a seed, as far as they may be pooled."""
         if name not in self._kept:
             table = self._stored(name)
-            if table is not None and name == "selection":
+            if table is not None and name in OF_SELECTORS:
                 table = pooling.without(table, self._selectors_apart, "selector")
             elif table is not None and "lineage" in table.columns:
                 table = pooling.without(table, self._models_apart, "lineage")

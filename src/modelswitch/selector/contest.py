@@ -16,7 +16,9 @@ from modelswitch.selector.outputs import (
     Condition,
     Mixture,
     PairedOutputs,
+    all_conditions,
     mix,
+    situation,
     training_conditions,
 )
 
@@ -72,27 +74,14 @@ class Contest:
         """Situation to the baseline with the largest share of right answers in it; of equal ones
         the first by name."""
         right: dict[str, Counter[str]] = {}
-        for condition in self._conditions():
+        for condition in all_conditions(self.outputs.modalities, self.degradations):
             counts = right.setdefault(self._situation(condition), Counter())
             for name, answer in self.baselines.answers(held_back.at(condition)).items():
                 counts[name] += int((answer.predicted == held_back.labels).sum())
         return {at: max(sorted(c), key=c.__getitem__) for at, c in right.items()}
 
-    def _conditions(self) -> list[Condition]:
-        degraded = [
-            Condition(degradation, level, side)
-            for degradation in (*self.degradations.seen, *self.degradations.unseen)
-            for side in sides(self.outputs.modalities)
-            for level in self.degradations.levels
-        ]
-        return [UNDEGRADED, *degraded]
-
     def _situation(self, condition: Condition) -> str:
-        if not condition.degraded:
-            return "clean"
-        if len(condition.degraded) == len(self.outputs.modalities):
-            return "everywhere"
-        return "seen" if condition.degradation in self.degradations.seen else "unseen"
+        return situation(condition, self.outputs.modalities, self.degradations)
 
     def _answers(self, condition: Condition) -> tuple[dict[str, Decision], torch.Tensor]:
         logits = self.outputs.at(condition)

@@ -7,6 +7,8 @@ from modelswitch.config.job import DegradedSpec, Recogniser, SelectorJob
 from modelswitch.graph import Graph
 from modelswitch.lineage import SELECTOR_FOLDER, ModelFolder, Replicate
 
+EMBEDDINGS = "embeddings.safetensors"
+
 
 class SelectorGraph:
     """The selectors of an experiment that has some. Paths begin below the folder of results."""
@@ -52,6 +54,15 @@ class SelectorGraph:
         """The outputs that a selector works on, one file a modality."""
         places = self.recognisers(branch, selector)
         return [place.file("degraded.safetensors") for place in places]
+
+    def embeddings(self, branch: str, selector: str) -> list[str]:
+        """What its recognisers make of people in no training, one file a modality."""
+        return [place.file(EMBEDDINGS) for place in self.recognisers(branch, selector)]
+
+    def all_embeddings(self) -> list[str]:
+        """Of all seeds; each once."""
+        files = [path for pair in self.pairs() for path in self.embeddings(*pair)]
+        return list(dict.fromkeys(files))
 
     def model(self, branch: str, selector: str) -> str:
         folder = SELECTOR_FOLDER.format(

@@ -36,6 +36,28 @@ class Condition:
 UNDEGRADED = Condition(*CLEAN, ())
 
 
+def situation(condition: Condition, modalities: Sequence[str], degradations: Degradations) -> str:
+    """`clean`, `everywhere` where all modalities are degraded, else whether selectors have `seen`
+    the degradation in training or it is `unseen`."""
+    if not condition.degraded:
+        return "clean"
+    if len(condition.degraded) == len(modalities):
+        return "everywhere"
+    return "seen" if condition.degradation in degradations.seen else "unseen"
+
+
+def all_conditions(modalities: Sequence[str], degradations: Degradations) -> list[Condition]:
+    """Everything that is tested: nothing degraded, and every degradation at every level on every
+    choice of sides."""
+    degraded = [
+        Condition(degradation, level, side)
+        for degradation in (*degradations.seen, *degradations.unseen)
+        for side in sides(modalities)
+        for level in degradations.levels
+    ]
+    return [UNDEGRADED, *degraded]
+
+
 def degraded_images(
     images: torch.Tensor, degradation: str, level: float, spec: DegradedSpec, split: str
 ) -> torch.Tensor:

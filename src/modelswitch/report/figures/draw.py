@@ -31,12 +31,22 @@ def draw_all(
         learning,
         selection,
         style,
+        verification,
         weighting,
     )
 
     modules = {
         module.__name__.rpartition(".")[2]: module
-        for module in (chains, confusions, devices, differences, learning, selection, weighting)
+        for module in (
+            chains,
+            confusions,
+            devices,
+            differences,
+            learning,
+            selection,
+            verification,
+            weighting,
+        )
     }
     written = []
     with style.look():

@@ -12,6 +12,7 @@ from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.summaries.run_times import run_times_sheet
 from modelswitch.report.summaries.selection import selection_sheet
 from modelswitch.report.summaries.tops import tops_sheet
+from modelswitch.report.summaries.verification import verification_sheet
 
 
 def all_sheets(tables) -> list[Sheet]:
@@ -24,6 +25,7 @@ def all_sheets(tables) -> list[Sheet]:
         rules_sheet,
         tops_sheet,
         selection_sheet,
+        verification_sheet,
         data_sheet,
         run_times_sheet,
     )
