@@ -19,6 +19,12 @@ if EXPERIMENT.deploy:
     include: "rules/deploy.smk"
 
 
+if EXPERIMENT.search:
+
+    include: "rules/searching.smk"
+    include: "rules/search.smk"
+
+
 include: "rules/report.smk"
 include: "rules/plan.smk"
 
@@ -39,4 +45,5 @@ rule all:
         rules.models.input,
         rules.results.output,
         rules.selector.input if EXPERIMENT.selector else [],
+        rules.searched.input if EXPERIMENT.search else [],
     localrule: True

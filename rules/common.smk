@@ -124,12 +124,12 @@ def teacher_responses(wildcards):
 
 def first_weights(wildcards):
     here = place(wildcards)
-    return stored("origin.safetensors", here) if GRAPH.has_origin(here) else []
+    return stored("origin.safetensors", here.whole) if GRAPH.has_origin(here) else []
 
 
 def pretrained_student(wildcards):
     here = place(wildcards)
-    return stored("hint.safetensors", here) if GRAPH.pretrains(here) else []
+    return stored("hint.safetensors", here.whole) if GRAPH.pretrains(here) else []
 
 
 def matched_history(wildcards):

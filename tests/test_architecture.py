@@ -31,6 +31,9 @@ WITHOUT_TORCH = (
     "planning.checks",
     "report.contents",
     "results.schema",
+    "search.places",
+    "search.schedule",
+    "search.steps",
     "selector.graph",
     "storage.code_digest",
 )

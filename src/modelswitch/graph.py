@@ -277,7 +277,11 @@ class Graph:
         )
 
     def _hint_job(self, place: ModelFolder) -> Job:
-        """The pre-training of a student's front; of the transfer it depends on the hint alone."""
+        """The pre-training of a student's front; of the transfer it depends on the hint alone.
+
+        Trainings that are cut short start from what the whole one starts from.
+        """
+        place = place.whole
         return self._job(
             place,
             training=self.experiment.hint_training_of(place.lineage.last),
@@ -288,6 +292,7 @@ class Graph:
 
     def _origin_job(self, place: ModelFolder) -> Job:
         """The making of the weights that a training starts from; of its settings it needs none."""
+        place = place.whole
         parents = [self._teacher(parent) for parent in self.made_from(place)]
         return self._job(place, training=Training(), teachers=parents)
 

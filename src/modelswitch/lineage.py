@@ -21,6 +21,8 @@ ONE_STEP = NAME
 SEVERAL_STEPS = rf"{NAME}(?:/{STEP})+"
 ANY_LINEAGE = rf"{NAME}(?:/{STEP})*"
 BRANCH = r"seed\d+(?:\.fold\d+of\d+|\.repeat[1-9]\d*)?"
+# Of a training that a search cuts short.
+CUT_BRANCH = r"seed\d+\.until[1-9]\d*"
 
 # What is in braces are the rules' wildcards.
 EXPERIMENT_FOLDER = "{experiment}"
@@ -106,36 +108,47 @@ class Lineage:
 @dataclass(frozen=True, slots=True)
 class Replicate:
     """A seed and, for out-of-fold responses, the part of the training images left out; or, of a
-    model that is trained several times for a seed, which time it is.
+    model that is trained several times for a seed, which time it is; or, of a training that a
+    search cuts short, the epoch after which it ends.
 
-    The first of these, 0, is the seed's own: it is what others are switched from.
+    The first of these times, 0, is the seed's own: it is what others are switched from.
     """
 
     seed: int
     fold: int | None = None
     folds: int | None = None
     repeat: int = 0
+    until: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Replicate":
-        match = re.fullmatch(r"seed(\d+)(?:\.fold(\d+)of(\d+)|\.repeat([1-9]\d*))?", text, re.ASCII)
+        match = re.fullmatch(
+            r"seed(\d+)(?:\.fold(\d+)of(\d+)|\.repeat([1-9]\d*)|\.until([1-9]\d*))?", text, re.ASCII
+        )
         if match is None:
             raise UserError(
-                f"branch {text!r} is not of the form seed<k>, seed<k>.fold<i>of<n> or "
-                "seed<k>.repeat<r> with r from 1"
+                f"branch {text!r} is not of the form seed<k>, seed<k>.fold<i>of<n>, "
+                "seed<k>.repeat<r> with r from 1 or seed<k>.until<e> with e from 1"
             )
-        seed, fold, folds, repeat = (None if g is None else int(g) for g in match.groups())
+        seed, fold, folds, repeat, until = (None if g is None else int(g) for g in match.groups())
         assert seed is not None
-        return cls(seed, fold, folds, repeat or 0)
+        return cls(seed, fold, folds, repeat or 0, until)
 
     def __str__(self) -> str:
         fold = "" if self.fold is None else f".fold{self.fold}of{self.folds}"
-        return f"seed{self.seed}{fold}{f'.repeat{self.repeat}' if self.repeat else ''}"
+        repeat = f".repeat{self.repeat}" if self.repeat else ""
+        until = "" if self.until is None else f".until{self.until}"
+        return f"seed{self.seed}{fold}{repeat}{until}"
 
     @property
     def first(self) -> "Replicate":
-        """The first of a seed's repeats."""
-        return dataclasses.replace(self, repeat=0)
+        """The first of a seed's repeats, trained to its end."""
+        return dataclasses.replace(self, repeat=0, until=None)
+
+    @property
+    def whole(self) -> "Replicate":
+        """The same training, not cut short."""
+        return dataclasses.replace(self, until=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +173,11 @@ class ModelFolder:
     @property
     def folder(self) -> str:
         return MODEL_FOLDER.format(**self.wildcards)
+
+    @property
+    def whole(self) -> "ModelFolder":
+        """Of a training that is cut short, the one that it is the beginning of."""
+        return dataclasses.replace(self, branch=self.branch.whole)
 
     def file(self, name: str) -> str:
         return f"{self.folder}/{name}"

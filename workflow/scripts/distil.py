@@ -15,8 +15,11 @@ def main() -> None:
     parser.add_argument("--origin", help="weights that the student starts from")
     parser.add_argument("--hint", help="student whose front was pre-trained")
     parser.add_argument("--matched", help="history of the training whose weights are matched")
+    parser.add_argument("--earlier", help="state of the same training that was cut short earlier")
+    parser.add_argument("--state", help="where the state goes with which this one is cut short")
     args = parser.parse_args()
     with open_session(args) as session:
+        session.earlier, session.later = args.earlier, args.state
         distil(
             session,
             args.model,

@@ -158,3 +158,23 @@ def _same(value: str | float | bool) -> object:
     if isinstance(value, str):
         value = {"true": True, "false": False}.get(value.lower(), numbers(value))
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def check_search_only(validation: float, selects: bool, claims: Mapping[str, Claim]) -> None:
+    """Raise ValueError for what an experiment cannot have that is measured on validation images
+    alone.
+
+    Args:
+        validation: share of the training images that is held back.
+        selects: whether it selects between modalities.
+    """
+    where = "report.split: found 'validation'"
+    if validation == 0:
+        raise ValueError(f"{where}, but data.validation is 0: no images are held back")
+    if selects:
+        raise ValueError(
+            f"{where}, but selectors are trained on the validation images; allowed here: test"
+        )
+    for name, claim in claims.items():
+        if claim.split == "test":
+            raise ValueError(f"{where}, but claims.{name}.split is 'test'; leave that out")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from modelswitch.config.base import Name, Strict, check_known, check_wildcard
-from modelswitch.config.claim_checks import check_claims, check_looks
+from modelswitch.config.claim_checks import check_claims, check_looks, check_search_only
 from modelswitch.config.claims import Claim
 from modelswitch.config.data import DataSpec
 from modelswitch.config.deploy import Deploy
@@ -20,17 +20,18 @@ from modelswitch.config.origin import EnsembleModel, PrunedModel
 from modelswitch.config.origin_checks import check_ensembles, check_steps
 from modelswitch.config.power import Power
 from modelswitch.config.resources import Resources
+from modelswitch.config.search import Search
+from modelswitch.config.search_checks import check_search
 from modelswitch.config.selector import SelectorComparison
 from modelswitch.config.selector_checks import check_selectors
+from modelswitch.config.space import Choices
 from modelswitch.config.sweeps import Sweep, Variant, check_names, variants
+from modelswitch.config.switch_checks import check_switch
 from modelswitch.config.training import Training, TrainingChange, merged
 from modelswitch.config.transfer import Transfer
-from modelswitch.config.weighting import MatchedWeighting
 from modelswitch.errors import UserError
 from modelswitch.lineage import Lineage, Step
 
-# Rules whose weights differ from sample to sample, so that their mean is worth comparing with.
-_MATCHABLE = ("correctness", "hard_switch", "confidence", "wsl", "shuffled", "import")
 _NO_SMOOTHING = TrainingChange.model_validate({"label_smoothing": 0.0})
 RESERVED_NAMES = {"tables", "figures", "claims", "selector", "reference", "logs", "benchmarks"}
 
@@ -94,6 +95,9 @@ class Experiment(Strict):
     deploy: Deploy | None = Field(
         default=None, description="trained models as files for devices, each measured there"
     )
+    search: Search | None = Field(
+        default=None, description="searching for the path to the smallest model that is good enough"
+    )
     resources: Resources = Resources()
     claims: dict[Name, Claim] = Field(
         default={}, description="what the experiment expects to find; tested on the results page"
@@ -133,6 +137,8 @@ class Experiment(Strict):
         if not self.chains and not self.sweeps:
             raise ValueError("chains: none given; at least one chain or sweep is needed")
         check_names(self.variants, self.transfers, self.chains)
+        if self.choices is not None:
+            self.choices.check_names(self.all_transfers)
         for name in self.model_training:
             check_known("model_training", name, self.models, "model")
         for name, change in self.model_training.items():
@@ -148,8 +154,10 @@ class Experiment(Strict):
         for label, lineage in self.lineages.items():
             self._check_chain(label, lineage)
         self._check_selectors()
-        self._check_report()
+        if self.report.split == "validation":
+            check_search_only(self.data.validation, self.selector is not None, self.claims)
         self._check_deploy()
+        self._check_search()
         if self.looks is not None:
             check_looks(self.looks, self.claims, self.seeds)
         chains = dict.fromkeys([*self.lineages, *map(str, self.all_lineages)])
@@ -163,23 +171,7 @@ class Experiment(Strict):
         for step in lineage.steps:
             if step.transfer is None:
                 continue
-            weighting = self.all_transfers[step.transfer].weighting
-            if isinstance(weighting, MatchedWeighting):
-                where = f"transfers.{step.transfer}.weighting.to"
-                check_known(where, weighting.to, self.all_transfers, "transfer")
-                rule = self.all_transfers[weighting.to].weighting.rule
-                if rule not in _MATCHABLE:
-                    raise ValueError(
-                        f"{where}: the rule {rule!r} of {weighting.to!r} does not weight samples; "
-                        f"allowed: {', '.join(_MATCHABLE)}"
-                    )
-            transfer = self.all_transfers[step.transfer]
-            views = transfer.augment or self.data.augment
-            if transfer.mixed_labels != "both" and not views.mixes:
-                raise ValueError(
-                    f"transfers.{step.transfer}.mixed_labels: found {transfer.mixed_labels!r}, but "
-                    "no view is mixed; that needs mixup or cutmix in augment"
-                )
+            check_switch(step.transfer, self.all_transfers, self.data.augment)
             self._check_stop(step, self.training_of(step))
             if self.all_transfers[step.transfer].hint is not None:
                 self._check_stop(step, self.hint_training_of(step))
@@ -199,20 +191,6 @@ class Experiment(Strict):
             check_wildcard("selector.selectors", name)
             self.recognisers(name)
 
-    def _check_report(self) -> None:
-        if self.report.split == "test":
-            return
-        where = "report.split: found 'validation'"
-        if self.data.validation == 0:
-            raise ValueError(f"{where}, but data.validation is 0: no images are held back")
-        if self.selector is not None:
-            raise ValueError(
-                f"{where}, but selectors are trained on the validation images; allowed here: test"
-            )
-        for name, claim in self.claims.items():
-            if claim.split == "test":
-                raise ValueError(f"{where}, but claims.{name}.split is 'test'; leave that out")
-
     def _check_deploy(self) -> None:
         if self.deploy is None:
             return
@@ -223,6 +201,25 @@ class Experiment(Strict):
             )
         for name in self.deploy.models or ():
             check_known("deploy.models", name, self.trained, "chain or lineage")
+
+    def _check_search(self) -> None:
+        if self.search is None:
+            return
+        check_search(
+            self.search, self.data.validation, self.datasets, self.report.split, self.seeds
+        )
+        if "chains" in self.search.final.controls and not self.chains:
+            raise ValueError("search.final.controls: found chains, but the configuration has none")
+        assert self.choices is not None
+        for lineage in self.choices.samples():
+            self._check_chain("search.space", lineage)
+
+    @functools.cached_property
+    def choices(self) -> Choices | None:
+        """What a search chooses from."""
+        if self.search is None:
+            return None
+        return Choices(self.search.space, self.models, self.transfers)
 
     @functools.cached_property
     def trained(self) -> dict[str, Lineage]:
@@ -263,16 +260,19 @@ class Experiment(Strict):
 
     @functools.cached_property
     def all_transfers(self) -> dict[str, Transfer]:
-        """Those given and those that sweeps add."""
-        return self.transfers | {v.transfer_name: v.transfer for v in self.variants}
+        """Those given and those that sweeps and a search add."""
+        searched = {} if self.choices is None else self.choices.transfers
+        return searched | self.transfers | {v.transfer_name: v.transfer for v in self.variants}
 
     @functools.cached_property
     def all_models(self) -> dict[str, ModelSpec]:
-        """Those given and the members that ensembles make of one."""
+        """Those given, the members that ensembles make of one, and a search's students."""
         for name, model in self.models.items():
             if isinstance(model, EnsembleModel) and isinstance(model.of, str):
                 check_known(f"models.{name}.of", model.of, self.models, "model")
-        return {name: self.models[origin] for name, origin in self._copies.items()} | self.models
+        searched = {} if self.choices is None else self.choices.students
+        copies = {name: self.models[origin] for name, origin in self._copies.items()}
+        return searched | copies | self.models
 
     @functools.cached_property
     def _copies(self) -> dict[str, str]:

@@ -50,6 +50,18 @@ def of_designs(experiment: Experiment) -> Experiment:
     return load(kept | used | {"data": {"source": "digits"}})
 
 
+def of_search(experiment: Experiment) -> Experiment:
+    """Of an experiment that has a search, all that the search depends on."""
+    changed: dict[str, Any] = {
+        "claims": {},
+        "looks": None,
+        "power": None,
+        "deploy": None,
+        "repeats": {},
+    }
+    return load(experiment.model_dump(mode="json") | changed)
+
+
 def read(path: str | Path) -> Experiment:
     """The experiment that `keep` wrote to ``path``; raises `OSError` where there is none."""
     return load(json.loads(Path(path).read_text(encoding="utf-8")), str(path))

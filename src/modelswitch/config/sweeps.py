@@ -56,16 +56,23 @@ def variants(sweeps: Mapping[str, Sweep], transfers: Mapping[str, Transfer]) -> 
             raise ValueError(f"{where}.chain: {sweep.chain!r} has no transfer to vary")
         check_known(f"{where}.chain", base, transfers, "transfer")
         for suffix, changes in _combinations(numbers(sweep.over, transfers), where):
-            values = transfers[base].model_dump(mode="json")
-            for key, value in changes.items():
-                _set_key(values, key, value, where)
-            try:
-                transfer = Transfer.model_validate(values)
-            except ValidationError as error:
-                raise ValueError(f"{where}, {suffix}: {describe(error, Transfer)}") from error
+            transfer = changed_transfer(transfers[base], changes, where, suffix)
             name = f"{base}-{suffix}"
-            changed = Lineage((*lineage.steps[:-1], Step(lineage.last.model, name)))
-            yield Variant(sweep_name, f"{sweep_name}-{suffix}", name, transfer, changed)
+            varied = Lineage((*lineage.steps[:-1], Step(lineage.last.model, name)))
+            yield Variant(sweep_name, f"{sweep_name}-{suffix}", name, transfer, varied)
+
+
+def changed_transfer(
+    base: Transfer, changes: Mapping[str, Any], where: str, named: str
+) -> Transfer:
+    """A transfer with other values at some keys; raises ValueError where that makes none."""
+    values = base.model_dump(mode="json")
+    for key, value in changes.items():
+        _set_key(values, key, value, where)
+    try:
+        return Transfer.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"{where}, {named}: {describe(error, Transfer)}") from error
 
 
 def check_names(
@@ -94,7 +101,7 @@ def _combinations(over: dict[str, list[Any]], where: str) -> Iterator[tuple[str,
         [
             (key, label, value)
             for entry in values
-            for label, value in _labelled(key, entry, f"{where}.over.{key}")
+            for label, value in labelled(key, entry, f"{where}.over.{key}")
         ]
         for key, values in over.items()
     ]
@@ -102,7 +109,7 @@ def _combinations(over: dict[str, list[Any]], where: str) -> Iterator[tuple[str,
         yield "-".join(c[1] for c in combination), {c[0]: c[2] for c in combination}
 
 
-def _labelled(key: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
+def labelled(key: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
     """Every value that an entry of a sweep's list stands for, with a name for it."""
     if not isinstance(value, dict):
         short = "" if key == "weighting" else key.rsplit(".", 1)[-1]

@@ -83,6 +83,9 @@ class Session:
         self.job = job
         self.device = torch.device(device)
         self.resume = resume
+        # Of a training that is cut short: the state of the one before it, and where its own goes.
+        self.earlier: str | None = None
+        self.later: str | None = None
         # Checksums of what the training starts from besides the data: teachers, hints, responses.
         self.inputs: list[str] = []
         refuse_future(data)
@@ -260,11 +263,15 @@ class Session:
             looks = None
         result = Result(student, training)
         resume = None
+        assert self.resume is not None or self.later is None, "states are handed on by resume files"
         if self.resume is not None:
             # A teacher that was trained again, by other code say, has the digest it had before.
-            parts = (self.job.digest, stage, self.code, self.data.checksum, *self.inputs)
+            whole = self.job.model_copy(update={"branch": str(self.branch.whole)})
+            parts = (whole.digest, stage, self.code, self.data.checksum, *self.inputs)
             key, calculates = digest(" ".join(parts)), arithmetic(str(self.device))
-            resume = ResumeFiles(self.resume, key, report, calculates)
+            resume = ResumeFiles(
+                self.resume, key, report, calculates, earlier=self.earlier, later=self.later
+            )
 
         def run() -> list[dict[str, float]]:
             self._check_kept(training.batch)
@@ -283,6 +290,7 @@ class Session:
                 report=report,
                 model=student,
                 result=result,
+                until=self.branch.until,
             )
             if result.beside:
                 other = "last" if training.result == "average" else "average"
@@ -381,7 +389,10 @@ class Session:
 
     def outputs(self, model: nn.Module) -> dict[str, torch.Tensor]:
         """Logits on the validation and test images, in float32; raises `UserError` for answers that
-        are no numbers."""
+        are no numbers.
+
+        A training that is cut short is part of a search, which never sees what test images say.
+        """
         result = {}
         sets = {
             "validation": (
@@ -390,6 +401,8 @@ class Session:
             ),
             "test": (self.data.test_images, self.data.test_labels),
         }
+        if self.branch.until is not None:
+            del sets["test"]
         for name, (images, labels) in sets.items():
             if len(images):
                 with naming(f"{name} images"):

@@ -81,6 +81,7 @@ def train(
     report: Callable[[str], None] = lambda line: None,
     model: nn.Module | None = None,
     result: Result | None = None,
+    until: int | None = None,
 ) -> list[dict[str, float]]:
     """Train ``objective`` and return one row of history an epoch.
 
@@ -99,6 +100,8 @@ def train(
         model: the one in ``objective`` that is trained; all of it by default. Its layers have the
             rates.
         result: the weights of it that the training is for; it has them in the end.
+        until: the epoch after which the training ends, where it is cut short: it is to the bit the
+            beginning of the whole one. ``resume`` may then hand its state on.
 
     Raises:
         UserError: a loss term, a weight, a buffer or an answer in eval mode is no finite number.
@@ -114,14 +117,17 @@ def train(
     first_epoch = first_step = 0
     terms, spent = Terms(), 0.0
 
+    def snapshot(epoch: int, step: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        tensors = flatten(objective, optimizer) | result.tensors()
+        if terms.sums is not None:
+            tensors["terms"] = terms.sums
+        state = {"epoch": epoch, "step": step, "history": history, "spent": spent}
+        streams = {"streams": global_streams()} if step else {}
+        return tensors, state | {"terms": terms.names} | streams
+
     def save(epoch: int, step: int) -> None:
         if resume is not None:
-            tensors = flatten(objective, optimizer) | result.tensors()
-            if terms.sums is not None:
-                tensors["terms"] = terms.sums
-            state = {"epoch": epoch, "step": step, "history": history, "spent": spent}
-            streams = {"streams": global_streams()} if step else {}
-            resume.save(tensors, state | {"terms": terms.names} | streams)
+            resume.save(*snapshot(epoch, step))
 
     stored = None
     if resume is not None and (stored := resume.load()) is not None:
@@ -141,7 +147,7 @@ def train(
 
     save_from = 0.0
     with _signals_noted() as noted:
-        for epoch in range(first_epoch, training.epochs):
+        for epoch in range(first_epoch, until or training.epochs):
             if result.over(history):
                 break
             seed_global_streams(epoch_seed(epoch))
@@ -200,6 +206,8 @@ def train(
                 save_from = end + BETWEEN_SAVES * (end - start)
             if noted:
                 raise Interrupted(noted[0], epoch, steps)
+    if resume is not None and resume.hands_on:
+        resume.hand_on(*snapshot(len(history), 0))
     if said := result.finish(history):
         report(said)
     return history

@@ -26,6 +26,8 @@ class ResumeFiles:
         report: called with a line where a file is not used, and why, or where the training goes on
             otherwise than it began.
         arithmetic: what decides the bits here (`execution.arithmetic`); kept in the files.
+        earlier: the state with which the same training ended that was cut short earlier.
+        later: where the state goes with which this one ends, if it is cut short.
 
     Attributes:
         mixed: whether the training was gone on with after that had changed.
@@ -37,8 +39,11 @@ class ResumeFiles:
         key: str,
         report: Callable[[str], None] = print,
         arithmetic: dict[str, str] | None = None,
+        earlier: str | Path | None = None,
+        later: str | Path | None = None,
     ) -> None:
         self.folder, self.key, self._report = Path(folder), key, report
+        self._earlier, self._later = earlier, later
         self.arithmetic, self.mixed = arithmetic or {}, False
         self._turn = 0
 
@@ -50,15 +55,32 @@ class ResumeFiles:
         by a kill, so the training goes on."""
         path = self._path(self._turn)
         try:
-            passport = {"arithmetic": self.arithmetic, "mixed": self.mixed, "state": state}
-            artifacts.save(path, tensors, {"kind": "resume", "key": self.key} | passport)
+            artifacts.save(path, tensors, self._passport(state))
         except OSError as error:
             self._report(f"resume file {path} not written ({error.strerror}); going on without")
             return
         self._turn = 1 - self._turn
 
+    def _passport(self, state: dict[str, Any]) -> dict[str, Any]:
+        said = {"arithmetic": self.arithmetic, "mixed": self.mixed, "state": state}
+        return {"kind": "resume", "key": self.key} | said
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether another training goes on from where this one ends."""
+        return self._later is not None
+
+    def hand_on(self, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+        """Write the state with which the training ends; raises `OSError`."""
+        assert self._later is not None
+        artifacts.save(self._later, tensors, self._passport(state))
+
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """The newest state that is whole and of this key, or None."""
+        """The newest state that is whole and of this key, or None.
+
+        Raises:
+            UserError: the state of the training that was cut short earlier is of another one.
+        """
         found = []
         for turn in (0, 1):
             path = self._path(turn)
@@ -73,6 +95,9 @@ class ResumeFiles:
             state = passport["state"]
             # Progress in the training decides, not the clock, which may have been set back.
             found.append(((state["epoch"], state["step"]), turn, tensors, passport))
+        if not found and self._earlier is not None:
+            tensors, passport = artifacts.load(self._earlier, kind="resume", key=self.key)
+            found.append(((0, 0), 1, tensors, passport))
         if not found:
             return None
         _, turn, tensors, passport = max(found, key=lambda entry: entry[0])

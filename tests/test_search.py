@@ -1,0 +1,393 @@
+"""A search for a small model: what it proposes, how far it goes, what it refuses."""
+
+import copy
+import itertools
+import math
+import random
+
+import pytest
+import test_jobs
+import torch
+
+from modelswitch.config.experiment import Experiment, load
+from modelswitch.errors import UserError
+from modelswitch.lineage import CUT_BRANCH, Lineage, Replicate
+from modelswitch.search import flow, proposals, ranking
+from modelswitch.search.designs import Known, sizes_of, write
+from modelswitch.search.places import cut_places, earlier_place
+from modelswitch.search.proposals import Tried, propose
+from modelswitch.search.schedule import Schedule, trainings
+from modelswitch.search.steps import Record, Score, SearchStep, read
+from modelswitch.storage import artifacts
+
+SHAPE = ((8, 8, 1), 10)
+VALUES = {
+    "name": "searched",
+    "data": {"source": "digits", "validation": 0.2},
+    "models": {
+        "teacher": {"family": "plain", "stages": [[16, 16], [32, 32]]},
+        "middle": {"family": "plain", "stages": [[12], [16]]},
+    },
+    "transfers": {
+        "kd": {"soft": 0.7},
+        "hinted": {"soft": 0.5, "hint": {"mode": "joint"}},
+    },
+    "chains": {"direct": "teacher/middle@kd"},
+    "training": {"epochs": 9, "batch": 128, "learning_rate": 0.05, "precision": "float32"},
+    "search": {
+        "space": {
+            "teachers": ["teacher"],
+            "assistants": {"count": [0, 1], "models": ["middle"], "transfer": "kd"},
+            "students": [
+                {"family": "plain", "width": [4, 6, 8], "depth": [1, 2], "stages": 2},
+                {"family": "resnet", "width": [4, 6], "depth": [1], "stages": 2},
+                {"family": "pruned", "keep": [0.5, 0.25]},
+            ],
+            "transfers": ["kd", "hinted"],
+            "over": {
+                "soft": [0.3, 0.9],
+                "weighting": ["fixed", {"rule": "correctness", "delta": [0.05, 0.1]}],
+            },
+        },
+        "budget": {"trainings": 12},
+        "rungs": {"count": 3, "reduction": 3, "batches": 2},
+    },
+}
+
+
+def experiment(**search) -> Experiment:
+    values = copy.deepcopy(VALUES)
+    values["search"] |= search
+    return load(values)
+
+
+def changed(path: str, value) -> Experiment:
+    values = copy.deepcopy(VALUES)
+    *keys, last = path.split(".")
+    inner = values
+    for key in keys:
+        inner = inner[key]
+    inner[last] = value
+    return load(values)
+
+
+# ---------------------------------------------------------------- trainings that are cut short
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    return test_jobs.Runner(tmp_path_factory.mktemp("cut"))
+
+
+def cut(runner, until: int, earlier=None, lineage="teacher/student@hinted"):
+    """The outputs of a training that is cut short after so many epochs."""
+    place = runner.place(lineage, f"seed0.until{until}")
+    teacher, parent = runner.graph.parent(place), runner.train(runner.graph.parent(place))
+    more = ["--teachers", parent]
+    if runner.graph.stores(place):
+        more += ["--responses", runner.respond(teacher, runner.graph.stored_for(place))]
+    if earlier:
+        more += ["--earlier", earlier]
+    files = {
+        name: runner.file(place, f"{name}.safetensors") for name in ("model", "outputs", "state")
+    }
+    job = runner.graph.train_job(place).canonical()
+    history = runner.file(place, "history.csv")
+    more += ["--resume", runner.folder / place.resume_folder("train")]
+    runner.script("distil", "--job", job, *more, data=runner.data, history=history, **files)
+    return files | {"history": history}
+
+
+def rows_without_times(path):
+    return [
+        {key: value for key, value in row.items() if "seconds" not in key}
+        for row in test_jobs.rows(path)
+    ]
+
+
+@pytest.mark.parametrize("lineage", ["teacher/student@hinted", "teacher/student@kd"])
+def test_from_rung_to_rung_a_training_is_to_the_bit_the_one_that_was_never_cut(runner, lineage):
+    whole = runner.train(runner.place(lineage))
+    first = cut(runner, 1, lineage=lineage)
+    rows = test_jobs.rows(first["history"])
+    second = cut(runner, 3, earlier=first["state"], lineage=lineage)
+    # Times and all: the first epoch was not trained again.
+    assert test_jobs.rows(second["history"])[:1] == rows
+    weights, passport = artifacts.load(whole)
+    through, other = artifacts.load(second["model"])
+    assert all(torch.equal(weights[name], through[name]) for name in weights)
+    assert passport["job_digest"] != other["job_digest"]
+    beginning = rows_without_times(first["history"])
+    history = rows_without_times(whole.with_name("history.csv"))
+    assert history[:1] == beginning
+    assert rows_without_times(second["history"]) == history
+    # What was cut short knows nothing of the test images.
+    assert "test.logits" in artifacts.load(whole.with_name("outputs.safetensors"))[0]
+    for files in (first, second):
+        assert {n.split(".")[0] for n in artifacts.load(files["outputs"])[0]} <= {
+            "validation",
+            "weight_counts",
+        }
+
+
+def test_a_state_of_another_training_is_refused(runner):
+    other = cut(runner, 1, lineage="teacher/student@kd")["state"]
+    with pytest.raises(AssertionError, match="key"):
+        cut(runner, 2, earlier=other, lineage="teacher/student@right")
+
+
+@pytest.mark.parametrize("text", ["seed3.until5", "seed0.until12"])
+def test_branches_that_are_cut_are_read_back(text):
+    import re
+
+    branch = Replicate.parse(text)
+    assert str(branch) == text
+    assert re.fullmatch(CUT_BRANCH, text)
+    assert str(branch.whole) == str(branch.first) == text.split(".")[0]
+
+
+# ---------------------------------------------------------------------- rungs and budgets
+
+
+def test_rungs_have_fewer_students_for_longer():
+    search = experiment().search
+    schedule = Schedule.of(search)
+    assert schedule.students(12) == [12, 4, 1]
+    assert search.epochs(9) == [1, 3, 9]
+    # 12 x 1, then 4 from 1 to 3, then 1 from 3 to 9.
+    assert schedule.epochs(12, [1, 3, 9]) == 12 + 8 + 6
+    assert [schedule.rung(step) for step in range(schedule.last)] == [0, 0, 1, 2]
+    assert [schedule.batch(step, 13) for step in (0, 1)] == [7, 6]
+
+
+@pytest.mark.parametrize("epochs", [0, 8, 9, 26, 27, 100, 1000])
+def test_a_budget_in_epochs_pays_for_as_many_as_possible(epochs):
+    schedule, ends = Schedule(batches=1, rungs=3, reduction=3), [1, 3, 9]
+    found = schedule.affordable(epochs, ends)
+    by_hand = max((n for n in range(1, 1000) if schedule.epochs(n, ends) <= epochs), default=0)
+    assert found == by_hand
+
+
+def test_a_rung_goes_on_from_the_one_below():
+    asked, lineage = experiment(), Lineage.parse("teacher/plain2-w4-d1@kd-soft0.3-fixed")
+    places = [cut_places(asked, lineage, rung)[0] for rung in range(3)]
+    assert [str(place.branch) for place in places] == [
+        "seed1000.until1",
+        "seed1000.until3",
+        "seed1000.until9",
+    ]
+    assert [earlier_place(asked, place) for place in places] == [None, *places[:2]]
+
+
+# ----------------------------------------------------------------------------- proposals
+
+
+def accuracy_of(lineage: str) -> float:
+    """Some accuracy that depends on the student as accuracies do, and on nothing else."""
+    noise = random.Random(lineage).random() / 50
+    width = next((int(part[1:]) for part in lineage.split("/")[-1].split("-") if part[0] == "w"), 3)
+    return 0.6 + 0.03 * width + 0.05 * ("hinted" in lineage) + noise
+
+
+def known_of(asked: Experiment, folder) -> Known:
+    write(asked, SHAPE, None, str(folder / "designs.json"))
+    return Known(asked, folder / "designs.json")
+
+
+def searched(asked: Experiment, folder, arm="guided", until=None) -> list[SearchStep]:
+    """All steps of a search whose trainings take no time."""
+    known, steps = known_of(asked, folder), []
+    for step in range((until if until is not None else Schedule.of(asked.search).last) + 1):
+        scores = [
+            Score(trial.number, steps[-1].rung, accuracy_of(trial.lineage), 0.9)
+            for trial in (steps[-1].trials if steps else [])
+        ]
+        steps.append(flow.next_step(asked, arm, step, steps, scores, known))
+        path = folder / f"{arm}{step}.json"
+        steps[-1].write(path)
+        assert read(path) == steps[-1]
+    return steps
+
+
+GOALS = [
+    {},
+    {
+        "goal": {"minimise": "parameters"},
+        "constraints": {"accuracy": {"at_least": "0.9 of teacher"}},
+    },
+    {"goal": {"maximise": "validation_accuracy", "minimise": ["macs"]}},
+]
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=["tpe", "constrained", "nsga2"])
+@pytest.mark.parametrize("arm", ["guided", "random"])
+def test_a_search_that_is_done_again_tries_the_same(tmp_path, goal, arm):
+    asked = experiment(**goal)
+    first = searched(asked, tmp_path, arm)
+    assert [len(step.trials) for step in first] == [6, 6, 4, 1, 0]
+    lineages = [trial.lineage for step in first[:2] for trial in step.trials]
+    assert len(set(lineages)) == 12
+    # From the files alone, as after a kill.
+    steps = [read(tmp_path / f"{arm}{step}.json") for step in range(3)]
+    scores = [Score(t.number, 1, accuracy_of(t.lineage), 0.9) for t in steps[2].trials]
+    again = flow.next_step(asked, arm, 3, steps, scores, Known(asked, tmp_path / "designs.json"))
+    assert again == first[3]
+    assert searched(asked, tmp_path, arm) == first
+
+
+def test_the_best_of_a_rung_go_on(tmp_path):
+    steps = searched(experiment(), tmp_path)
+    lowest = [trial for step in steps[:2] for trial in step.trials]
+    best = sorted(lowest, key=lambda trial: -accuracy_of(trial.lineage))
+    assert {t.number for t in steps[2].trials} == {t.number for t in best[:4]}
+    assert steps[3].trials == [best[0]]
+    record = Record(steps)
+    assert record.highest[best[0].number].rung == 2
+    assert record.highest[best[-1].number].rung == 0
+
+
+def test_the_arms_differ_and_tpe_learns(tmp_path):
+    """Over a space of which accuracy is known, later batches of TPE are better than random ones."""
+    asked = experiment(budget={"trainings": 60}, rungs={"count": 2, "reduction": 4, "batches": 3})
+    means = {}
+    for arm in ("guided", "random"):
+        last = searched(asked, tmp_path, arm, until=2)[2].trials
+        means[arm] = sum(accuracy_of(trial.lineage) for trial in last) / len(last)
+    assert means["guided"] > means["random"]
+
+
+def test_what_breaks_a_constraint_is_not_tried(tmp_path):
+    asked = experiment(constraints={"parameters": "1k"})
+    known = known_of(asked, tmp_path)
+    for step in searched(asked, tmp_path)[:2]:
+        for trial in step.trials:
+            assert known.of(Lineage.parse(trial.lineage))["parameters"] <= 1000
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_space_that_is_used_up_ends(sampler):
+    choices = experiment(
+        space=VALUES["search"]["space"]
+        | {"over": {}, "students": [{"family": "plain", "width": [4, 8], "depth": [1]}]}
+    ).choices
+    every = list(proposals.everything(choices))
+    assert len(every) == choices.size == 8
+    asked = {"sampler": sampler, "seed": 1, "objectives": 1}
+    first = propose(choices, [], 5, batch=0, **asked)
+    tried = [Tried(values, 0, (at / 5,), 0.0) for at, values in enumerate(first)]
+    rest = propose(choices, tried, 5, batch=1, **asked)
+    found = sorted(str(choices.lineage(values)) for values in [*first, *rest])
+    assert found == sorted(str(choices.lineage(values)) for values in every)
+    assert propose(choices, [*tried, *(Tried(v, 1, (1.0,), 0.0) for v in rest)], 5, batch=2,
+                   **asked) == []  # fmt: skip
+
+
+def test_every_chain_of_a_space_can_be_had():
+    asked = experiment()
+    for values in proposals.everything(asked.choices):
+        last = asked.choices.lineage(values).last
+        assert last.model in asked.all_models
+        transfer = asked.all_transfers[last.transfer]
+        assert f"soft{transfer.soft:g}" == values["soft"]
+        assert (transfer.hint is not None) == (values["transfer"] == "hinted")
+
+
+# ------------------------------------------------------------------------------- ranking
+
+
+def test_fronts_are_those_of_comparing_all_with_all():
+    draws = random.Random(0)
+    vectors = {n: tuple(draws.randrange(6) for _ in range(2)) for n in range(40)}
+    layers = ranking.fronts(vectors)
+    assert sorted(itertools.chain(*layers)) == sorted(vectors)
+    for layer, after in itertools.pairwise([*layers, []]):
+        for key in layer:
+            assert not any(ranking.dominates(vectors[other], vectors[key]) for other in layer)
+        for key in after:
+            assert any(ranking.dominates(vectors[other], vectors[key]) for other in layer)
+
+
+def test_the_winner_keeps_to_the_constraint_and_is_the_smallest_that_does():
+    search = experiment(**GOALS[1]).search
+    found = [
+        ranking.candidate(search, Score(n, 0, accuracy, 1.0), {"parameters": size})
+        for n, (accuracy, size) in enumerate([(0.95, 50), (0.91, 30), (0.89, 10), (0.97, 80)])
+    ]
+    assert ranking.winner(found) == 1
+    assert ranking.front(found) == [2, 1, 0, 3]
+    assert ranking.winner(found[2:3]) == 2
+    assert ranking.spread([2, 1, 0, 3], 2) == [2, 3]
+
+
+# -------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("search.space.students", [], "search.space.students"),
+        ("search.space.teachers", ["techer"], "did you mean 'teacher'?"),
+        ("search.space.transfers", ["kb"], "search.space.transfers: unknown transfer 'kb'"),
+        ("search.space.over", {"sofd": [1]}, "sofd"),
+        ("search.space.over", {"soft": []}, "search.space.over.soft"),
+        ("search.space.over", {"soft": [0.5, 0.5]}, "more than once"),
+        ("search.space.assistants.models", ["midle"], "unknown model 'midle'"),
+        ("search.space.assistants.count", [2], "found 2, but 1 models"),
+        ("search.goal", {"minimise": "size"}, "search.goal.minimise"),
+        ("search.goal", {"minimise": "parameters"}, "recognises nothing"),
+        ("search.goal", {}, "give maximise, minimise or both"),
+        ("search.constraints", {"parameters": "fifty"}, "search.constraints.parameters"),
+        ("search.constraints", {"accuracy": {"at_least": "97 of teacher"}}, "0.97 of teacher"),
+        ("search.budget", {}, "give one of trainings, epochs, hours"),
+        ("search.budget", {"hours": 1, "epochs": 3}, "give one of trainings, epochs, hours"),
+        ("search.seeds", [0], "search.seeds: 0 is among `seeds` too"),
+        ("data.validation", 0, "data.validation is 0"),
+        ("report", {"split": "validation"}, "report.split"),
+        ("models.plain2-w4-d1", {"family": "plain", "stages": [[4]]}, "plain2-w4-d1"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_in_one_line(path, value, said):
+    with pytest.raises(UserError) as error:
+        changed(path, value)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ({"budget": {"trainings": 8}}, "trainings: found 8; 3 rungs in 2 batches need at least 9"),
+        ({"budget": {"epochs": 20}}, "epochs: found 20; 3 rungs in 2 batches need at least 9"),
+        ({"rungs": {"count": 6}}, "would end after"),
+    ],
+)
+def test_a_budget_that_does_not_pay_for_all_rungs_is_refused(search, said):
+    with pytest.raises(UserError, match=said):
+        trainings(experiment(**search))
+
+
+def test_a_budget_in_hours_is_counted_in_epochs_of_this_machine():
+    asked = experiment(budget={"hours": 1})
+    assert trainings(asked, 36.0) == Schedule.of(asked.search).affordable(100, [1, 3, 9])
+    with pytest.raises(UserError, match="hours: found 1, which at 1e"):
+        trainings(asked, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "said"),
+    [
+        ({"parameters": 100}, "constraints.parameters: found 100, but the smallest of"),
+        ({"macs": 10}, "constraints.macs: found 10, but the smallest of"),
+    ],
+)
+def test_constraints_that_nothing_can_keep_are_refused_before_any_training(constraints, said):
+    with pytest.raises(UserError, match=said):
+        sizes_of(experiment(constraints=constraints), SHAPE)
+
+
+def test_sizes_are_those_of_the_models_themselves():
+    found = sizes_of(experiment(), SHAPE)
+    # 3x3 convolutions 1 -> 4 and 4 -> 8, a scale and a shift for each channel, the classifier.
+    assert found["plain2-w4-d1"]["parameters"] == 9 * 4 + 9 * 4 * 8 + 2 * (4 + 8) + 8 * 10 + 10
+    assert found["teacher/pruned-0.25"]["parameters"] < found["teacher/pruned-0.5"]["parameters"]
+    assert not any(math.isnan(value) for each in found.values() for value in each.values())
