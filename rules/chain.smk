@@ -29,7 +29,7 @@ rule train:
         sources=lambda w, input: options(input, "origin"),
         code=code("train.py"),
     shell:
-        "run_script train --job {params.job:q} --data {input.data:q} "
+        "run_script train --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "{params.sources:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
@@ -62,7 +62,7 @@ rule hint:
         sources=lambda w, input: options(input, "origin"),
         code=code("hint.py"),
     shell:
-        "run_script hint --job {params.job:q} --data {input.data:q} "
+        "run_script hint --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "{params.sources:q} "
         "--teacher {input.teacher:q} --hint {output.hint:q} --history {output.history:q} "
@@ -102,7 +102,7 @@ rule distil:
         ),
         code=code("distil.py"),
     shell:
-        "run_script distil --job {params.job:q} --data {input.data:q} "
+        "run_script distil --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "{params.sources:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "

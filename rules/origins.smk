@@ -23,7 +23,7 @@ rule origin:
         sources=lambda w, input: options(input, "parent"),
         code=code("origin.py"),
     shell:
-        "run_script origin --job {params.job:q} --data {input.data:q} "
+        "run_script origin --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
         "--threads {threads} --gpus {resources.gpu} {params.sources:q} "
         "--origin {output:q} > {log:q} 2>&1"
 
@@ -55,7 +55,7 @@ if ADOPTED:
             sources=lambda w, input: options(input, "members"),
             code=code("adopt.py"),
         shell:
-            "run_script adopt --job {params.job:q} --data {input.data:q} "
+            "run_script adopt --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
             "--threads {threads} --gpus {resources.gpu} {params.sources:q} "
             "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
             "> {log:q} 2>&1"

@@ -24,6 +24,6 @@ rule respond:
         job=lambda w: GRAPH.respond_job(place(w), w.views).canonical(),
         code=code("respond.py"),
     shell:
-        "run_script respond --job {params.job:q} --data {input.data:q} "
+        "run_script respond --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
         "--threads {threads} --gpus {resources.gpu} --teachers {input.teachers:q} "
         "--responses {output:q} > {log:q} 2>&1"

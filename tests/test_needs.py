@@ -125,6 +125,18 @@ def test_images_are_held_whole_in_part_and_with_a_border():
     assert found == {"student": asked(PROCESS, 2 * 100, pixels, step)}
 
 
+def test_images_on_disk_take_the_room_of_batches():
+    sizes = {"digits": DataSize((100, 100, 3), 10, train=10_000, test=3_000)}
+    data = VALUES["data"] | {"keep": "disk"}
+    found = needs("student", sizes, data=data)
+    views = 50 * 10_000 * (16 + 3 * 9) / MB
+    assert found == {
+        "student": asked(PROCESS, 2 * 100, 4 * 0.03 * 250, 1.5 * (50 * 10 + 100 + views))
+    }
+    loaded = load(VALUES | {"data": data, "chains": {"one": "student"}})
+    assert Needs(loaded, sizes, PRINTS).of_data() == asked(PROCESS, 200, 300, 1.5e-3 * 13_000)
+
+
 def test_what_works_on_all_data_or_all_answers_holds_the_larger():
     loaded = load(VALUES | {"chains": {"one": "teacher/student@kd"}, "seeds": [0, 1]})
     prepared = {"digits": DataSize((100, 100, 3), 10, train=8_000, test=3_000, validation=2_000)}

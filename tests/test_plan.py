@@ -13,7 +13,7 @@ from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.models.cost import share_until
 from modelswitch.models.designs import model_costs
-from modelswitch.planning import plan, speed
+from modelswitch.planning import memory, plan, speed
 from modelswitch.planning.speed import MeasuredPace
 from modelswitch.planning.tasks import ANSWERS, TRAININGS, Tasks
 from modelswitch.storage import cache_folder
@@ -330,6 +330,23 @@ def test_what_an_incomplete_batch_leaves_out_is_said():
         "digits, batches of 500: about 832 images make 2 steps of at most 416, or 39.9 % would be "
         "left out",
     ]
+
+
+@pytest.mark.parametrize(
+    ("keep", "free", "said"),
+    [
+        ("auto", 40e9, "images: 9.03 GB, in memory"),
+        ("auto", 36e9, "images: 9.03 GB, on disk, read as they are used"),
+        ("memory", 1e9, "images: 9.03 GB, in memory"),
+        ("disk", 99e9, "images: 9.03 GB, on disk, read as they are used"),
+    ],
+)
+def test_where_many_images_are_is_said(monkeypatch, keep, free, said):
+    monkeypatch.setattr(memory, "available_memory", lambda: free)
+    sizes = {"digits": DataSize((224, 224, 3), 10, train=50_000, test=10_000)}
+    changes = {"chains": {"one": "teacher"}, "data": VALUES["data"] | {"keep": keep}}
+    assert said in printed(changes, sizes)
+    assert not any("images:" in line for line in printed({"chains": {"one": "teacher"}}))
 
 
 def test_old_names_that_still_work_are_told_with_the_new_ones():

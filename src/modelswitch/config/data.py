@@ -21,6 +21,7 @@ Colour = Literal["rgb", "grey", "stored"]
 Background = Literal["white", "black"]
 # Shells put a folder in the place of a tilde, and YAML files are read by none.
 Place = Annotated[str, AfterValidator(os.path.expanduser)]
+Keep = Literal["auto", "memory", "disk"]
 Split = Literal["train", "validation", "test"]
 
 
@@ -67,6 +68,11 @@ class DataBase(Strict):
         "meaning where the data come with images for validation",
     )
     augment: Augmentation = Field(default=Augmentation(), description="random views")
+    keep: Keep = Field(
+        default="auto",
+        description="where trainings have their images: all in memory, or on disk, from where they "
+        "are read as they are used; `auto` is memory while a quarter of what is free holds them",
+    )
     leaks: Literal["refused", "allowed"] = Field(
         default="refused",
         description="images that are in two splits, equal pixel by pixel; `allowed` counts them",

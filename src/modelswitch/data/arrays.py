@@ -1,20 +1,31 @@
 """Prepared image arrays: one checked file a data set."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from modelswitch.config.data import Keep
 from modelswitch.data.folders import some
 from modelswitch.data.splits import training_and_validation
 from modelswitch.errors import UserError
+from modelswitch.execution.free_memory import available_memory
 from modelswitch.storage import artifacts
+from modelswitch.storage.stored_rows import Rows, chunks
+
+# Images of so many bytes have a checksum each, so that they can be read where they lie.
+LARGE = 256 * 2**20
+_IMAGES = ("train.images", "test.images")
+_AT_ONCE = 4096
+# Of the images in memory, with those that are chosen and padded, or read and written.
+COPIES = 4
 
 
 @dataclass(frozen=True)
 class ImageArrays:
-    """A classification data set: images uint8 [N, H, W, C], labels int64 [N].
+    """A classification data set: images uint8 [N, H, W, C], perhaps on disk, labels int64 [N].
 
     ``train_units``, int64 [N], is equal for training images that no split may part. ``mean`` and
     ``std`` are per channel, of pixels scaled to [0, 1], over the training images.
@@ -24,10 +35,10 @@ class ImageArrays:
     with more than 8 bits, by depth (0 for floats), and the "background" of transparent ones.
     """
 
-    train_images: torch.Tensor
+    train_images: Rows
     train_labels: torch.Tensor
     train_units: torch.Tensor
-    test_images: torch.Tensor
+    test_images: Rows
     test_labels: torch.Tensor
     class_names: list[str]
     mean: list[float]
@@ -48,15 +59,23 @@ class ImageArrays:
         return height, width, channels
 
     @classmethod
-    def load(cls, path: str | Path) -> "ImageArrays":
-        tensors, passport = artifacts.load(path, kind="data")
+    def load(cls, path: str | Path, on_disk: bool = False) -> "ImageArrays":
+        """A prepared data set; ``on_disk`` leaves its images there until they are used."""
+        tensors: dict[str, torch.Tensor]
+        images: dict[str, Rows]
+        if on_disk:
+            tensors, rows, passport = artifacts.load_with_rows(path, _IMAGES, kind="data")
+            images = {**rows}
+        else:
+            tensors, passport = artifacts.load(path, kind="data")
+            images = {name: tensors[name] for name in _IMAGES}
         if "train.units" not in tensors:
             raise UserError(f"{path}: was prepared by an earlier version; remove it")
         return cls(
-            tensors["train.images"],
+            images["train.images"],
             tensors["train.labels"],
             tensors["train.units"],
-            tensors["test.images"],
+            images["test.images"],
             tensors["test.labels"],
             passport["class_names"],
             passport["mean"],
@@ -93,17 +112,22 @@ class ImageArrays:
 
     def save(self, path: str | Path, **passport: object) -> None:
         given = self.given_validation
+        tensors: dict[str, Rows] = {
+            **({} if given is None else {"train.validation": given}),
+            "train.images": self.train_images,
+            "train.labels": self.train_labels,
+            "train.units": self.train_units,
+            "test.images": self.test_images,
+            "test.labels": self.test_labels,
+        }
+        sums: dict[str, Any] = {}
+        if sum(tensors[name].shape.numel() for name in _IMAGES) >= LARGE:
+            tensors, sums = artifacts.with_row_sums(tensors, _IMAGES)
         artifacts.save(
             path,
+            tensors,
             {
-                **({} if given is None else {"train.validation": given}),
-                "train.images": self.train_images,
-                "train.labels": self.train_labels,
-                "train.units": self.train_units,
-                "test.images": self.test_images,
-                "test.labels": self.test_labels,
-            },
-            {
+                **sums,
                 "kind": "data",
                 "class_names": self.class_names,
                 "mean": self.mean,
@@ -116,22 +140,36 @@ class ImageArrays:
         )
 
 
-def normalisation(images: torch.Tensor) -> tuple[list[float], list[float]]:
+def normalisation(images: Rows) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per channel of uint8 [N, H, W, C], scaled to [0, 1].
 
     A constant channel gets a standard deviation of 1, so that dividing by it changes nothing.
     """
     # Sums over a histogram are exact and need no float copy of the images.
     values = torch.arange(256, dtype=torch.float64) / 255
+    found = torch.zeros(images.shape[-1], 256, dtype=torch.int64)
+    for part in chunks(images, _AT_ONCE):
+        for number, channel in enumerate(part.unbind(-1)):
+            found[number] += torch.bincount(channel.reshape(-1), minlength=256)
     means, stds = [], []
-    for channel in images.unbind(-1):
-        counts = torch.bincount(channel.reshape(-1), minlength=256).double()
+    for counts in found.double():
         share = counts / counts.sum()
         mean = (share * values).sum()
         std = (share * (values - mean) ** 2).sum().sqrt()
         means.append(mean.item())
         stds.append(std.item() or 1.0)
     return means, stds
+
+
+def stays_on_disk(keep: Keep, path: str | Path) -> bool:
+    """Whether the images of a prepared data set are to be read as they are used.
+
+    ``auto`` holds them in memory where that leaves as much again for everything else.
+    """
+    if keep != "auto":
+        return keep == "disk"
+    held = sum(math.prod(artifacts.shape_of(path, name)) for name in _IMAGES)
+    return held >= LARGE and COPIES * held > available_memory()
 
 
 def prepared_shape(path: str | Path) -> tuple[tuple[int, int, int], int]:
@@ -162,9 +200,9 @@ class PairedArrays:
 
 
 def image_arrays(
-    train_images: torch.Tensor,
+    train_images: Rows,
     train_labels: torch.Tensor,
-    test_images: torch.Tensor,
+    test_images: Rows,
     test_labels: torch.Tensor,
     class_names: list[str],
     where: str,

@@ -13,6 +13,7 @@ from modelswitch.data.folders import WHOLE, some
 from modelswitch.data.labels import alike_names, numbered
 from modelswitch.data.splits import contents, for_testing, split_units, uniform
 from modelswitch.errors import UserError
+from modelswitch.storage.stored_rows import Rows, chosen, joined
 
 _MOST_ALIKE = 8  # names that are shown
 _ABOUT = ["label", "split", "group"]
@@ -37,7 +38,7 @@ class Stored:
     """
 
     where: str
-    images: dict[str, dict[str, torch.Tensor]]
+    images: Mapping[str, Mapping[str, Rows]]
     labels: Mapping[str, Labels]
     class_names: list[str] | None = None
     groups: Mapping[str, Sequence[str]] | None = None
@@ -81,12 +82,12 @@ def assembled(stored: Stored, test_share: float) -> Assembled:
     given = "validation" in labels
     first = [WHOLE] if WHOLE in labels else ["train", "validation"] if given else ["train"]
 
-    def joined(parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return torch.cat([parts[split] for split in first]) if given else parts[first[0]]
-
-    ours = joined(labels)
+    ours = torch.cat([labels[split] for split in first])
+    everything = {
+        name: joined([parts[split] for split in first]) for name, parts in stored.images.items()
+    }
     units = split_units(
-        [joined(parts) for parts in stored.images.values()],
+        list(everything.values()),
         [class_names[label] for label in ours.tolist()],
         None if groups is None else [group for split in first for group in groups[split]],
     )
@@ -102,11 +103,11 @@ def assembled(stored: Stored, test_share: float) -> Assembled:
         told |= _alike("groups", sorted({group for part in groups.values() for group in part}))
     sets = {}
     for name, parts in stored.images.items():
-        images = joined(parts)
+        images = everything[name]
         arrays = image_arrays(
-            images[~held],
+            chosen(images, ~held),
             ours[~held],
-            parts["test"] if "test" in parts else images[held],
+            parts["test"] if "test" in parts else chosen(images, held),
             labels["test"] if "test" in labels else ours[held],
             class_names,
             stored.where if len(stored.images) == 1 else f"{stored.where}: {name}",

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from modelswitch.data.splits import contents, uniform
 from modelswitch.errors import UserError
+from modelswitch.storage.stored_rows import Rows, chosen, chunks
 
-Parts = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+Parts = Mapping[str, tuple[Rows, torch.Tensor]]
 
 _SIDE = 32  # pixels that an image is scaled to before its frequencies are taken
 _WAVES = 8  # frequencies of each direction in the hash
@@ -129,12 +130,12 @@ def _near(parts: Parts, shown: Mapping[str, np.ndarray]) -> dict[str, str]:
     comparable = ~_plain(images)
     if not comparable.any():
         return {}
-    known = _Looks(images[comparable])
+    known = _Looks(chosen(images, comparable))
     said = []
     for part in others:
         new = torch.from_numpy(~np.isin(shown[part], shown[trained])) & ~_plain(parts[part][0])
         rows = _sample(torch.nonzero(new).squeeze(1), shown[part], len(known))
-        alike = known.alike(parts[part][0][rows])
+        alike = known.alike(chosen(parts[part][0], rows))
         if alike.any():
             share = f"{int(alike.sum())} of {len(rows)} {part} images"
             said.append(f"{share} look much like a {trained} image without being equal")
@@ -142,7 +143,7 @@ def _near(parts: Parts, shown: Mapping[str, np.ndarray]) -> dict[str, str]:
         return {}
     rows = torch.nonzero(comparable).squeeze(1)
     rows = _sample(rows, shown[trained], len(known))[:500]
-    alike = known.alike(images[rows], apart_from=torch.searchsorted(
+    alike = known.alike(chosen(images, rows), apart_from=torch.searchsorted(
         torch.nonzero(comparable).squeeze(1), rows))  # fmt: skip
     natural = float(alike.double().mean())
     if natural >= _NATURAL:
@@ -162,13 +163,13 @@ def _sample(rows: torch.Tensor, shown: np.ndarray, known: int) -> torch.Tensor:
     return rows[torch.from_numpy(np.sort(order))]
 
 
-def _grey(images: torch.Tensor) -> Iterator[torch.Tensor]:
+def _grey(images: Rows) -> Iterator[torch.Tensor]:
     """float32 [n, 1, H, W] of some images at a time."""
     weights = torch.tensor([0.299, 0.587, 0.114])
     channels = images.shape[-1]
     if channels != 3:
         weights = torch.full((channels,), 1 / channels)
-    for part in images.split(_AT_ONCE):
+    for part in chunks(images, _AT_ONCE):
         yield (part.float() @ weights)[:, None]
 
 
@@ -178,7 +179,7 @@ def _scaled(grey: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(grey, size, mode="bilinear", antialias=True, align_corners=False)[:, 0]
 
 
-def _plain(images: torch.Tensor) -> torch.Tensor:
+def _plain(images: Rows) -> torch.Tensor:
     """bool [N]: images of one tone, or of two large areas, which are alike by having so little."""
     found = []
     for grey in _grey(images):
@@ -204,7 +205,7 @@ def _frequencies(grey: torch.Tensor) -> torch.Tensor:
 class _Looks:
     """What images look like roughly, for comparing others with all of them."""
 
-    def __init__(self, images: torch.Tensor) -> None:
+    def __init__(self, images: Rows) -> None:
         small = min(images.shape[1:3]) < _SMALL
         self._least = _LEAST_OF_SMALL if small else _LEAST_CORRELATION
         self._bits, self._thumbs = _bits_and_thumbs(images)
@@ -212,28 +213,30 @@ class _Looks:
     def __len__(self) -> int:
         return len(self._bits)
 
-    def alike(self, images: torch.Tensor, apart_from: torch.Tensor | None = None) -> torch.Tensor:
+    def alike(self, images: Rows, apart_from: torch.Tensor | None = None) -> torch.Tensor:
         """bool [N]: whether one of the known images, or its mirror image, is much like each.
 
         Args:
             apart_from: the row of the known image that each is itself.
         """
         found = torch.zeros(len(images), dtype=torch.bool)
-        for mirrored in (images, images.flip(2)):
-            bits, thumbs = _bits_and_thumbs(mirrored)
-            for start in range(0, len(images), _AT_ONCE // 4):
-                rows = torch.arange(start, min(start + _AT_ONCE // 4, len(images)))
-                same = bits[rows] @ self._bits.T
+        start = 0
+        for part in chunks(images, _AT_ONCE // 4):
+            rows = torch.arange(start, start + len(part))
+            start += len(part)
+            for mirrored in (part, part.flip(2)):
+                bits, thumbs = _bits_and_thumbs(mirrored)
+                same = bits @ self._bits.T
                 if apart_from is not None:
                     same[torch.arange(len(rows)), apart_from[rows]] = -torch.inf
                 most, nearest = same.max(1)
                 away = (bits.shape[1] - most) / 2
-                correlation = (thumbs[rows] * self._thumbs[nearest]).sum(1)
+                correlation = (thumbs * self._thumbs[nearest]).sum(1)
                 found[rows] |= (away <= _MOST_BITS) & (correlation >= self._least)
         return found
 
 
-def _bits_and_thumbs(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _bits_and_thumbs(images: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """The perceptual hash, ± 1 [N, bits], and small grey pictures of mean 0 and length 1."""
     bits, thumbs = [], []
     for grey in _grey(images):

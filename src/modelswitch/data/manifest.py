@@ -25,7 +25,7 @@ from modelswitch.storage.contents import file_digests
 from modelswitch.storage.letters import refuse_others
 
 # Where the data are, and what is done with them after they are read.
-_ELSEWHERE = {"path", "root", "csv", "name", "augment", "validation"}
+_ELSEWHERE = {"path", "root", "csv", "name", "augment", "validation", "keep"}
 # What refuses data and changes nothing in them.
 _STRICTNESS = {"leaks"}
 

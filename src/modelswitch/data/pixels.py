@@ -10,7 +10,9 @@ from modelswitch.config.data import Layout, PixelOptions, Range
 from modelswitch.data.images import Picture, resized
 from modelswitch.data.ranges import reach_of, scaled
 from modelswitch.errors import UserError
+from modelswitch.storage.stored_rows import Rows, chunks
 
+_AT_ONCE = 4096  # images
 _DARK = 32  # of 255: images that stay below it may be meant to have another range
 _MOST_CHANNELS = 4  # that an axis is taken for channels with
 
@@ -149,19 +151,39 @@ def pixels_of_pictures(
     ends = np.cumsum([len(part) for part in parts.values()])[:-1]
     tensors = dict(zip(parts, map(torch.from_numpy, np.split(images, ends)), strict=True))
     modes = Counter(
-        f"mode {p.mode}, {reaches[p.depth].words if p.depth in reaches else '8 bit, 0 to 255'}"
+        (p.mode, reaches[p.depth].words if p.depth in reaches else "8 bit, 0 to 255")
         for p in everything
     )
-    told = "; ".join(
-        kind + (f" ({count} images)" if len(modes) > 1 else "")
-        for kind, count in modes.most_common()
-    )
-    facts = _told(told, [reach.clipped for reach in reaches.values()])
     by_name = {names[key]: part for key, part in tensors.items()}
-    facts |= _dark(by_name, options.range is not None)
-    if turned := sum(picture.turned for picture in everything):
-        facts["turned upright"] = f"{turned} images, by their orientation tags"
+    turned = sum(picture.turned for picture in everything)
+    clipped = [reach.clipped for reach in reaches.values()]
+    facts = facts_of_pictures(modes, by_name, options, turned, clipped)
     return tensors, facts, {depth: (r.low, r.high) for depth, r in reaches.items()}
+
+
+def facts_of_pictures(
+    modes: Counter[tuple[str, str]],
+    images: Mapping[str, Rows],
+    options: PixelOptions,
+    turned: int,
+    clipped: Sequence[str] = (),
+) -> dict[str, str]:
+    """What a person is told about pictures.
+
+    Args:
+        modes: how many have which mode and which range, in words.
+        images: what was made of them, uint8 [N, H, W, C], by what a person knows them by.
+        turned: how many were turned upright.
+        clipped: what lay outside of a range, in words.
+    """
+    told = "; ".join(
+        f"mode {mode}, {reach}" + (f" ({count} images)" if len(modes) > 1 else "")
+        for (mode, reach), count in modes.most_common()
+    )
+    facts = _told(told, clipped) | _dark(images, options.range is not None)
+    if turned:
+        facts["turned upright"] = f"{turned} images, by their orientation tags"
+    return facts
 
 
 def _told(pixels: str, clipped: Sequence[str]) -> dict[str, str]:
@@ -170,13 +192,16 @@ def _told(pixels: str, clipped: Sequence[str]) -> dict[str, str]:
     )
 
 
-def _dark(parts: Mapping[str, torch.Tensor], stated: bool) -> dict[str, str]:
+def _dark(parts: Mapping[str, Rows], stated: bool) -> dict[str, str]:
     """What a person is told of images that may be meant to have another range.
 
     Raises `UserError` where one split has hardly any light and another has: masks of 0 and 1 beside
     some of 0 and 255, or pixels that were divided by 255 twice. Not if the range was ``stated``.
     """
-    most = {where: images.flatten(1).amax(1) for where, images in parts.items()}
+    most = {
+        where: torch.cat([part.flatten(1).amax(1) for part in chunks(images, _AT_ONCE)])
+        for where, images in parts.items()
+    }
     brightest = {where: int(each.max()) for where, each in most.items()}
     lightest = max(brightest, key=brightest.__getitem__)
     if brightest[lightest] < _DARK:

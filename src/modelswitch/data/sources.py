@@ -7,7 +7,7 @@ numbers of labels and splits of samples, and checks that all fits together.
 import inspect
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,11 @@ from modelswitch.data.labels import class_names_in, groups_of
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
 from modelswitch.data.samples import FilesSpec, Sample, find_samples, is_archive
 from modelswitch.data.strangers import Strangers, drawn, parted, share_of
+from modelswitch.data.streamed import StreamedPictures, to_be_streamed
 from modelswitch.errors import UserError
+from modelswitch.storage.stored_rows import Rows
+
+_REPORTED = 10_000  # samples between two lines of a long reading
 
 
 def read(spec: DataSpec) -> dict[str, ImageArrays]:
@@ -44,9 +48,19 @@ def read(spec: DataSpec) -> dict[str, ImageArrays]:
     return read_with_places(spec).sets
 
 
-def read_with_places(spec: DataSpec) -> Assembled:
-    """The same, with a table of which sample is in which split."""
-    found, share = _stored(spec), share_of(spec)
+def read_with_places(
+    spec: DataSpec,
+    room: str | Path | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Assembled:
+    """The same, with a table of which sample is in which split.
+
+    Args:
+        room: a folder where image files may be laid down as pixels, if there are more of them than
+            memory holds; nothing stays there.
+        report: called with a line now and then.
+    """
+    found, share = _stored(spec, room, report), share_of(spec)
     if share:
         found, _ = parted(found, share)
     return assembled(found, getattr(spec, "test", 0.0))
@@ -59,7 +73,11 @@ def read_strangers(spec: DataSpec, settings: Verification) -> dict[str, Stranger
     return parted(_stored(spec), share_of(spec))[1]
 
 
-def _stored(spec: DataSpec) -> Stored:
+def _stored(
+    spec: DataSpec,
+    room: str | Path | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Stored:
     if isinstance(spec, DigitsData):
         return _digits(spec)
     if isinstance(spec, EyesData):
@@ -71,7 +89,7 @@ def _stored(spec: DataSpec) -> Stored:
     if is_archive(spec):
         return _npz(spec)
     assert not isinstance(spec, NpzData)
-    return _files(spec)
+    return _files(spec, room, report)
 
 
 def array_names(spec: NpzData | PairedData) -> dict[str, str]:
@@ -155,14 +173,23 @@ def _idx(spec: IdxData) -> Stored:
     )
 
 
-def _files(spec: FilesSpec) -> Stored:
+def _files(spec: FilesSpec, room: str | Path | None, report: Callable[[str], None]) -> Stored:
     found, where = find_samples(spec), shown(spec.path)
+    streamed: dict[str, StreamedPictures] = {}
+    if room is not None and to_be_streamed(spec, found):
+        every = [sample for part in found.parts.values() for sample in part]
+        streamed = {
+            name: StreamedPictures(
+                spec.pixel_options(name), [sample.files[name] for sample in every], room
+            )
+            for name in spec.datasets
+        }
     reader = PictureReader(spec.frames)
     kept: dict[str, list[Sample]] = {split: [] for split in found.parts}
     pictures: dict[str, dict[str, list[Picture]]] = {
         name: {split: [] for split in found.parts} for name in spec.datasets
     }
-    damaged, total = 0, sum(map(len, found.parts.values()))
+    damaged, seen, total = 0, 0, sum(map(len, found.parts.values()))
     for split, samples in found.parts.items():
         for sample in samples:
             frames = {
@@ -176,7 +203,13 @@ def _files(spec: FilesSpec) -> Stored:
             damaged += fewest == 0
             kept[split] += [sample] * fewest
             for name, each in frames.items():
-                pictures[name][split] += each[:fewest]
+                if not streamed:
+                    pictures[name][split] += each[:fewest]
+                for one in each[:fewest] if streamed else ():
+                    streamed[name].add(split, one, sample.files[name])
+            seen += 1
+            if seen % _REPORTED == 0:
+                report(f"read {seen} of {total} samples")
     reader.finish(spec.corrupt == "skip")
     if damaged > total / 2:
         raise UserError(f"{where}: {damaged} of {total} samples are corrupt; none are skipped then")
@@ -187,12 +220,17 @@ def _files(spec: FilesSpec) -> Stored:
             for split, part in kept.items()
         }
     left_out = found.left_out + Counter({"corrupt sample": damaged})
-    images, facts, files = {}, {}, {}
+    images: dict[str, Mapping[str, Rows]] = {}
+    facts, files = {}, {}
     for name, parts in pictures.items():
         known_as = {split: f"{where}: {split or 'its'} images" for split in parts}
         paths = {split: [shown(s.files[name]) for s in part] for split, part in kept.items()}
         options = spec.pixel_options(name)
-        images[name], facts[name], ranges = pixels_of_pictures(parts, known_as, paths, options)
+        images[name], facts[name], ranges = (
+            streamed[name].pixels(known_as)
+            if streamed
+            else pixels_of_pictures(parts, known_as, paths, options)
+        )
         files[name] = {
             "ranges": {str(depth): list(ends) for depth, ends in ranges.items()},
             "background": options.background,

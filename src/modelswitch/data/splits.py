@@ -23,6 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from modelswitch.data.folders import some
 from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
+from modelswitch.storage.stored_rows import Rows, chunks
 
 # Images compared at once, so that memory stays flat.
 _AT_ONCE = 4096
@@ -31,28 +32,27 @@ _EXACT = 2
 _ROUNDING = 1e-9
 
 
-def contents(images: torch.Tensor) -> np.ndarray:
+def contents(images: Rows) -> np.ndarray:
     """int64 [N]: what each image of uint8 [N, H, W, C] shows; equal numbers for equal pixels."""
     shape = hashlib.blake2b(repr(tuple(images.shape[1:])).encode(), digest_size=8)
     found = np.empty(len(images), np.int64)
-    for row, pixels in enumerate(images.flatten(1).numpy()):
+    every = (pixels for part in chunks(images, _AT_ONCE) for pixels in part.flatten(1).numpy())
+    for row, pixels in enumerate(every):
         total = shape.copy()
         total.update(pixels.data)
         found[row] = int.from_bytes(total.digest(), "little", signed=True)
     return found
 
 
-def uniform(images: torch.Tensor) -> np.ndarray:
+def uniform(images: Rows) -> np.ndarray:
     """bool [N]: images of one colour (a failed segmentation, say), which show nothing."""
-    found = [
-        (part == part[:, :1]).flatten(1).all(1)
-        for part in images.reshape(len(images), -1, images.shape[-1]).split(_AT_ONCE)
-    ]
+    pixels = (part.reshape(len(part), -1, part.shape[-1]) for part in chunks(images, _AT_ONCE))
+    found = [(part == part[:, :1]).flatten(1).all(1) for part in pixels]
     return torch.cat(found).numpy() if found else np.zeros(0, bool)
 
 
 def split_units(
-    modalities: Sequence[torch.Tensor],
+    modalities: Sequence[Rows],
     class_names: Sequence[str],
     groups: Sequence[str] | None = None,
 ) -> torch.Tensor:

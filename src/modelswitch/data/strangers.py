@@ -13,6 +13,7 @@ from modelswitch.data.labels import numbered
 from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
 from modelswitch.storage import artifacts
+from modelswitch.storage.stored_rows import chosen
 
 # Fewer leave too little to fit on, or to test.
 FEWEST = 8
@@ -93,7 +94,7 @@ def parted(stored: Stored, share: float) -> tuple[Stored, dict[str, Strangers]]:
     left = replace(
         stored,
         images={
-            name: {split: images[~strange[split]] for split, images in parts.items()}
+            name: {split: chosen(images, ~strange[split]) for split, images in parts.items()}
             for name, parts in stored.images.items()
         },
         labels={

@@ -1,12 +1,15 @@
 """Views of training images: random crops and flips of a whole batch in one gather, and more.
 
-The padded data set stays one uint8 [N, H + 2p, W + 2p, C] tensor on the device. A view is the
+The padded data set stays one uint8 [N, H + 2p, W + 2p, C] tensor on the device, or on disk, from
+where a batch's images are read while the batch before is computed with. A view is the
 numbers that were drawn for it: row, column and flip, those of further steps
 (`data.augment.steps`), a partner to be mixed with. They are drawn either afresh every epoch or once
 for a bank of K fixed views that are used in turn.
 """
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +22,10 @@ from modelswitch.data.augment.steps import steps_of
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.sampling import balanced_order
 from modelswitch.randomness import derive_seed
+from modelswitch.storage.stored_rows import Rows, StoredRows
+
+# Of a batch the images and their partners', where they are on disk.
+_Read = tuple[torch.Tensor | None, torch.Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Views:
     """Batches of augmented views of a training subset, in an order drawn per epoch.
 
     Args:
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C]; those on disk stay there, and are read as they are used.
         labels: int64 [N].
         normalise: from pixels to what a model takes.
         batch: samples a step at most, see `modelswitch.data.batches.epoch_cuts`.
@@ -93,7 +100,7 @@ class Views:
 
     def __init__(
         self,
-        images: torch.Tensor,
+        images: Rows,
         labels: torch.Tensor,
         normalise: Normaliser,
         *,
@@ -108,17 +115,60 @@ class Views:
         self.count, self.height, self.width, _ = images.shape
         padding = self._padding = augmentation.crop
         self._augmentation, self._steps = augmentation, steps_of(augmentation)
-        # F.pad pads the last dimensions first: channels, width, height.
-        padded = F.pad(images, (0, 0, padding, padding, padding, padding))
-        # One row a pixel: a single gather of rows takes a quarter of the time of an indexing by
-        # sample, row and column.
-        self._pixels = padded.reshape(-1, padded.shape[3]).to(device)
-        self._padded_height, self._padded_width = padded.shape[1:3]
+        self._padded_height = self.height + 2 * padding
+        self._padded_width = self.width + 2 * padding
+        self._device = torch.device(device)
+        # All pixels, or the images of which each batch has a few.
+        self._stored = images if isinstance(images, StoredRows) else None
+        self._pixels = torch.empty(0) if self._stored is not None else self._padded(images[:])
         self._labels = labels.to(device)
         self._normalise = normalise
         self._cuts = epoch_cuts(self.count, batch)
         self._order_seed, self._bank_seed, self._bank = order_seed, bank_seed, bank
-        self._balanced, self._device = balanced, device
+        self._balanced = balanced
+
+    def _padded(self, images: torch.Tensor) -> torch.Tensor:
+        """Of images uint8 [N, H, W, C] one row a pixel, [N · (H + 2p) · (W + 2p), C]: a single
+        gather of rows takes a quarter of the time of an indexing by sample, row and column."""
+        padding = self._padding
+        # F.pad pads the last dimensions first: channels, width, height.
+        padded = F.pad(images, (0, 0, padding, padding, padding, padding))
+        return padded.reshape(-1, padded.shape[3]).to(self._device)
+
+    def _pixels_of(
+        self, positions: torch.Tensor, read: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of pixels, and where among their images those at ``positions`` are.
+
+        Args:
+            read: those images, if they had to be read.
+        """
+        if self._stored is None:
+            return self._pixels, positions
+        images = self._stored[positions] if read is None else read
+        return self._padded(images), torch.arange(len(positions), device=self._device)
+
+    def _read_ahead(
+        self, batches: Sequence[torch.Tensor], parameters: ViewParameters
+    ) -> Iterator[tuple[torch.Tensor, _Read]]:
+        """Each batch's positions, and the images on disk of them and of their partners, which are
+        read while the caller is at the batch before."""
+        stored = self._stored
+        if stored is None:
+            yield from ((positions, (None, None)) for positions in batches)
+            return
+
+        def read(positions: torch.Tensor) -> _Read:
+            mixing = parameters.mixing
+            partners = None if mixing is None else stored[mixing.partners[positions]]
+            return stored[positions], partners
+
+        with ThreadPoolExecutor(1) as reader:
+            ahead = [reader.submit(read, positions) for positions in batches[:1]]
+            for number, positions in enumerate(batches):
+                images = ahead.pop().result()
+                ahead = [reader.submit(read, later) for later in batches[number + 1 : number + 2]]
+                yield positions, images
 
     @property
     def steps(self) -> int:
@@ -166,16 +216,19 @@ class Views:
             return balanced_order(self._labels.cpu(), generator).to(self._device)
         return torch.randperm(self.count, generator=generator).to(self._device)
 
-    def _whole(self, positions: torch.Tensor, parameters: ViewParameters) -> torch.Tensor:
+    def _whole(
+        self, positions: torch.Tensor, parameters: ViewParameters, read: torch.Tensor | None
+    ) -> torch.Tensor:
         """The views of ``positions`` before they are mixed, normalised, [B, C, H, W]."""
         rows = parameters.rows[positions, None] + torch.arange(self.height, device=self._device)
         columns = torch.arange(self.width, device=self._device).expand(len(positions), -1)
         flipped = parameters.flips[positions, None]
         columns = torch.where(flipped, self.width - 1 - columns, columns)
         columns = columns + parameters.columns[positions, None]
-        rows = positions[:, None] * self._padded_height + rows
+        table, places = self._pixels_of(positions, read)
+        rows = places[:, None] * self._padded_height + rows
         index = rows[:, :, None] * self._padded_width + columns[:, None, :]
-        pixels = self._pixels.index_select(0, index.view(-1)).view(*index.shape, -1)
+        pixels = table.index_select(0, index.view(-1)).view(*index.shape, -1)
         if not self._steps:
             return self._normalise(pixels)
         images = pixels.permute(0, 3, 1, 2).float()
@@ -183,21 +236,23 @@ class Views:
             images = step.apply(images, drawn[positions])
         return self._normalise(images.clamp(0, 255).permute(0, 2, 3, 1))
 
-    def gather(self, positions: torch.Tensor, parameters: ViewParameters) -> torch.Tensor:
+    def gather(
+        self, positions: torch.Tensor, parameters: ViewParameters, read: _Read = (None, None)
+    ) -> torch.Tensor:
         """The views of ``positions``, normalised, [B, C, H, W] in channels_last."""
-        images = self._whole(positions, parameters)
+        images = self._whole(positions, parameters, read[0])
         if parameters.mixing is None:
             return images
         mixing = parameters.mixing.of(positions)
-        return mix(images, self._whole(mixing.partners, parameters), mixing)
+        return mix(images, self._whole(mixing.partners, parameters, read[1]), mixing)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from step ``skip`` on."""
         order = self.order(epoch)
         parameters, view = self.parameters(epoch)
-        for step in range(skip, self.steps):
-            positions = order[self._cuts[step] : self._cuts[step + 1]]
-            images = self.gather(positions, parameters)
+        batches = [order[a:b] for a, b in itertools.pairwise(self._cuts[skip:])]
+        for positions, read in self._read_ahead(batches, parameters):
+            images = self.gather(positions, parameters, read)
             labels, mixing = self._labels[positions], parameters.mixing
             if mixing is None:
                 yield Batch(images, labels, positions, view)
@@ -208,6 +263,6 @@ class Views:
     def bank_view(self, view: int, size: int) -> Iterator[torch.Tensor]:
         """The fixed view ``view`` of all samples in their order, ``size`` at a time."""
         parameters, _ = self.parameters(view)
-        for start in range(0, self.count, size):
-            positions = torch.arange(start, min(start + size, self.count), device=self._device)
-            yield self.gather(positions, parameters)
+        everything = torch.arange(self.count, device=self._device)
+        for positions, read in self._read_ahead(everything.split(size), parameters):
+            yield self.gather(positions, parameters, read)

@@ -17,7 +17,7 @@ def answer_degraded(session: Session, spec: DegradedSpec, weights: str, outputs:
     data, held = session.data, session.validation_index
     images = {
         "validation": (data.train_images[held], data.train_labels[held]),
-        "test": (data.test_images, data.test_labels),
+        "test": (data.test_images[:], data.test_labels),
     }
     tensors = {}
     start = time.perf_counter()

@@ -60,7 +60,7 @@ def export_model(
         export(deploy.format, model, calibration, part, about)
         found = judge(
             part,
-            model.takes(data.test_images).numpy(),
+            model.takes(data.test_images[:]).numpy(),
             data.test_labels.numpy(),
             stored["test.logits"].softmax(1).numpy(),
         )

@@ -65,7 +65,7 @@ def export(
             models[at], loaded.passport, {"job_digest": job.recognisers[at].digest}
         )
         parts.append(Deployable(loaded.network, loaded.mean, loaded.std, deploy.preprocessing))
-        images.append(ImageArrays.load(data[at]).test_images)
+        images.append(ImageArrays.load(data[at]).test_images[:])
         about.append(loaded)
     tensors, passport = artifacts.load(selector, kind="selector")
     artifacts.check_passport(selector, passport, {"job": job.model_dump(mode="json")})

@@ -20,6 +20,7 @@ from modelswitch.data.splits import unrepresented
 from modelswitch.errors import UserError
 from modelswitch.lineage import CHECKSUM_FILE, SOURCE_FILE, SPLITS_FILE
 from modelswitch.storage import artifacts, atomic
+from modelswitch.storage.stored_rows import chosen
 
 _MOST_LISTED = 40  # classes; the page has them all
 
@@ -45,7 +46,9 @@ def prepare(
     found = manifest(spec)
     _refuse_changed(spec, holds or found.identity, found, "since the workflow was started")
     try:
-        assembled = read_with_places(spec)
+        assembled = read_with_places(
+            spec, Path(paths[0]).parent, lambda line: print(line, file=sys.stderr, flush=True)
+        )
     except UnreadableFiles as error:
         print(*error.lines, sep="\n", file=sys.stderr)
         raise
@@ -90,8 +93,8 @@ def _with_facts(arrays: ImageArrays, where: str, leaks_allowed: bool) -> ImageAr
     given = arrays.given_validation
     held = torch.zeros(len(arrays.train_labels), dtype=torch.bool) if given is None else given
     parts = {
-        "training": (arrays.train_images[~held], arrays.train_labels[~held]),
-        "validation": (arrays.train_images[held], arrays.train_labels[held]),
+        "training": (chosen(arrays.train_images, ~held), arrays.train_labels[~held]),
+        "validation": (chosen(arrays.train_images, held), arrays.train_labels[held]),
         "test": (arrays.test_images, arrays.test_labels),
     }
     parts = {part: pair for part, pair in parts.items() if len(pair[1])}

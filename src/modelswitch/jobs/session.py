@@ -15,7 +15,7 @@ from modelswitch.config.base import digest
 from modelswitch.config.job import Job, Teacher
 from modelswitch.config.models import OWN_FAMILIES
 from modelswitch.config.training import Training
-from modelswitch.data.arrays import ImageArrays
+from modelswitch.data.arrays import ImageArrays, stays_on_disk
 from modelswitch.data.splits import fold_of, unrepresented
 from modelswitch.data.views import Batch, Normaliser, Views
 from modelswitch.errors import UserError, naming
@@ -37,6 +37,7 @@ from modelswitch.models.origins import Images
 from modelswitch.randomness import derive_seed, seeded
 from modelswitch.storage import artifacts
 from modelswitch.storage.code_digest import code_digest, with_own
+from modelswitch.storage.stored_rows import Rows, chosen
 from modelswitch.training import finite, precision
 from modelswitch.training.finite import FiniteState
 from modelswitch.training.loop import train
@@ -56,7 +57,10 @@ def open_session(args: argparse.Namespace) -> Iterator["Session"]:
             report(f"computes on {device.name}")
         job = Job.model_validate_json(args.job)
         refuse_changed(job)
-        yield Session(job, args.data, args.threads, device.torch, resume)
+        on_disk = stays_on_disk(args.keep, args.data)
+        if on_disk:
+            report("reads its images from disk as it uses them (data.keep)")
+        yield Session(job, args.data, args.threads, device.torch, resume, on_disk)
 
 
 class Session:
@@ -68,6 +72,7 @@ class Session:
         threads: processor threads for torch.
         device: what to compute on, as `torch.device` takes it.
         resume: folder for resume files.
+        on_disk: whether images are read as they are used and not held in memory.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Session:
         threads: int,
         device: str = "cpu",
         resume: Path | None = None,
+        on_disk: bool = False,
     ) -> None:
         torch.set_num_threads(threads)
         precision.make_deterministic()
@@ -89,7 +95,7 @@ class Session:
         # Checksums of what the training starts from besides the data: teachers, hints, responses.
         self.inputs: list[str] = []
         refuse_future(data)
-        self.data = ImageArrays.load(data)
+        self.data = ImageArrays.load(data, on_disk)
         self.branch = Replicate.parse(job.branch)
         # What its model is, and the weights that it starts from if they are not drawn. Where the
         # configuration does not say what it is, the file with those weights does.
@@ -206,7 +212,7 @@ class Session:
                 "augment: mixup and cutmix mix an image with another; found 1 to train on"
             )
         return Views(
-            self.data.train_images[self.train_index],
+            chosen(self.data.train_images, self.train_index),
             self.data.train_labels[self.train_index],
             self.normalise,
             batch=training.batch,
@@ -240,7 +246,7 @@ class Session:
     ) -> list[dict[str, float]]:
         """Run the training loop on ``objective`` and return the history."""
         objective.to(self.device)
-        images = self.data.train_images[self.validation_index]
+        images = chosen(self.data.train_images, self.validation_index)
         labels = self.data.train_labels[self.validation_index]
         dtype = precision.dtype_for(training.precision, self.device)
 
@@ -313,7 +319,7 @@ class Session:
         batch = min(training.batch, len(self.train_index))
         return out_of_memory.run_within_memory(run, attempt, batch, "training.batch")
 
-    def _mean_loss(self, objective: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    def _mean_loss(self, objective: nn.Module, images: Rows, labels: torch.Tensor) -> float:
         """The loss of images as they are, for a training that looks at no answers."""
         total = 0.0
         for start in range(0, len(images), answers.BATCH):
@@ -339,13 +345,13 @@ class Session:
         """Refuse a model that its file would not hold; this project's own families are held."""
         if isinstance(self.architecture, OWN_FAMILIES):
             return
-        chosen = self.train_index[: min(batch, _TRIED)]
+        tried = self.train_index[: min(batch, _TRIED)]
         with naming(f"model {self.name}"):
             depends = check_kept(
                 lambda seed: self.new_model(seed=seed),
                 self.seed("weights"),
-                self.normalise(self.data.train_images[chosen].to(self.device)),
-                self.data.train_labels[chosen].to(self.device),
+                self.normalise(self.data.train_images[tried].to(self.device)),
+                self.data.train_labels[tried].to(self.device),
             )
         self.findings.setdefault("same_first_weights", not depends)
         if not depends:
@@ -396,7 +402,7 @@ class Session:
         result = {}
         sets = {
             "validation": (
-                self.data.train_images[self.validation_index],
+                chosen(self.data.train_images, self.validation_index),
                 self.data.train_labels[self.validation_index],
             ),
             "test": (self.data.test_images, self.data.test_labels),

@@ -8,6 +8,7 @@ from torch import nn
 from modelswitch.data.views import Normaliser
 from modelswitch.models import metrics
 from modelswitch.models.memory import answering_bytes
+from modelswitch.storage.stored_rows import Rows
 
 # More is no faster on a processor, and in float32 a wide layer takes half a megabyte an image.
 BATCH = 250
@@ -39,7 +40,7 @@ def images_at_once(model: nn.Module, image: torch.Tensor, most: int = BATCH) -> 
 @torch.inference_mode()
 def logits_on(
     model: nn.Module,
-    images: torch.Tensor,
+    images: Rows,
     normalise: Normaliser,
     device: torch.device | str = "cpu",
     batch: int = BATCH,

@@ -7,13 +7,16 @@ The processor's, for a run without a GPU has everything there. Compared with tra
 import math
 from collections.abc import Mapping
 
+from modelswitch.config.data import DataSpec
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import Job
 from modelswitch.config.models import TimmModel, TorchvisionModel
+from modelswitch.data.arrays import COPIES, LARGE
 from modelswitch.data.shapes import DataSize
+from modelswitch.execution.free_memory import available_memory
 from modelswitch.graph import Graph
 from modelswitch.lineage import ModelFolder
-from modelswitch.models.answers import BUDGET
+from modelswitch.models.answers import BATCH, BUDGET
 from modelswitch.models.memory import Footprint
 from modelswitch.selector.graph import SelectorGraph
 from modelswitch.selector.outputs import selector_conditions
@@ -30,6 +33,9 @@ _FLOAT, _INDEX = 4, 8
 # Tensors are stored without their memory format, and as one block of bytes before it is written.
 _COPIES_TO_WRITE = 2
 _IMAGES_DEGRADED_AT_ONCE = 500
+# Where images go through the disk: what of them is in memory, and what each is remembered by, to
+# find it again in another split.
+_STREAMED, _LOOKS = 300e6, 1500
 
 Footprints = Mapping[tuple[str, str], Footprint]
 
@@ -76,6 +82,10 @@ class Needs:
         """Of whatever works on all of the data sets, or on what models answered on them."""
         images = sum(self._pixels(size) * _all(size) for size in self._sizes.values())
         taken = [_PROCESS + _LIBRARIES + 4 * images]
+        if images_stay_on_disk(self._experiment.data, self._sizes):
+            taken = [
+                _PROCESS + _LIBRARIES + _STREAMED + _LOOKS * sum(map(_all, self._sizes.values()))
+            ]
         answers = sum(self._answers(place.dataset) for place in self._graph.models())
         taken.append(_PROCESS + _LIBRARIES + 3 * answers)
         comparison = self._experiment.selector
@@ -119,7 +129,13 @@ class Needs:
         return _PROCESS + (_LIBRARIES if kinds & {TimmModel, TorchvisionModel} else 0)
 
     def _images(self, job: Job, place: ModelFolder) -> float:
-        """The prepared data set, the part of it that is trained on, and that with a border."""
+        """The prepared data set, the part of it that is trained on, and that with a border; of
+        images on disk two batches, one of which is read while the other is computed with."""
+        if images_stay_on_disk(self._experiment.data, self._sizes):
+            return 4 * self._pixels(self._sizes[place.dataset]) * max(job.training.batch, BATCH)
+        return self._all_images(job, place)
+
+    def _all_images(self, job: Job, place: ModelFolder) -> float:
         size, border = self._sizes[place.dataset], 2 * job.augmentation.crop
         height, width, channels = size.shape
         trained_on = size.to_train(job.validation)
@@ -176,12 +192,25 @@ class Needs:
         return (
             self._process(place)
             + _LIBRARIES
-            + self._images(job, place)
+            + self._all_images(job, place)
             + self._pixels(size) * images
             + model.weights
             + _LOOSE * (model.answering(BUDGET) + working)
             + 3 * self._answers(place.dataset) * (1 + len(comparison.degradations.sets))
         )
+
+
+def images_stay_on_disk(data: DataSpec, sizes: Mapping[str, DataSize]) -> bool:
+    """Whether trainings read images from disk as they use them, as far as this machine can tell."""
+    if data.keep != "auto":
+        return data.keep == "disk"
+    taken = [bytes_of(size) for size in sizes.values()]
+    return any(size >= LARGE and COPIES * size > available_memory() for size in taken)
+
+
+def bytes_of(size: DataSize) -> int:
+    """What the images of a data set take, in uint8."""
+    return math.prod(size.shape) * _all(size)
 
 
 def _all(size: DataSize) -> int:

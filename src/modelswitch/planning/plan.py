@@ -8,11 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from modelswitch.config.experiment import Experiment
+from modelswitch.data.arrays import LARGE
 from modelswitch.data.batches import incomplete
 from modelswitch.data.shapes import DataSize
 from modelswitch.lineage import Lineage
 from modelswitch.models.cost import Cost
 from modelswitch.planning import power
+from modelswitch.planning.memory import bytes_of, images_stay_on_disk
 from modelswitch.planning.tasks import ANSWERS, TRAININGS, Tasks
 from modelswitch.wording import duration, part_of, short_count
 
@@ -124,6 +126,16 @@ def unseen(experiment: Experiment, sizes: dict[str, DataSize]) -> list[str]:
     return found
 
 
+def images_are(experiment: Experiment, sizes: dict[str, DataSize]) -> list[str]:
+    """Where trainings have their images, if the configuration says so or there are many."""
+    taken = sum(bytes_of(size) for size in sizes.values())
+    if experiment.data.keep == "auto" and taken < LARGE:
+        return []
+    on_disk = images_stay_on_disk(experiment.data, sizes)
+    where = "on disk, read as they are used" if on_disk else "in memory"
+    return [f"images: {taken / 1e9:.2f} GB, {where}"]
+
+
 def show(
     experiment: Experiment,
     costs: dict[str, dict[str, Cost]],
@@ -162,6 +174,7 @@ def show(
     lines.append(f"\n{total} trainings: {trained} ({alone} models without sharing)")
     stored, answered = counts(tasks, ANSWERS)
     lines += [f"beside them {answered}"] if stored else []
+    lines += images_are(experiment, sizes)
     lines += unseen(experiment, sizes)
     lines += power.shown(experiment)
     lines += [

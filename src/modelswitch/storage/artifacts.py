@@ -9,8 +9,9 @@ import collections
 import contextlib
 import hashlib
 import json
+import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from modelswitch.errors import UserError
 from modelswitch.storage.atomic import replacing
+from modelswitch.storage.stored_rows import Rows, StoredRows, sums
 
 _KEY = "modelswitch"
 _MEANINGS = {
@@ -36,13 +38,24 @@ def package_versions() -> dict[str, str]:
     }
 
 
-def checksum(tensors: dict[str, torch.Tensor]) -> str:
+# Tensors whose names begin so are checksums of rows themselves, and in no other.
+SUMS = "crc32."
+_REST = "rest"
+
+
+def checksum(tensors: Mapping[str, Rows], with_sums: bool = False) -> str:
     """SHA-256 over names, types, shapes and values."""
     total = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
+        if name.startswith(SUMS) and not with_sums:
+            continue
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(_bytes(tensor))
+        if isinstance(tensor, StoredRows):
+            for chunk in tensor.chunks():
+                total.update(_bytes(chunk))
+        else:
+            total.update(_bytes(tensor.detach().cpu().contiguous()))
     return total.hexdigest()
 
 
@@ -50,7 +63,7 @@ def _bytes(tensor: torch.Tensor) -> memoryview:
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
-def save(path: str | Path, tensors: dict[str, torch.Tensor], passport: dict[str, Any]) -> None:
+def save(path: str | Path, tensors: Mapping[str, Rows], passport: dict[str, Any]) -> None:
     """Write ``tensors`` and their ``passport`` (any JSON) atomically."""
     with saving(path, tensors, passport):
         pass
@@ -58,23 +71,49 @@ def save(path: str | Path, tensors: dict[str, torch.Tensor], passport: dict[str,
 
 @contextlib.contextmanager
 def saving(
-    path: str | Path, tensors: dict[str, torch.Tensor], passport: dict[str, Any]
+    path: str | Path, tensors: Mapping[str, Rows], passport: dict[str, Any]
 ) -> Iterator[Path]:
     """`save`, but the file, whole already, gets the name of ``path`` only when the block has ended
     well, which can read it before."""
-    plain, tied = _untied(tensors)
-    sealed = passport | ({"tied": tied} if tied else {}) | {"checksum": checksum(plain)}
+    plain, tied = _untied({n: t for n, t in tensors.items() if not isinstance(t, StoredRows)})
+    large = {name: t for name, t in tensors.items() if isinstance(t, StoredRows)}
+    sealed = (
+        passport | ({"tied": tied} if tied else {}) | {"checksum": checksum({**plain, **large})}
+    )
     header = json.dumps(sealed | {"seal": _seal(sealed)}, sort_keys=True)
     # Not save_file: it writes a file of its own beside the part, which a kill would leave.
     stored = safetensors.torch.save(plain, metadata={_KEY: header})
     with replacing(path) as part:
-        part.write_bytes(stored)
+        if large:
+            _write_with_rows(part, stored, large)
+        else:
+            part.write_bytes(stored)
         del stored
         yield part
 
 
+def _write_with_rows(part: Path, stored: bytes, large: Mapping[str, StoredRows]) -> None:
+    """What safetensors has written, with rows behind it that are never in memory as a whole."""
+    begin = 8 + int.from_bytes(stored[:8], "little")
+    header, end = json.loads(stored[8:begin]), len(stored) - begin
+    for name, rows in sorted(large.items()):
+        size = rows.shape.numel()
+        shape = list(rows.shape)
+        header[name] = {"dtype": "U8", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    # Tensors begin at multiples of 8.
+    text += b" " * (-len(text) % 8)
+    with part.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(memoryview(stored)[begin:])
+        for _, rows in sorted(large.items()):
+            for chunk in rows.chunks():
+                file.write(_bytes(chunk))
+
+
 def _untied(
-    tensors: dict[str, torch.Tensor],
+    tensors: Mapping[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """``tensors`` on the CPU, each with memory of its own, and, of those that are another one under
     a second name, as tied weights are, that one's name."""
@@ -147,6 +186,44 @@ def load(path: str | Path, **expected: Any) -> tuple[dict[str, torch.Tensor], di
     for name, other in passport.get("tied", {}).items():
         tensors[name] = tensors[other]
     return tensors, passport
+
+
+def load_with_rows(
+    path: str | Path, large: Collection[str], **expected: Any
+) -> tuple[dict[str, torch.Tensor], dict[str, StoredRows], dict[str, Any]]:
+    """All tensors but the ``large`` ones, these as rows that stay on disk, and the passport.
+
+    Rows with checksums of their own (`with_row_sums`) are checked as they are read. A file without
+    is read once here, as `load` would, and not kept.
+    """
+    passport = read_passport(path)
+    check_passport(path, passport, expected)
+    with _opened(path) as stored:
+        small = {name: stored.get_tensor(name) for name in stored.keys() if name not in large}  # noqa: SIM118
+    descriptor = os.open(path, os.O_RDONLY)
+    length = int.from_bytes(os.read(descriptor, 8), "little")
+    header = json.loads(os.read(descriptor, length))
+    rows = {}
+    for name in large:
+        begin = 8 + length + header[name]["data_offsets"][0]
+        rows[name] = StoredRows(
+            (descriptor, path), begin, header[name]["shape"], small.get(SUMS + name)
+        )
+    rest = passport.get(_REST)
+    found = checksum({**small, **rows}) if rest is None else checksum(small, with_sums=True)
+    if found != (rest or passport.get("checksum")):
+        raise UserError(f"{path}: altered since it was written (its checksum does not match)")
+    return small, rows, passport
+
+
+def with_row_sums(
+    tensors: Mapping[str, Rows], large: Collection[str]
+) -> tuple[dict[str, Rows], dict[str, Any]]:
+    """``tensors`` with checksums of every row of the ``large`` ones, and what the passport says of
+    all but these: to be saved, so that `load_with_rows` need not read all before it begins."""
+    added = {SUMS + name: sums(tensors[name]) for name in large}
+    small = {name: tensor for name, tensor in tensors.items() if name not in large}
+    return {**tensors, **added}, {_REST: checksum({**small, **added}, with_sums=True)}
 
 
 def shape_of(path: str | Path, name: str) -> tuple[int, ...]:

@@ -1,0 +1,173 @@
+"""Rows of bytes that stay on disk: images of which there are more than memory holds.
+
+A file of tensors has one of them as a block of equal rows. They are read when they are asked for,
+by their places, and each can be held against a checksum of its own, so that a row that was cut
+short or altered is named before it is used.
+"""
+
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from modelswitch.errors import UserError
+
+# What is read or written at once where all of it is gone through.
+_CHUNK_BYTES = 32 * 2**20
+
+
+class StoredRows:
+    """uint8 [N, …] of a file. Indexing reads; `rows` chooses and does not.
+
+    Args:
+        file: descriptor of the file, and what a person knows it by.
+        offset: where its first row begins.
+        shape: of all that is stored there, in rows first.
+        sums: CRC-32 of every stored row, int64 [N], to be held against what is read.
+        places: which of the stored rows these are, int64; all of them by default.
+    """
+
+    dtype = torch.uint8
+
+    def __init__(
+        self,
+        file: tuple[int, str | Path],
+        offset: int,
+        shape: Sequence[int],
+        sums: torch.Tensor | None = None,
+        places: torch.Tensor | None = None,
+    ) -> None:
+        self._file, self._offset = file, offset
+        self._sums = None if sums is None else sums.numpy()
+        self._stored = tuple(shape)
+        self._size = int(np.prod(self._stored[1:]))
+        self._places = torch.arange(shape[0]) if places is None else places
+        self.shape = torch.Size((len(self._places), *self._stored[1:]))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def rows(self, index: torch.Tensor) -> "StoredRows":
+        """The rows at ``index``, int64, or bool [N], without reading them."""
+        return self._at(self._places[index.cpu()])
+
+    def _at(self, places: torch.Tensor) -> "StoredRows":
+        sums = None if self._sums is None else torch.from_numpy(self._sums)
+        return StoredRows(self._file, self._offset, self._stored, sums, places)
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        """The rows at a slice or at a tensor of places, or one row, read from the file."""
+        chosen = self._places[index.cpu() if isinstance(index, torch.Tensor) else index]
+        result = np.empty((chosen.numel(), self._size), np.uint8)
+        self._read(chosen.reshape(-1), result)
+        return torch.from_numpy(result).view(*chosen.shape, *self._stored[1:])
+
+    def chunks(self) -> Iterator[torch.Tensor]:
+        """All rows in their order, some at a time."""
+        step = max(1, _CHUNK_BYTES // max(1, self._size))
+        for start in range(0, len(self), step):
+            yield self[start : start + step]
+
+    def _read(self, places: torch.Tensor, result: np.ndarray) -> None:
+        """Rows that lie one after the other are read in one go."""
+        if not len(places):
+            return
+        borders = (torch.nonzero(places[1:] != places[:-1] + 1).squeeze(1) + 1).tolist()
+        descriptor, path = self._file
+        for start, end in zip([0, *borders], [*borders, len(places)], strict=True):
+            first = int(places[start])
+            wanted = result[start:end].reshape(-1)
+            offset = self._offset + first * self._size
+            done = 0
+            while done < len(wanted):
+                # Linux reads 2 GiB at most.
+                read = os.preadv(descriptor, [wanted[done : done + 2**30].data], offset + done)
+                if not read:
+                    raise UserError(f"{path}: cut short before the end of row {first}")
+                done += read
+            if self._sums is not None:
+                for row in range(start, end):
+                    if zlib.crc32(result[row].data) != self._sums[first + row - start]:
+                        raise UserError(
+                            f"{path}: row {first + row - start} was altered since it was written "
+                            "(its checksum does not match)"
+                        )
+
+
+class RowSpool:
+    """Rows of one shape that are written one by one, to be read as `StoredRows`.
+
+    The file has no name: nothing is left of it when the process ends, however it does.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._where = Path(folder)
+        self._sums: list[int] = []
+        self.shape: tuple[int, ...] | None = None
+
+    def add(self, row: np.ndarray) -> None:
+        """One more row, uint8 of the shape that the first one had."""
+        if self.shape is None:
+            self.shape = row.shape
+        assert row.dtype == np.uint8
+        assert row.shape == self.shape
+        data = np.ascontiguousarray(row).data
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(self._where)) from error
+        self._sums.append(zlib.crc32(data))
+
+    def stored(self) -> StoredRows:
+        self._file.flush()
+        return StoredRows(
+            # Another descriptor, which lives as long as the rows do and not as this object does.
+            (os.dup(self._file.fileno()), self._where),
+            0,
+            (len(self._sums), *(self.shape or ())),
+            torch.tensor(self._sums, dtype=torch.int64),
+        )
+
+
+Rows = torch.Tensor | StoredRows
+
+
+def chosen(rows: Rows, index: torch.Tensor) -> Rows:
+    """``rows[index]``, which stay on disk if they are there; int64, or bool [N]."""
+    return rows.rows(index) if isinstance(rows, StoredRows) else rows[index]
+
+
+def chunks(rows: Rows, most: int) -> Iterator[torch.Tensor]:
+    """All rows in their order, ``most`` at a time, or fewer where they are large and on disk."""
+    if isinstance(rows, StoredRows):
+        yield from rows.chunks()
+    else:
+        yield from rows.split(most)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """All rows of all ``parts``, one after the other; those on disk are of one file."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if not isinstance(first, StoredRows):
+        return torch.cat(list(parts))  # type: ignore[arg-type]
+    places = [part._places for part in parts if isinstance(part, StoredRows)]
+    assert len(places) == len(parts)
+    assert all(part._file == first._file for part in parts)  # type: ignore[union-attr]
+    return first._at(torch.cat(places))
+
+
+def sums(rows: Rows) -> torch.Tensor:
+    """CRC-32 of every row, int64 [N]."""
+    if isinstance(rows, StoredRows) and rows._sums is not None:
+        return torch.from_numpy(rows._sums)[rows._places]
+    found = [zlib.crc32(row.numpy().data) for part in chunks(rows, 64) for row in part]
+    return torch.tensor(found, dtype=torch.int64)

@@ -1,0 +1,223 @@
+"""Images that stay on disk are the ones that memory would have held, to the bit."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from modelswitch.config.augment import Augmentation
+from modelswitch.config.data import FolderData
+from modelswitch.data import arrays as arrays_module
+from modelswitch.data.arrays import ImageArrays, stays_on_disk
+from modelswitch.data.views import Normaliser, Views
+from modelswitch.errors import UserError
+from modelswitch.execution import free_memory
+from modelswitch.jobs.prepare import prepare
+from modelswitch.storage.stored_rows import RowSpool, StoredRows, joined, sums
+
+
+def photographs(folder, per_class=6, size=(12, 10)):
+    """A folder with a test split, validation images, a repeated and a one-coloured image."""
+    generator = np.random.default_rng(3)
+    for split, count in (("train", per_class), ("validation", 2), ("test", 3)):
+        for label in ("apple", "pear", "plum"):
+            place = folder / split / label
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    again = folder / "train" / "plum" / "again.png"
+    again.write_bytes((folder / "train" / "plum" / "0.png").read_bytes())
+    Image.new("RGB", size[::-1], (90, 90, 90)).save(folder / "train" / "pear" / "blank.png")
+    return folder
+
+
+def prepared(folder, to, **settings):
+    spec = FolderData(source="folder", path=str(folder), **settings)
+    path = to / "data" / "data.safetensors"
+    said = prepare(spec, [path])
+    return path, said
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Sets of any size count as large."""
+    monkeypatch.setattr(arrays_module, "LARGE", 0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"colour": "grey"}, {"size": [8, 8]}])
+def test_a_set_that_goes_through_the_disk_is_the_same_set(tmp_path, large, settings):
+    folder = photographs(tmp_path / "photos")
+    whole, said = prepared(folder, tmp_path / "memory", keep="memory", **settings)
+    apart, also = prepared(folder, tmp_path / "disk", keep="disk", **settings)
+    assert said == also
+    first, second = ImageArrays.load(whole), ImageArrays.load(apart)
+    assert first.checksum == second.checksum
+    assert torch.equal(first.train_images, second.train_images)
+    assert torch.equal(first.test_images, second.test_images)
+    assert torch.equal(first.train_units, second.train_units)
+    assert (first.mean, first.std, first.reading) == (second.mean, second.std, second.reading)
+    for name in ("splits.csv", "data.json"):
+        files = [path.with_name(name) for path in (whole, apart)]
+        if files[0].exists():
+            assert files[0].read_bytes() == files[1].read_bytes()
+    # Nothing is left of the images on their way.
+    assert sorted(p.name for p in apart.parent.iterdir()) == sorted(
+        p.name for p in whole.parent.iterdir()
+    )
+
+
+def test_a_share_for_testing_is_taken_from_images_on_disk(tmp_path):
+    folder = photographs(tmp_path / "photos") / "train"
+    whole, _ = prepared(folder, tmp_path / "memory", keep="memory")
+    apart, _ = prepared(folder, tmp_path / "disk", keep="disk")
+    assert ImageArrays.load(whole).checksum == ImageArrays.load(apart).checksum
+
+
+def views_of(data, **changes):
+    chosen = torch.arange(len(data.train_labels)).flip(0)[2:]
+    images = data.train_images
+    return Views(
+        images.rows(chosen) if isinstance(images, StoredRows) else images[chosen],
+        data.train_labels[chosen],
+        Normaliser(data.mean, data.std),
+        batch=4,
+        order_seed=lambda epoch: 100 + epoch,
+        bank_seed=9,
+        **{"augmentation": Augmentation(crop=2), **changes},
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"augmentation": Augmentation(crop=1, mixup=0.4, cutmix=1.0)},
+        {"augmentation": Augmentation(crop=0, rand_augment={})},
+        {"bank": 3},
+        {"balanced": True},
+    ],
+    ids=["crops", "mixed", "rand_augment", "bank", "balanced"],
+)
+def test_batches_are_the_same_from_disk(tmp_path, large, changes):
+    path, _ = prepared(photographs(tmp_path / "photos"), tmp_path, keep="disk")
+    here, there = ImageArrays.load(path), ImageArrays.load(path, on_disk=True)
+    assert isinstance(there.train_images, StoredRows)
+    one, other = views_of(here, **changes), views_of(there, **changes)
+    for epoch in range(2):
+        for skip in (0, 2):
+            pairs = list(zip(one.epoch(epoch, skip), other.epoch(epoch, skip), strict=True))
+            assert len(pairs) == one.steps - skip
+            for mine, theirs in pairs:
+                assert torch.equal(mine.images, theirs.images)
+                assert torch.equal(mine.labels, theirs.labels)
+                assert torch.equal(mine.positions, theirs.positions)
+    if one._bank:
+        for mine, theirs in zip(one.bank_view(1, 5), other.bank_view(1, 5), strict=True):
+            assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("sums_of_rows", [True, False])
+def test_an_altered_image_is_named_before_it_is_used(tmp_path, monkeypatch, sums_of_rows):
+    if sums_of_rows:
+        monkeypatch.setattr(arrays_module, "LARGE", 0)
+    path, _ = prepared(photographs(tmp_path / "photos"), tmp_path, keep="disk")
+    data = ImageArrays.load(path, on_disk=True)
+    content, image = path.read_bytes(), data.train_images[5].numpy().tobytes()
+    place = content.index(image) + 17
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(UserError, match=r"data\.safetensors: .*altered since it was written"):
+        list(views_of(ImageArrays.load(path, on_disk=True), bank=0).epoch(0))
+
+
+def test_altered_labels_are_named(tmp_path, large):
+    path, _ = prepared(photographs(tmp_path / "photos"), tmp_path, keep="disk")
+    labels = ImageArrays.load(path).train_labels
+    content = path.read_bytes()
+    place = content.index(labels.numpy().tobytes())
+    path.write_bytes(content[:place] + b"\x01" + content[place + 1 :])
+    with pytest.raises(UserError, match="altered since it was written"):
+        ImageArrays.load(path, on_disk=True)
+
+
+@pytest.mark.parametrize("keep", [1, 30])
+def test_a_file_that_is_cut_short_is_named(tmp_path, large, keep):
+    path, _ = prepared(photographs(tmp_path / "photos"), tmp_path, keep="disk")
+    data = ImageArrays.load(path, on_disk=True)
+    os.truncate(path, path.stat().st_size * keep // 100)
+    # Also under a training that has opened it.
+    with pytest.raises(UserError, match="cut short"):
+        list(data.train_images.chunks())
+    with pytest.raises(UserError, match="cut short"):
+        ImageArrays.load(path, on_disk=True)
+
+
+def test_deep_images_and_ranges_are_refused_on_disk(tmp_path):
+    folder = photographs(tmp_path / "photos")
+    deep = folder / "train" / "plum" / "deep.png"
+    Image.fromarray(np.full((12, 10), 40000, np.uint16)).save(deep)
+    with pytest.raises(UserError, match=r"deep\.png: has more than 8 bits .* data\.keep: memory"):
+        prepared(folder, tmp_path / "a", keep="disk")
+    with pytest.raises(UserError, match=r"data\.range: .* data\.keep: memory"):
+        prepared(folder, tmp_path / "b", keep="disk", range=(0, 1))
+    deep.unlink()
+    Image.new("RGB", (3, 4), (1, 2, 3)).save(deep)
+    with pytest.raises(UserError, match=r"deep\.png: is 4x3, .* 12x10 .* data\.size"):
+        prepared(folder, tmp_path / "c", keep="disk")
+    assert not list(tmp_path.glob("*/data/*"))
+
+
+def test_auto_is_memory_while_there_is_enough(tmp_path, monkeypatch):
+    path, _ = prepared(photographs(tmp_path / "photos"), tmp_path)
+    assert not stays_on_disk("auto", path)
+    assert stays_on_disk("disk", path)
+    monkeypatch.setattr(arrays_module, "LARGE", 0)
+    images = sum(len(getattr(ImageArrays.load(path), f"{s}_images")) for s in ("train", "test"))
+    enough = 4 * images * 12 * 10 * 3
+    for free, on_disk in ((enough, False), (enough - 1, True)):
+        monkeypatch.setattr(arrays_module, "available_memory", lambda free=free: free)
+        assert stays_on_disk("auto", path) is on_disk
+    assert not stays_on_disk("memory", path)
+
+
+def test_available_memory_heeds_limits_of_control_groups(tmp_path, monkeypatch):
+    files = {
+        "meminfo": "MemTotal: 100 kB\nMemAvailable:  50 kB\n",
+        "own": "0::/jobs/one\n",
+        "groups/jobs/one/memory.max": "max\n",
+        "groups/jobs/one/memory.current": "5\n",
+        "groups/jobs/memory.max": "30000\n",
+        "groups/jobs/memory.current": "10000\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(free_memory, "_SYSTEM", tmp_path / "meminfo")
+    monkeypatch.setattr(free_memory, "_CONTROL_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(free_memory, "_OWN_GROUP", tmp_path / "own")
+    assert free_memory.available_memory() == 20_000
+    (tmp_path / "groups/jobs/memory.max").write_text("max")
+    assert free_memory.available_memory() == 51_200
+
+
+def test_rows_are_read_by_any_index(tmp_path):
+    rows = torch.randint(0, 256, (9, 3, 2), dtype=torch.uint8)
+    spool = RowSpool(tmp_path)
+    for row in rows:
+        spool.add(row.numpy())
+    stored = spool.stored()
+    del spool
+    assert not list(tmp_path.iterdir())
+    order = torch.tensor([4, 5, 6, 1, 1, 8])
+    assert torch.equal(stored[order], rows[order])
+    assert torch.equal(stored[2:5], rows[2:5])
+    assert torch.equal(stored[3], rows[3])
+    assert torch.equal(stored[torch.tensor([], dtype=torch.long)], rows[:0])
+    marked = torch.arange(9) % 2 == 0
+    assert torch.equal(stored.rows(marked)[:], rows[marked])
+    assert torch.equal(stored.rows(marked).rows(torch.tensor([3, 0]))[:], rows[[6, 0]])
+    assert torch.equal(joined([stored.rows(marked), stored.rows(~marked)])[:2], rows[[0, 2]])
+    assert torch.equal(sums(stored.rows(order)), sums(rows[order]))
+    assert torch.equal(torch.cat(list(stored.chunks())), rows)
