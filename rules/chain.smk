@@ -25,11 +25,12 @@ rule train:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
+        keep=where_images_stay,
         resume=resume("train"),
         sources=lambda w, input: options(input, "origin"),
         code=code("train.py"),
     shell:
-        "run_script train --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
+        "run_script train --job {params.job:q} --data {input.data:q} --keep {params.keep} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "{params.sources:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
@@ -58,11 +59,12 @@ rule hint:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.hint_job(place(w)).canonical(),
+        keep=where_images_stay,
         resume=resume("hint"),
         sources=lambda w, input: options(input, "origin"),
         code=code("hint.py"),
     shell:
-        "run_script hint --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
+        "run_script hint --job {params.job:q} --data {input.data:q} --keep {params.keep} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "{params.sources:q} "
         "--teacher {input.teacher:q} --hint {output.hint:q} --history {output.history:q} "
@@ -95,6 +97,7 @@ rule distil:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
+        keep=where_images_stay,
         resume=resume("train"),
         # One function for all five: Snakemake inspects every function anew for every job.
         sources=lambda w, input: options(
@@ -102,7 +105,7 @@ rule distil:
         ),
         code=code("distil.py"),
     shell:
-        "run_script distil --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
+        "run_script distil --job {params.job:q} --data {input.data:q} --keep {params.keep} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "{params.sources:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "

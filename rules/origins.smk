@@ -21,9 +21,10 @@ rule origin:
     params:
         job=lambda w: GRAPH.origin_job(place(w)).canonical(),
         sources=lambda w, input: options(input, "parent"),
+        keep=where_images_stay,
         code=code("origin.py"),
     shell:
-        "run_script origin --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
+        "run_script origin --job {params.job:q} --data {input.data:q} --keep {params.keep} "
         "--threads {threads} --gpus {resources.gpu} {params.sources:q} "
         "--origin {output:q} > {log:q} 2>&1"
 
@@ -53,9 +54,10 @@ if ADOPTED:
         params:
             job=lambda w: GRAPH.train_job(place(w)).canonical(),
             sources=lambda w, input: options(input, "members"),
+            keep=where_images_stay,
             code=code("adopt.py"),
         shell:
-            "run_script adopt --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
+            "run_script adopt --job {params.job:q} --data {input.data:q} --keep {params.keep} "
             "--threads {threads} --gpus {resources.gpu} {params.sources:q} "
             "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
             "> {log:q} 2>&1"

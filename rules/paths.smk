@@ -74,3 +74,8 @@ def resume(stage):
     change Snakemake would take for a reason to train again: results that were moved are the same.
     """
     return lambda wildcards, output: os.path.join(HERE, place(wildcards).resume_folder(stage))
+
+
+def where_images_stay(wildcards, output):
+    """In memory or on disk. It asks for `output` as above: no result depends on it."""
+    return EXPERIMENT.data.keep

@@ -22,8 +22,9 @@ rule respond:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.respond_job(place(w), w.views).canonical(),
+        keep=where_images_stay,
         code=code("respond.py"),
     shell:
-        "run_script respond --job {params.job:q} --data {input.data:q} --keep {EXPERIMENT.data.keep} "
+        "run_script respond --job {params.job:q} --data {input.data:q} --keep {params.keep} "
         "--threads {threads} --gpus {resources.gpu} --teachers {input.teachers:q} "
         "--responses {output:q} > {log:q} 2>&1"
