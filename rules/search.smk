@@ -82,13 +82,14 @@ rule rung:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
+        keep=where_images_stay,
         resume=resume("train"),
         sources=lambda w, input: options(
             input, "teachers", "responses", "origin", "hint", "earlier"
         ),
         code=code("distil.py"),
     shell:
-        "run_script distil --job {params.job:q} --data {input.data:q} "
+        "run_script distil --job {params.job:q} --data {input.data:q} --keep {params.keep} "
         "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
         "{params.sources:q} --state {output.state:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
