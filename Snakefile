@@ -19,13 +19,15 @@ if EXPERIMENT.deploy:
     include: "rules/deploy.smk"
 
 
+include: "rules/report.smk"
+
+
 if EXPERIMENT.search:
 
     include: "rules/searching.smk"
     include: "rules/search.smk"
 
 
-include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
@@ -45,5 +47,5 @@ rule all:
         rules.models.input,
         rules.results.output,
         rules.selector.input if EXPERIMENT.selector else [],
-        rules.searched.input if EXPERIMENT.search else [],
+        rules.search_results.output if EXPERIMENT.search else [],
     localrule: True

@@ -4,6 +4,7 @@
 
 rule search_designs:
     input:
+        lambda w: search_checked(),
         data=prepared(EXPERIMENT.datasets[0]),
         checksum=checksum(EXPERIMENT.datasets[0]),
     output:
@@ -94,6 +95,47 @@ rule rung:
         "{params.sources:q} --state {output.state:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
         "> {log:q} 2>&1"
+
+
+# What was found is trained anew from fresh seeds, and asked about the test images here for the first
+# time.
+rule search_results:
+    input:
+        designs=rules.search_designs.output,
+        steps=search_all_steps,
+        outputs=search_judged,
+    output:
+        page=report(
+            f"{SEARCH}/search.html",
+            caption="../workflow/report/search.rst",
+            category="Search",
+            labels={"page": "The path that won, every student, controls"},
+        ),
+        summary=f"{SEARCH}/summary.md",
+        winner=f"{SEARCH}/winner.yaml",
+        tables=expand(f"{SEARCH}/search_{{table}}.csv", table=["final", "trials"]),
+        figures=expand(
+            f"{SEARCH}/{{figure}}.{{kind}}",
+            figure=["front", "judged", "importance", "path"],
+            kind=["svg", "png"],
+        ),
+    log:
+        f"{SEARCH}/search.log",
+    benchmark:
+        f"{SEARCH}/search.benchmark.tsv"
+    resources:
+        mem_mb=more_memory,
+        runtime=brief_time,
+    params:
+        experiment=CONFIGURATION,
+        results=lambda w, output: str(Path(output.page).parents[2]),
+        folder=lambda w, output: str(Path(output.page).parent),
+        code=code("search_results.py"),
+        templates=digest((CAPTIONS / "search.html.jinja").read_text(encoding="utf-8")),
+    shell:
+        "run_script search_results --experiment {params.experiment:q} "
+        "--results {params.results:q} --designs {input.designs:q} --steps {input.steps:q} "
+        "--folder {params.folder:q} > {log:q} 2>&1"
 
 
 # All trainings of the search itself, without what is judged in the end.

@@ -2,7 +2,14 @@
 
 from modelswitch.lineage import CUT_BRANCH, Lineage
 from modelswitch.search import steps as search_steps
-from modelswitch.search.places import cut_places, earlier_place, teacher_places
+from modelswitch.search.checks import check_once as check_search_once
+from modelswitch.search.places import (
+    cut_places,
+    earlier_place,
+    scratch_of,
+    teacher_places,
+    whole_places,
+)
 from modelswitch.search.schedule import Schedule, arms
 
 SEARCH = RESULTS + search_steps.SEARCH_FOLDER.format(experiment=EXPERIMENT.name)
@@ -10,6 +17,18 @@ SEARCH_SCHEDULE = Schedule.of(EXPERIMENT.search)
 SEARCH_ARMS = arms(EXPERIMENT.search)
 
 
+@functools.cache
+def search_checked():
+    """Nothing, where the search can come to something: said before anything is trained."""
+    try:
+        checked_data()
+        check_search_once(EXPERIMENT)
+    except UserError as error:
+        fail(error)
+    return []
+
+
+@functools.cache
 def searched_configuration():
     """Of the configuration, what a search depends on: of claims, seeds and pages it does not."""
     return configuration_file.keep(configuration_file.of_search(EXPERIMENT))
@@ -49,3 +68,30 @@ def search_ends(wildcards):
     """The files in which each search says what came out."""
     last = SEARCH_SCHEDULE.last
     return [checkpoints.search_step.get(arm=arm, step=last).output[0] for arm in SEARCH_ARMS]
+
+
+def search_all_steps(wildcards):
+    """All steps of all searches."""
+    ends = search_ends(wildcards)
+    steps = range(SEARCH_SCHEDULE.last)
+    return ends + [f"{SEARCH}/{arm}/step{step}.json" for arm in SEARCH_ARMS for step in steps]
+
+
+def search_judged(wildcards):
+    """What those answered that are trained anew from fresh seeds: winners, the front, controls."""
+    found = {}
+    for path in search_ends(wildcards):
+        end = search_steps.read(path)
+        lineages = [Lineage.parse(trial.lineage) for trial in end.trials]
+        if end.arm == SEARCH_ARMS[0] and "scratch" in EXPERIMENT.search.final.controls:
+            if (alone := scratch_of(EXPERIMENT, lineages[0])) is not None:
+                lineages.append(alone)
+        found |= dict.fromkeys(lineages)
+    if "chains" in EXPERIMENT.search.final.controls:
+        found |= dict.fromkeys(EXPERIMENT.lineages.values())
+    return [
+        path
+        for lineage in found
+        for each in whole_places(EXPERIMENT, lineage)
+        for path in stored("outputs.safetensors", each)
+    ]

@@ -8,14 +8,18 @@ import random
 import pytest
 import test_jobs
 import torch
+import yaml
 
 from modelswitch.config.experiment import Experiment, load
 from modelswitch.errors import UserError
-from modelswitch.lineage import CUT_BRANCH, Lineage, Replicate
-from modelswitch.search import flow, proposals, ranking
+from modelswitch.graph import Graph
+from modelswitch.lineage import CUT_BRANCH, Lineage, ModelFolder, Replicate
+from modelswitch.search import designs, flow, outcome, proposals, ranking
+from modelswitch.search.checks import check_once
 from modelswitch.search.designs import Known, sizes_of, write
 from modelswitch.search.places import cut_places, earlier_place
 from modelswitch.search.proposals import Tried, propose
+from modelswitch.search.recipe import recipe
 from modelswitch.search.schedule import Schedule, trainings
 from modelswitch.search.steps import Record, Score, SearchStep, read
 from modelswitch.storage import artifacts
@@ -224,7 +228,7 @@ GOALS = [
 def test_a_search_that_is_done_again_tries_the_same(tmp_path, goal, arm):
     asked = experiment(**goal)
     first = searched(asked, tmp_path, arm)
-    assert [len(step.trials) for step in first] == [6, 6, 4, 1, 0]
+    assert [len(step.trials) for step in first] == [6, 6, 4, 1, 1]
     lineages = [trial.lineage for step in first[:2] for trial in step.trials]
     assert len(set(lineages)) == 12
     # From the files alone, as after a kill.
@@ -391,3 +395,63 @@ def test_sizes_are_those_of_the_models_themselves():
     assert found["plain2-w4-d1"]["parameters"] == 9 * 4 + 9 * 4 * 8 + 2 * (4 + 8) + 8 * 10 + 10
     assert found["teacher/pruned-0.25"]["parameters"] < found["teacher/pruned-0.5"]["parameters"]
     assert not any(math.isnan(value) for each in found.values() for value in each.values())
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ({"constraints": {"parameters": 100}}, "constraints.parameters: found 100"),
+        (
+            {"space": VALUES["search"]["space"] | {"over": {"hint": [{"mode": "joint",
+              "teacher_layer": "nowhere"}]}}},
+            "nowhere",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_said_before_anything_is_trained(search, said, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=said):
+        check_once(experiment(**search))
+
+
+def test_a_search_that_can_work_is_checked_once(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    check_once(experiment())
+    monkeypatch.setattr(designs, "sizes_of", None)
+    check_once(experiment())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'modelswitch\[search\]'"):
+        check_once(experiment())
+
+
+# ------------------------------------------------------------------------ what comes out
+
+
+@pytest.mark.parametrize("values", [{}, {"transfer": "hinted", "student": "resnet2"}])
+def test_the_winners_configuration_is_one_that_trains_the_same_chain(values):
+    asked = experiment()
+    chosen: dict[str, str] = {}
+    for choice in asked.choices.asked(chosen):
+        chosen[choice.name] = values.get(choice.name, choice.values[0])
+    lineage = asked.choices.lineage(chosen)
+    found = load(yaml.safe_load(recipe(asked, lineage)))
+    own, theirs = found.lineages["winner"], Graph(found)
+    assert own == lineage
+    place = ModelFolder(found.name, "digits", Replicate(0), own)
+    there = ModelFolder(asked.name, "digits", Replicate(0), lineage)
+    assert theirs.train_job(place).digest == Graph(asked).train_job(there).digest
+
+
+def test_what_sharing_saves_is_counted_by_hand(tmp_path):
+    asked = experiment()
+    saved = outcome.savings(asked, Record(searched(asked, tmp_path)))
+    steps = [read(tmp_path / f"guided{step}.json") for step in range(4)]
+    rungs = [trial.lineage for step in steps for trial in step.trials]
+    above = {str(a) for lineage in rungs for a in Lineage.parse(lineage).ancestors()}
+    assert saved["students"] == 12
+    assert saved["trainings"] == 12 + 4 + 1 + len(above)
+    # 12 to epoch 1, of which 4 go on to 3 and 1 to 9; 9 of every model above.
+    assert saved["epochs"] == 12 + 4 * 2 + 6 + 9 * len(above)
+    assert saved["trainings_alone"] == sum(len(Lineage.parse(lineage)) for lineage in rungs)
+    models_above = sum(len(Lineage.parse(lineage)) - 1 for lineage in rungs)
+    assert saved["epochs_alone"] == 12 * 1 + 4 * 3 + 9 + 9 * models_above

@@ -63,14 +63,14 @@ class Choices:
             check_known("search.space.transfers", name, transfers, "transfer")
         self.paths = dict(self._paths(transfers))
         # By their part of the names, the families and what of them is varied.
-        self._families: dict[str, Students] = {}
+        self.families: dict[str, Students] = {}
         for family in space.students:
             key = _family_key(family)
-            if key in self._families:
+            if key in self.families:
                 raise ValueError(f"search.space.students: two entries are {key!r}; join them")
-            self._families[key] = family
+            self.families[key] = family
         self.students = {
-            name: model for key in self._families for name, model in self._models(key).items()
+            name: model for key in self.families for name, model in self._models(key).items()
         }
         for name in self.students:
             if name in models:
@@ -106,7 +106,7 @@ class Choices:
                 yield "+".join(names) or _DIRECT, names
 
     def _models(self, key: str) -> dict[str, ModelSpec]:
-        family = self._families[key]
+        family = self.families[key]
         if isinstance(family, PrunedStudents):
             return {f"{key}-{keep:g}": family.model(keep) for keep in family.keep}
         return {
@@ -146,8 +146,8 @@ class Choices:
     def _choices(self) -> Iterator[Choice]:
         yield Choice("teacher", tuple(self._space.teachers))
         yield Choice("path", tuple(self.paths))
-        yield Choice("student", tuple(self._families))
-        for key, family in self._families.items():
+        yield Choice("student", tuple(self.families))
+        for key, family in self.families.items():
             when = ("student", key)
             if isinstance(family, PrunedStudents):
                 yield Choice(f"{key}.keep", _sorted(family.keep), True, when)
@@ -171,7 +171,7 @@ class Choices:
     def student(self, values: Values) -> str:
         """The name of the student that values of all choices stand for."""
         key = values["student"]
-        if isinstance(self._families[key], PrunedStudents):
+        if isinstance(self.families[key], PrunedStudents):
             return f"{key}-{values[f'{key}.keep']}"
         return f"{key}-w{values[f'{key}.width']}-d{values[f'{key}.depth']}"
 
@@ -201,7 +201,7 @@ class Choices:
         last: Lineage | None = None
         for last, _ in self.designs():
             if isinstance(self._given[last.steps[-2].model], EnsembleModel) and any(
-                isinstance(family, PrunedStudents) for family in self._families.values()
+                isinstance(family, PrunedStudents) for family in self.families.values()
             ):
                 raise ValueError(
                     f"search.space.students: pruned, but {last.steps[-2].model!r} is an ensemble, "

@@ -98,7 +98,7 @@ def results_page(
             {
                 "heading": item.heading,
                 "caption": templates.caption(item.name),
-                **_embedded(Path(figures) / item.file),
+                **embedded(Path(figures) / item.file),
             }
             for item in items
             if item.system == system
@@ -154,7 +154,7 @@ def summary(
     return "\n".join(lines)
 
 
-def _embedded(stem: Path) -> dict[str, Any]:
+def embedded(stem: Path) -> dict[str, Any]:
     """A figure as a data URI, and whether it is wider than a column."""
     path, kind = stem.with_name(f"{stem.name}.svg"), "svg+xml"
     if not path.exists():

@@ -31,7 +31,7 @@ from modelswitch.search.steps import Quantities
 from modelswitch.storage import atomic
 from modelswitch.wording import amount
 
-_MEASURED = ("latency_ms", "size_kb")
+MEASURED = ("latency_ms", "size_kb")
 
 
 def of_space(experiment: Experiment) -> Experiment:
@@ -122,6 +122,11 @@ class Known:
         """What the last model of a chain costs."""
         return self._quantities[self._experiment.design(lineage)]
 
+    def parameters(self, lineage: Lineage) -> float:
+        """Of any model of a chain; NaN for one whose size was not measured."""
+        found = self._quantities.get(self._experiment.design(lineage), {})
+        return found.get("parameters", math.nan)
+
     def allows(self, lineage: Lineage) -> bool:
         """Whether it keeps to what is known beforehand."""
         assert self._experiment.search is not None
@@ -140,16 +145,16 @@ def write(experiment: Experiment, shape: Shape, size: DataSize | None, path: str
     search = experiment.search
     assert search is not None
     found = sizes_of(experiment, shape)
-    asked = {*search.constraints.bounds, *search.goal.least} & set(_MEASURED)
+    asked = {*search.constraints.bounds, *search.goal.least} & set(MEASURED)
     space = of_space(experiment)
     if asked:
         designs = Designs(space, *shape)
-        bounds = {k: v for k, v in search.constraints.bounds.items() if k not in _MEASURED}
+        bounds = {k: v for k, v in search.constraints.bounds.items() if k not in MEASURED}
         for design, quantities in found.items():
             if all(quantities[name] <= bound for name, bound in bounds.items()):
                 quantities |= _exported(designs, design, shape)
             else:
-                quantities |= dict.fromkeys(_MEASURED, math.inf)
+                quantities |= dict.fromkeys(MEASURED, math.inf)
         _refuse_none_left(experiment, found)
     seconds = math.nan
     if search.budget.hours is not None:

@@ -8,7 +8,8 @@ from modelswitch.lineage import Lineage
 from modelswitch.search import schedule as plan
 from modelswitch.search.designs import Known
 from modelswitch.search.proposals import Tried, propose
-from modelswitch.search.ranking import Candidate, candidate, ranked
+from modelswitch.search.ranking import Candidate, candidate, ranked, spread, winner
+from modelswitch.search.ranking import front as front_of
 from modelswitch.search.schedule import Schedule
 from modelswitch.search.steps import Record, Score, SearchStep, Trial
 
@@ -52,6 +53,8 @@ def next_step(
         arm: of `schedule.arms`.
         before: all steps before this one, in order.
         scores: of the students that the last of them trained.
+
+    The last step has those that are to be trained anew: the winner, then members of the front.
     """
     search, choices = experiment.search, experiment.choices
     assert search is not None
@@ -60,7 +63,11 @@ def next_step(
     # The scores stand in the step after the one whose students they are of.
     record = Record([*before, SearchStep(arm, step, rung, [], scores)])
     if step == schedule.last:
-        return SearchStep(arm, step, rung, [], scores)
+        top = candidates(search, record, known, record.on(schedule.rungs - 1))
+        best, front = winner(top), front_of(top)
+        others = [] if arm == plan.RANDOM else [number for number in front if number != best]
+        chosen = [best, *spread(others, search.final.front)]
+        return SearchStep(arm, step, rung, [record.trials[n] for n in chosen], scores)
     if step < schedule.batches:
         number = len(record.trials)
         found = propose(

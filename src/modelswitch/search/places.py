@@ -4,7 +4,8 @@ Light to import, for Snakemake asks when it plans: no torch in here.
 """
 
 from modelswitch.config.experiment import Experiment
-from modelswitch.lineage import Lineage, ModelFolder, Replicate
+from modelswitch.config.models import ChangedModel
+from modelswitch.lineage import Lineage, ModelFolder, Replicate, Step
 
 
 def rung_ends(experiment: Experiment, lineage: Lineage) -> list[int]:
@@ -47,3 +48,12 @@ def whole_places(
         ModelFolder(experiment.name, experiment.datasets[0], Replicate(seed), lineage)
         for seed in (experiment.seeds if seeds is None else seeds)
     ]
+
+
+def scratch_of(experiment: Experiment, winner: Lineage) -> Lineage | None:
+    """The winner's student on its own, trained on the labels; None for one that is made from
+    another model, which there is not by itself."""
+    student = winner.last.model
+    if isinstance(experiment.all_models[student], ChangedModel):
+        return None
+    return Lineage((Step(student),))
