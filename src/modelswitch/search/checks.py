@@ -64,6 +64,12 @@ def with_samples(experiment: Experiment) -> Experiment:
                 given = {"student": family, "transfer": base}
                 values[choice.name] = given.get(choice.name, choice.values[-1])
             found[f"sample{len(found)}"] = choices.lineage(values)
-    changed = {"claims": {}, "sweeps": {}, "looks": None, "power": None, "deploy": None}
+    changed: dict[str, object] = {
+        "claims": {},
+        "sweeps": {},
+        "looks": None,
+        "power": None,
+        "deploy": None,
+    }
     chains = {"chains": {name: str(lineage) for name, lineage in found.items()}}
     return load(experiment.model_dump(mode="json") | changed | chains | {"repeats": {}})

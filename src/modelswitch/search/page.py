@@ -109,7 +109,10 @@ def write(
     with style.look():
         drawn = {
             "front": figures.front_figure(
-                rows, size, search.rungs.count, dict(search.constraints.bounds).get(size)
+                rows,
+                size,
+                search.rungs.count,
+                next((b for n, b in search.constraints.bounds.items() if n == size), None),
             ),
             "judged": figures.judged_figure(found),
             "importance": figures.importance_figure(shares),
