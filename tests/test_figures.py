@@ -1,5 +1,6 @@
 """Figures: each is drawn from tables of any size, and nothing in it overlaps or leaves the page."""
 
+import importlib
 import itertools
 import os
 import subprocess
@@ -17,6 +18,7 @@ from matplotlib.text import Annotation, Text
 from scipy import stats
 
 from modelswitch.config.claims import Claim
+from modelswitch.config.experiment import load
 from modelswitch.report import contents
 from modelswitch.report.figures import (
     chains,
@@ -24,14 +26,19 @@ from modelswitch.report.figures import (
     differences,
     learning,
     selection,
+    size,
     style,
     weighting,
 )
 from modelswitch.report.figures.draw import FORMATS, draw_all
+from modelswitch.report.two_runs import tables_of
 from modelswitch.report.write import write_claims
 from modelswitch.results.tables import Tables
 
 ROOT = Path(__file__).parents[1]
+STUDIES = sorted(
+    path.parents[1].name for path in ROOT.glob("results/reference/*/tables/models.csv")
+)
 EXAMPLES = {
     "few": {"chains": tidy_examples.FEW},
     "many": {"chains": tidy_examples.many_chains(), "epochs": 6},
@@ -76,17 +83,143 @@ def test_every_figure_is_a_picture_and_a_drawing(tables, tmp_path):
     assert {path.suffix for path in written} == {".png", ".svg"}
     assert all(path.stat().st_size > 2000 for path in written)
     names = {item.name for item in items}
-    assert {"chains", "size", "differences", "learning", "calibration"} <= names
+    assert {"chains", "size", "learning", "calibration"} <= names
+    assert ("differences" in names) != ("rules" in names), "no student from scratch there"
     assert ("delta" in names) == (len(contents.facts_in(tables).rules) > 1)
 
 
-@pytest.mark.parametrize("draw", [chains.diagram, chains.accuracy_by_size, learning.curves])
-def test_no_label_covers_another(tables, draw):
+def faults_of(tables, items) -> list[str]:
+    """What a reader of figures on paper would stumble over: letters on letters, or too small."""
+    found = []
     with style.look():
-        figure = draw(tables)
-        assert figure.get_figwidth() <= style.COLUMN
-        visible = [pair for pair in overlaps(figure) if all(len(text) > 3 for text in pair)]
-    assert visible == []
+        for item in items:
+            part = tables.of(item.dataset) if item.dataset else tables
+            module, function = item.draw.split(":")
+            figure = getattr(importlib.import_module(f"{style.__package__}.{module}"), function)(
+                part, *item.arguments
+            )
+            # Numbers of axes whose places are outside of what is shown are among the short ones.
+            found += [f"{item.file}: {a!r} on {b!r}" for a, b in overlaps(figure)
+                      if min(len(a), len(b)) > 3]  # fmt: skip
+            if figure.get_figwidth() > style.PAGE:
+                found.append(f"{item.file}: wider than a page")
+            found += [
+                f"{item.file}: {text.get_text()!r} of {text.get_fontsize()} pt"
+                for text in figure.findobj(Text)
+                if text.get_text().strip() and text.get_fontsize() < 6
+            ]
+    return found
+
+
+def test_no_label_covers_another_or_is_too_small_to_read(tables):
+    items = contents.figures(contents.facts_in(tables))
+    if tables.models["lineage"].nunique() > 20:  # in which the others differ in their length only
+        items = [item for item in items if item.name in ("chains", "size", "learning")]
+    assert faults_of(tables, items) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", STUDIES)
+def test_figures_of_the_reference_results_can_be_read(name):
+    tables = tables_of(str(ROOT / "results/reference" / name))
+    facts = contents.facts_in(tables)
+    items = contents.figures(facts) + contents.selection_figures(facts)
+    assert len(items) > 3
+    assert faults_of(tables, items) == []
+
+
+# RGB of a display as the two common kinds of colour blindness see it (linear light; Machado,
+# Oliveira & Fernandes 2009, table of severity 1.0), and as everybody does.
+SEEN_AS = {
+    "by everybody": np.eye(3),
+    "without red cones": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                          [-0.003882, -0.048116, 1.051998]],
+    "without green cones": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                            [-0.011820, 0.042940, 0.968881]],
+}  # fmt: skip
+D65 = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
+       [0.0193339, 0.1191920, 0.9503041]]  # fmt: skip
+
+
+def lab(colour: str, seen=SEEN_AS["by everybody"]) -> np.ndarray:
+    """CIE L*a*b* of a colour (CIE 15:2004); a step of L* by 1 is just to be seen."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = np.array(D65) @ np.clip(np.array(seen) @ linear, 0, 1) / [0.95047, 1, 1.08883]
+    x, y, z = (v ** (1 / 3) if v > 216 / 24389 else (24389 / 27 * v + 16) / 116 for v in (x, y, z))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+TOGETHER = {
+    "the first three": style.PALETTE[:3],
+    "kinds of chains": [face for face, _, _ in size.KINDS],
+    "lines of chains": size.PATHS[1:],
+}
+
+
+@pytest.mark.parametrize("colours", TOGETHER.values(), ids=TOGETHER)
+def test_colours_that_stand_alone_are_told_apart_in_grey_and_by_the_colour_blind(colours):
+    for a, b in itertools.combinations(colours, 2):
+        assert abs(lab(a)[0] - lab(b)[0]) > 15, "in grey there is the lightness alone"
+        for how, seen in SEEN_AS.items():
+            assert np.linalg.norm(lab(a, seen) - lab(b, seen)) > 20, how
+
+
+def test_numbers_on_discs_can_be_read():
+    for face, ink, _ in size.KINDS:
+        lights = sorted(((lab(colour)[0] + 16) / 116) ** 3 for colour in (face, ink))
+        assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 4.5, "WCAG 2.1, 1.4.3"
+
+
+def test_no_line_is_known_by_its_colour_alone():
+    looks = [(style.dashes(i), style.marker(i)) for i in range(20)]
+    assert len(set(looks)) == 20
+    rivals = selection._looks(list(selection.RIVALS), set()).values()
+    assert len({(look.get("linestyle", "-"), look.get("marker"), look["linewidth"])
+                for look in rivals}) == len(selection.RIVALS)  # fmt: skip
+
+
+def test_verdicts_have_shapes_of_their_own(tmp_path):
+    tidy_examples.write(tmp_path, images=300, epochs=2)
+    stated = {"yes": Claim(better="chain", than="scratch"),
+              "no": Claim(better="scratch", than="chain"),
+              "perhaps": Claim(better="chain", than="scratch", smallest=0.0201)}  # fmt: skip
+    write_claims(stated, tmp_path)
+    with style.look():
+        [axes] = differences.forest(Tables(tmp_path)).axes
+    at = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    looks = set()
+    for name in stated:
+        [dot] = [line for line in axes.lines if len(line.get_xdata()) == 1
+                 and np.allclose(line.get_ydata(), at[name])]  # fmt: skip
+        looks.add((dot.get_marker(), dot.get_markerfacecolor() == "white"))
+    assert len(looks) == 3
+
+
+ONE = {
+    "chains": {"a": "teacher"},
+    "differences": {"a": "teacher/student@kd", "b": "student"},
+    "rules": {"a": "teacher/student@fixed", "b": "teacher/student@wsl"},
+}
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_a_figure_that_would_show_one_point_is_not_drawn(name, tmp_path):
+    """Whether it is asked of a configuration, before there are results, or of these."""
+    tables = Tables(tidy_examples.write(tmp_path, ONE[name], images=60, epochs=1))
+    experiment = load(
+        {
+            "name": "one", "data": {"source": "digits"}, "seeds": [0, 1, 2],
+            "models": {m: {"family": "plain", "stages": [[4]]} for m in ("teacher", "student")},
+            "transfers": {"kd": {}, "fixed": {}, "wsl": {"weighting": {"rule": "wsl"}}},
+            "chains": ONE[name], "training": {"epochs": 1, "warmup": 0},
+        }
+    )  # fmt: skip
+    for facts in (contents.facts_in(tables), contents.facts_of(experiment)):
+        drawn = {item.name for item in contents.figures(facts)}
+        assert name not in drawn
+        assert "learning" not in drawn, "of a single epoch"
+        assert ("size" in drawn) == (name != "chains")
 
 
 def test_drawing_twice_gives_the_same_file(tables, tmp_path):
@@ -247,7 +380,7 @@ def test_names_are_drawn_as_they_are_written(tmp_path, name):
     with mpl.rc_context({"text.usetex": True, "axes.grid": False}):
         [*paths] = draw_all(Tables(tmp_path), items, tmp_path / "figures", ["png"])
         with style.look():
-            figure = chains.accuracy_by_size(Tables(tmp_path))
+            figure = size.accuracy_by_size(Tables(tmp_path))
             overlaps(figure)  # draws it
             assert name in [text.get_text() for text in figure.findobj(Text)]
             assert not mpl.rcParams["text.usetex"]
@@ -394,33 +527,66 @@ def test_the_diagram_says_how_each_model_came_about(tmp_path):
     assert sorted(shown()) == ["distilled", "given", "grown", "merged", "pruned"]
 
 
-def test_accuracy_stands_above_the_number_of_parameters(rules):
-    with style.look():
-        [axes] = chains.accuracy_by_size(rules).axes
-    dots = {(float(line.get_xdata()[0]), round(float(line.get_ydata()[0]), 6))
+def dots_of(axes) -> dict[float, float]:
+    """Accuracy, rounded, to the place on the other axis, of all points."""
+    return {round(float(line.get_ydata()[0]), 6): float(line.get_xdata()[0])
             for line in axes.lines if len(line.get_xdata()) == 1}  # fmt: skip
-    size = {"teacher": 559_000, "student": 68_800, "teacher/student@wsl": 68_800}
-    for lineage, parameters in size.items():
-        mean = round(accuracies(rules, lineage).mean(), 6)
-        [at] = {x for x, y in dots if y == mean}
-        assert at == pytest.approx(parameters, rel=0.2), "moved a little among equals"
-        upright = [line for line in axes.lines if np.allclose(line.get_xdata(), at)
-                   and len(line.get_xdata()) == 2]  # fmt: skip
-        ends = t_interval(accuracies(rules, lineage))[1:]
-        assert all(line.get_ydata() == pytest.approx(ends) for line in upright)
-        assert upright
-    # A path leads from the teacher to its student, and a name stands behind its end.
+
+
+def test_what_has_one_size_stands_in_one_band(rules):
+    with style.look():
+        axes, _ = size.accuracy_by_size(rules).axes
+    dots = dots_of(axes)
+    bands = [band.get_extents().transformed(axes.transData.inverted()) for band in axes.patches]
+    assert len(bands) == 2, "two sizes"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["559 k", "68.8 k"]
+    assert bands[0].x1 < bands[1].x0, "large to small"
     paths = [line.get_xydata() for line in axes.lines if line.get_alpha() == 0.75]
-    names = {text.get_text(): text for text in axes.texts}
-    assert set(names) == {"fixed", "correctness_0.1", "wsl", "scratch"}
-    for name in ("fixed", "wsl"):
-        end = tuple(names[name].xy)
-        [path] = [path for path in paths if tuple(path[-1]) == end]
-        means = [accuracies(rules, lineage).mean() for lineage in
-                 ("teacher", f"teacher/student@{name}")]  # fmt: skip
-        assert path[:, 1] == pytest.approx(means)
-    left, right = axes.get_xlim()
-    assert left > 559_000 > 68_800 > right, "large to small"
+    for lineage, band in (("teacher", 0), ("student", 1), ("teacher/student@wsl", 1)):
+        mean = accuracies(rules, lineage).mean()
+        at = dots[round(mean, 6)]
+        assert bands[band].x0 < at < bands[band].x1
+        [upright] = [line for line in axes.lines if np.allclose(line.get_xdata(), at)
+                     and len(line.get_xdata()) == 2
+                     and min(line.get_ydata()) < mean < max(line.get_ydata())]  # fmt: skip
+        assert upright.get_ydata() == pytest.approx(t_interval(accuracies(rules, lineage))[1:])
+        if "@" in lineage:  # a path leads from the teacher to its student
+            [path] = [path for path in paths if np.allclose(path[-1], (at, mean))]
+            assert path[:, 1] == pytest.approx([accuracies(rules, "teacher").mean(), mean])
+
+
+def test_ends_of_chains_are_numbered_by_rank_and_listed(rules):
+    """Numbers need no lines to their names, and no colours."""
+    with style.look():
+        axes, listed = size.accuracy_by_size(rules).axes
+    switched = {name: f"teacher/student@{name}" for name in ("fixed", "correctness_0.1", "wsl")}
+    ends = {name: accuracies(rules, lineage).mean()
+            for name, lineage in {"scratch": "student", **switched}.items()}  # fmt: skip
+    ranked = sorted(ends, key=lambda name: -ends[name])
+    numbers = {text.get_text(): text.xy for text in axes.texts}
+    assert sorted(numbers) == ["1", "2", "3", "4"]
+    assert [numbers[n][1] for n in "1234"] == pytest.approx([ends[name] for name in ranked])
+    at = {text.get_text(): text.get_position() for text in listed.texts}
+    beside = {text.get_text(): text.xy for text in listed.texts if isinstance(text, Annotation)}
+    for number, name in zip("1234", ranked, strict=True):
+        assert beside[number][1] == at[name][1]
+        assert 0 < at[name][0] - beside[number][0] < 12
+        assert f"{ends[name]:.1f}" in at
+    assert {"no switch", "one switch"} <= set(at)
+
+
+def test_models_of_one_size_stand_aside_only_where_they_would_hide_each_other(tmp_path):
+    tables = Tables(tidy_examples.write(tmp_path, images=300, epochs=2, seeds=(0,)))
+    models = tables.models
+    for lineage, accuracy in (("student", 0.5), ("teacher/student@kd", 0.7)):
+        models.loc[models["lineage"] == lineage, "accuracy"] = accuracy
+    end = tidy_examples.FEW["chain"]
+    for above, aside in ((0.701, True), (0.9, False)):
+        models.loc[models["lineage"] == end, "accuracy"] = above
+        with style.look():
+            dots = dots_of(size.accuracy_by_size(tables).axes[0])
+        assert dots[50.0] == dots[70.0] or aside
+        assert (round(dots[round(100 * above, 6)], 6) != round(dots[70.0], 6)) == aside
 
 
 def test_without_named_chains_every_model_that_nothing_was_switched_from_ends_a_path(tmp_path):
@@ -428,14 +594,14 @@ def test_without_named_chains_every_model_that_nothing_was_switched_from_ends_a_
     models = pd.read_csv(tmp_path / "models.csv")
     models.assign(chains="").to_csv(tmp_path / "models.csv", index=False)
     with style.look():
-        [axes] = chains.accuracy_by_size(Tables(tmp_path)).axes
+        axes, _ = size.accuracy_by_size(Tables(tmp_path)).axes
     lengths = sorted(len(line.get_xdata()) for line in axes.lines if line.get_alpha() == 0.75)
     assert lengths == [1, 2, 3], "scratch, a direct switch and a chain"
 
 
 INSIDE = [
     chains.diagram,
-    chains.accuracy_by_size,
+    size.accuracy_by_size,
     differences.forest,
     differences.rules_forest,
     weighting.delta_curve,

@@ -1,8 +1,10 @@
 """The results page stands alone, whatever names are in it."""
 
+import itertools
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +17,7 @@ from modelswitch.report import contents, page
 from modelswitch.report.figures import draw
 from modelswitch.report.summaries import make
 from modelswitch.report.write import write_claims
+from modelswitch.results import sentences
 from modelswitch.results.tables import Tables
 
 REPORT = Path(__file__).parents[1] / "workflow/report"
@@ -35,6 +38,7 @@ def html(tmp_path_factory):
     return page.results_page(
         page.Templates(REPORT), "study", make.all_sheets(tables), items, folder / "figures",
         ["Chain x: no results."], "name: study\n", {"machine": "2 cores"},
+        findings=sentences.foremost(sentences.sentences(tables)),
     )  # fmt: skip
 
 
@@ -45,9 +49,15 @@ def test_nothing_is_loaded_from_elsewhere(html):
     assert not re.search(r"@import|url\(", html)
 
 
-def test_the_page_opens_with_the_claims(html):
+def test_the_page_opens_with_the_answer_and_the_claims(html):
     headings = re.findall(r"<h2[^>]*>([^<]+)", html)
-    assert headings == ["Claims", "Compression", "Run", "Configuration"]
+    assert headings == ["In short", "Claims", "Compression", "Run", "Configuration"]
+    answer = html[html.index("In short") : html.index('<h2 id="claims">')]
+    said = re.findall(r"<p>([^<]+)</p>", answer)
+    assert 3 <= len(said) <= 5
+    assert all(sentence.endswith(".") for sentence in said)
+    assert "68.8 k parameters, 1/8.1 of these" in said[0]
+    assert "The one claim is" in said[-1]
     assert "Chain x: no results." in html
     assert "name: study" in html
 
@@ -64,9 +74,90 @@ def test_names_are_escaped(html):
 
 
 def test_every_column_can_be_sorted(html):
-    assert html.count("<th ") == html.count('<button type="button">')
+    assert html.count('<th scope="col"') == html.count('<button type="button">')
     body = re.search(r"<tbody>(.*?)</tbody>", html, re.DOTALL).group(1)
-    assert body.count("<td") == body.count("data-key=")
+    assert body.count("<td") + body.count('<th scope="row"') == body.count("data-key=")
+
+
+class Outline(HTMLParser):
+    """Headings, pictures, tables and what stands in them, as a screen reader goes through them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.headings: list[int] = []
+        self.alts: list[str | None] = []
+        self.headers: list[str | None] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.labels: set[str | None] = set()
+        self.inputs: list[dict[str, str | None]] = []
+        self.lang: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        elif tag == "img":
+            self.alts.append(found.get("alt"))
+        elif tag == "th":
+            self.headers.append(found.get("scope"))
+        elif tag == "a":
+            self.links.append(found["href"])
+        elif tag == "label":
+            self.labels.add(found.get("for"))
+        elif tag == "input":
+            self.inputs.append(found)
+        elif tag == "html":
+            self.lang = found.get("lang")
+        if "id" in found:
+            self.ids.append(found["id"])
+
+
+def test_a_keyboard_and_a_screen_reader_get_everywhere(html):
+    page = Outline(html)
+    assert page.lang == "en"
+    steps = [b - a for a, b in itertools.pairwise(page.headings)]
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert max(steps) <= 1, "no level is left out"
+    assert all(page.alts), "every picture has words"
+    assert len(set(page.alts)) == len(page.alts)
+    assert set(page.headers) == {"col", "row"}
+    assert page.links[0] == "#content", "what is the same on every page can be skipped"
+    assert len(set(page.ids)) == len(page.ids)
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    for field in page.inputs:
+        assert field.get("aria-label") or field["id"] in page.labels
+    assert ":focus-visible" in html
+    # What scrolls can be scrolled without a mouse.
+    assert html.count('class="scroll"') == html.count('class="scroll" tabindex="0" role="region"')
+
+
+def test_details_are_folded_and_unfolded_for_paper(html):
+    folded = re.findall(r"<details.*?</details>", html, re.DOTALL)
+    assert any("Learning curves" in part for part in folded)
+    claims = html[html.index('<h2 id="claims">') : html.index('<h2 id="compression">')]
+    assert claims.index("<table") < claims.index("<details"), "how to read it is for who asks"
+    assert "beforeprint" in html
+    assert "@media print" in html
+
+
+def test_columns_are_chosen_that_a_page_has_room_for(told):
+    sheets = {sheet.name: sheet for sheet in make.all_sheets(Tables(told[0]))}
+    for sheet in sheets.values():
+        shown = sheet.foremost()
+        assert sum(map(sheet._pixels, shown)) <= 1200, sheet.name
+        assert shown[0] is sheet.visible()[0]
+    chains = sheets["chains"]
+    assert len(chains.foremost()) < len(chains.visible())
+    assert {column.heading for column in chains.visible() if column.brief} <= {
+        column.heading for column in chains.foremost()
+    }
+    html = page.table_page(page.Templates(REPORT), chains)
+    head = html[html.index("<thead") : html.index("</thead>")]
+    assert head.count(" extra") == len(chains.visible()) - len(chains.foremost())
+    assert f"all {len(chains.visible())} columns" in html, "and the others by a click"
 
 
 def test_numbers_are_sorted_as_numbers_whatever_is_shown(html):

@@ -58,7 +58,7 @@ def test_what_a_configuration_will_have_is_known_beforehand(name):
 def test_where_there_is_one_model_no_figure_compares():
     facts = contents.facts_of(configuration("demo-eyes"))
     names = {item.name for item in contents.figures(facts)}
-    assert names == {"chains", "learning", "calibration", "confusions"}
+    assert names == {"learning", "calibration", "confusions"}
 
 
 def test_all_files_of_a_report_come_from_the_tables(tmp_path, monkeypatch):

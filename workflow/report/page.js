@@ -1,4 +1,5 @@
-// Sorting by a click on a heading, and a filter for long tables. No library, works offline.
+// Sorting by a click on a heading, a filter for long tables, and what is folded unfolded for paper.
+// No library, works offline.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const headings = [...table.tHead.rows[0].cells];
@@ -30,3 +31,15 @@ for (const table of document.querySelectorAll("table.sortable")) {
     }
   });
 }
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details:not([open], .settings)")) {
+    folded.open = true;
+    folded.dataset.printed = "";
+  }
+});
+addEventListener("afterprint", () => {
+  for (const folded of document.querySelectorAll("details[data-printed]")) {
+    folded.open = false;
+    delete folded.dataset.printed;
+  }
+});

@@ -6,10 +6,11 @@ The workflow asks for it while it is parsed, to declare output files, so nothing
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from modelswitch.config.experiment import Experiment
+from modelswitch.config.metrics import METRICS, SHARE
 
 CLAIMS, COMPRESSION = "Claims", "Compression"
 SELECTIVE, SELECTOR, RUN = "Selective transfer", "Multimodal selector", "Run"
@@ -23,7 +24,10 @@ class PageFacts:
 
     datasets: tuple[str, ...]
     models: int = 2  # trained ones, of one seed and data set
+    differences: int = 2  # claims about shares, and pairs of models that are compared anyway
+    epochs: int = 2  # of the longest training
     rules: frozenset[str] = frozenset()  # weighting rules of all transfers that are used
+    weighted: int = 0  # transfers with any rule but a fixed weight
     deltas: int = 0  # transfers with the rule `correctness`
     claims: bool = False
     selectors: tuple[str, ...] = ()
@@ -50,6 +54,7 @@ class Entry:
     needs: str = ""  # a tidy table besides `models`
     dataset: str = ""
     arguments: tuple[str, ...] = ()  # passed on to `draw`
+    detail: bool = False  # folded on the page
 
     @property
     def file(self) -> str:
@@ -60,27 +65,30 @@ class Entry:
         return ", ".join(part for part in (self.title, self.dataset, *self.arguments) if part)
 
 
+# What would show a single point is left to the tables.
 FIGURES = (
-    Entry("chains", COMPRESSION, "The models and their switches", "chains:diagram"),
-    Entry("size", COMPRESSION, "Accuracy against size", "chains:accuracy_by_size",
+    Entry("chains", COMPRESSION, "The models and their switches", "chains:diagram",
+         lambda facts: facts.models > 1),
+    Entry("size", COMPRESSION, "Accuracy against size", "size:accuracy_by_size",
          lambda facts: facts.models > 1),
     Entry("differences", COMPRESSION, "Paired differences", "differences:forest",
-         lambda facts: facts.models > 1 or facts.claims),
-    Entry("learning", COMPRESSION, "Learning curves", "learning:curves", needs="history"),
+         lambda facts: facts.differences > 1),
+    Entry("learning", COMPRESSION, "Learning curves", "learning:curves",
+         lambda facts: facts.epochs > 1, needs="history", detail=True),
     Entry("calibration", COMPRESSION, "Calibration", "learning:calibration",
-         needs="predictions"),
+         needs="predictions", detail=True),
     Entry("confusions", COMPRESSION, "Confused classes", "confusions:matrices",
-         needs="class_confusions"),
+         needs="class_confusions", detail=True),
     Entry("devices", DEVICES, "Accuracy against latency and size", "devices:tradeoff",
           lambda facts: facts.deploys, needs="exports"),
     Entry("rules", SELECTIVE, "Rules against a fixed weight", "differences:rules_forest",
-         lambda facts: facts.compares_rules),
+         lambda facts: facts.compares_rules and facts.weighted > 1),
     Entry("delta", SELECTIVE, "Accuracy against δ", "weighting:delta_curve",
          lambda facts: facts.deltas > 1 and facts.compares_rules),
     Entry("where", SELECTIVE, "Where each rule helps", "weighting:teacher_right_wrong",
          lambda facts: facts.compares_rules),
     Entry("weights", SELECTIVE, "Weights of single samples", "weighting:weight_histograms",
-         lambda facts: facts.compares_rules, needs="weights"),
+         lambda facts: facts.compares_rules, needs="weights", detail=True),
 )  # fmt: skip
 # Of these there is one for every selector and side; rules/selector.smk draws them in a run.
 SELECTION = Entry("selection", SELECTOR, "Selecting a modality", "selection:for_selector")
@@ -156,7 +164,17 @@ def facts_of(experiment: Experiment) -> PageFacts:
     return PageFacts(
         datasets=tuple(experiment.datasets),
         models=len(experiment.all_lineages),
+        differences=_compared(
+            map(str, experiment.lineages.values()),
+            set(map(str, experiment.all_lineages)),
+            (claim.metric for claim in experiment.claims.values()),
+        ),
+        epochs=max(
+            (experiment.training_of(each.last).epochs for each in experiment.all_lineages),
+            default=0,
+        ),
         rules=frozenset(rules),
+        weighted=len(rules) - rules.count("fixed"),
         deltas=rules.count("correctness"),
         claims=bool(experiment.claims),
         selectors=() if selector is None else tuple(selector.selectors),
@@ -171,13 +189,21 @@ def facts_in(tables) -> PageFacts:
     """What tidy tables (a `tidy.Tables`) have something for."""
     models = tables.models
     used = models[models["rule"] != ""].drop_duplicates("transfer")
-    selection = tables.selection
+    selection, history, claims = tables.selection, tables.history, tables.claims
+    ends = models.loc[models["chains"] != "", "lineage"]
     return PageFacts(
         datasets=tuple(dict.fromkeys(models["dataset"])),
         models=models["lineage"].nunique(),
+        differences=_compared(
+            dict.fromkeys(ends),
+            set(models["lineage"]),
+            () if claims is None else claims.loc[claims["estimate"].notna(), "metric"],
+        ),
+        epochs=0 if history is None else history["epoch"].nunique(),
         rules=frozenset(used["rule"]),
+        weighted=int((used["rule"] != "fixed").sum()),
         deltas=int((used["rule"] == "correctness").sum()),
-        claims=tables.claims is not None,
+        claims=claims is not None,
         selectors=() if selection is None else tuple(dict.fromkeys(selection["selector"])),
         sides=() if selection is None else tuple(dict.fromkeys(selection["side"])),
         verifies=tables.det is not None,
@@ -192,3 +218,15 @@ def _sides(modalities: Sequence[str]) -> tuple[str, ...]:
     from modelswitch.config.degradations import side_name, sides
 
     return tuple(side_name(chosen, modalities) for chosen in sides(modalities))
+
+
+def _compared(ends: Iterable[str], every: set[str], claimed: Iterable[str]) -> int:
+    """How many differences there are to show: claims about shares, by their metrics, and chains
+    beside the same network from scratch and beside a direct switch (`differences.of_chains`)."""
+    count = sum(METRICS[metric].unit is SHARE for metric in claimed)
+    for end in ends:
+        steps = end.split("/")
+        rivals = {steps[-1].partition("@")[0]} if steps[1:] else set()
+        rivals |= {f"{steps[0]}/{steps[-1]}"} if steps[2:] else set()
+        count += len(rivals & every)
+    return count

@@ -23,6 +23,7 @@ class Shown(TypedDict):
     notice: str
     missing: Sequence[str]
     provenance: dict[str, str]
+    findings: Sequence[str]
 
 
 class Templates:
@@ -79,6 +80,7 @@ def results_page(
     provenance: dict[str, str] | None = None,
     notice: str = "",
     settings: str = "",
+    findings: Sequence[str] = (),
 ) -> str:
     """The whole page.
 
@@ -88,6 +90,7 @@ def results_page(
         missing: what the configuration asks for and the results lack.
         configuration: YAML, what differs from the defaults.
         settings: YAML, all of it.
+        findings: the sentences that it begins with, see `results.sentences`.
         provenance: command, commit, machine, ….
         notice: what a reader has to know before anything else.
     """
@@ -98,6 +101,7 @@ def results_page(
             {
                 "heading": item.heading,
                 "caption": templates.caption(item.name),
+                "detail": item.detail,
                 **embedded(Path(figures) / item.file),
             }
             for item in items
@@ -117,6 +121,7 @@ def results_page(
         provenance=provenance or {},
         notice=notice,
         settings=settings,
+        findings=findings,
     )
 
 
@@ -128,6 +133,7 @@ def summary(
     provenance: dict[str, str] | None = None,
     figures: str = "figures",
     notice: str = "",
+    findings: Sequence[str] = (),
 ) -> str:
     """The short static summary: Markdown for a README or a pull request."""
     lines = [f"# {name}", ""]
@@ -135,6 +141,7 @@ def summary(
         lines += ["; ".join(f"{key}: `{value}`" for key, value in provenance.items()), ""]
     if notice:
         lines += [f"> **{notice}**", ""]
+    lines += [line for finding in findings for line in (finding, "")]
     for line in missing:
         lines += [f"> **Missing.** {line}", ""]
     for system in SYSTEMS:

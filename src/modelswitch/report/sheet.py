@@ -12,6 +12,9 @@ from modelswitch.storage import atomic
 from modelswitch.wording import markdown_table
 
 DASH = "–"  # what a cell with nothing to say shows
+# Of a table on a page of 1280 pixels: its width, of a letter, beside a cell's text, and the letters
+# after which a text goes on in the next line.
+WIDTH, LETTER, PADDING, WORDS = 1200, 8, 22, 24
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Sheet:
     brief_note: str = ""  # the same of what the terminal shows, where its headings do not say it
     warnings: list[str] = field(default_factory=list)
     in_brief: Callable[[dict], bool] = lambda row: True
+    detail: bool = False  # folded on the page
 
     def cells(self, brief: bool = False) -> list[list[str]]:
         columns = self.visible(brief)
@@ -51,6 +55,25 @@ class Sheet:
             for column in self.columns
             if (column.brief or not brief) and any(column.text(row) for row in self.rows)
         ]
+
+    def foremost(self, width: int = WIDTH) -> list[Shown]:
+        """The visible columns that fit `width` pixels on the page: the first, then those of the
+        terminal's table, then the others, each as far as there is room for it."""
+        columns = self.visible()
+        chosen: list[Shown] = []
+        for column in sorted(columns, key=lambda column: (column is not columns[0],
+                                                          not column.brief)):  # fmt: skip
+            if not chosen or self._pixels(column) <= width:
+                chosen.append(column)
+                width -= self._pixels(column)
+        return [column for column in columns if column in chosen]
+
+    def _pixels(self, column: Shown) -> int:
+        """About how wide a column of the page is. Numbers are on one line, texts on several."""
+        longest = max((len(column.text(row)) for row in self.rows), default=0)
+        head = max(len(word) for word in f"{column.heading} ".split(" ")) + 2  # an arrow behind it
+        least = head if column.numeric else max(head, min(longest, WORDS))
+        return LETTER * max(least, longest if column.numeric else 0) + PADDING
 
     def write_csv(self, folder: Path) -> None:
         import pandas as pd

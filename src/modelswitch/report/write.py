@@ -18,7 +18,7 @@ from modelswitch.report.card import model_card
 from modelswitch.report.figures import draw
 from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries import make, missing
-from modelswitch.results import tables, verdicts
+from modelswitch.results import sentences, tables, verdicts
 from modelswitch.results.joining import CONFIGURATION
 from modelswitch.results.looks import Schedule
 from modelswitch.storage import atomic
@@ -93,6 +93,7 @@ class Report:
             "notice": SEARCH if self._is_search else "",
             "missing": self._missing,
             "provenance": self._provenance,
+            "findings": sentences.foremost(sentences.sentences(self._tidy)),
         }
         html = page.results_page(
             templates,

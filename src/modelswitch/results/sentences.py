@@ -49,6 +49,17 @@ def sentences(tables: Tables) -> list[Sentence]:
     return found + [one for one in (of_selector(tables), of_claims(tables)) if one]
 
 
+# What a page needs first, where there is more than it has room for.
+ORDER = (COMPRESSION, CLAIMS, GAIN, SELECTOR, DEVICE, TRANSFER)
+MOST = 5
+
+
+def foremost(found: Sequence[Sentence], most: int = MOST) -> list[str]:
+    """The `most` important of the sentences, as texts in the order that they had."""
+    ranked = sorted(range(len(found)), key=lambda at: (ORDER.index(found[at].about), at))
+    return [found[at].text for at in sorted(ranked[:most])]
+
+
 def beside(difference: PairedDifference, than: str, unit: Unit = SHARE) -> str:
     """A difference as the end of a sentence, with its 95 % interval: `beats it by 3.1 points
     [+2.1, +4.0]`, `is 3.1 points below it […]`, `is not to be told from it: +0.2 points […]`."""
@@ -112,19 +123,24 @@ def of_compression(tables: Tables) -> Sentence | None:
     through = f" through {_listed(between)}" if between else ""
     if first is None:
         return None
-    factor = part_of(first.parameters, node.parameters)
-    times = f", {factor} of these" if factor.startswith("1/") else f", {factor}" * bool(factor)
+    known = first.parameters == first.parameters and node.parameters == node.parameters
+    factor = part_of(first.parameters, node.parameters) if known else ""
+    times = f"{factor} of these" if factor.startswith("1/") else factor
     return Sentence(
         COMPRESSION,
-        f"{first.model} ({_size(first)}) was switched{through} into {node.model} "
-        f"({_size(node)}{times}), which answers {_accuracy(tables, node.lineage)} of the "
+        f"{first.model}{_size(first)} was switched{through} into {node.model}"
+        f"{_size(node, times)}, which answers {_accuracy(tables, node.lineage)} of the "
         f"{_images(tables)} rightly.",
     )
 
 
-def _size(node: TreeNode) -> str:
-    layers = f"{node.depth:.0f} layers, " if node.depth == node.depth else ""
-    return f"{layers}{amount(node.parameters)} parameters"
+def _size(node: TreeNode, times: str = "") -> str:
+    """In brackets, what is known of it."""
+    layers = f"{node.depth:.0f} layers" if node.depth == node.depth else ""
+    counted = node.parameters == node.parameters
+    parameters = f"{amount(node.parameters)} parameters" if counted else ""
+    known = ", ".join(part for part in (layers, parameters, times) if part)
+    return f" ({known})" if known else ""
 
 
 def _images(tables: Tables) -> str:

@@ -12,7 +12,7 @@ from modelswitch.results import classes, seeds, tree
 from modelswitch.wording import short
 
 MOST_CLASSES = 20  # names beside a matrix can be read up to here
-MOST_NUMBERS = 10  # and numbers in it
+MOST_NUMBERS = 10  # and numbers in it, two matrices beside each other in a column
 MOST_PANELS = 6
 MOST_PAIRS = 8
 LETTERS = 12  # of a class's name
@@ -50,16 +50,17 @@ def shown(models, known: set[str], split: str) -> list[tree.TreeNode]:
 
 
 def _matrices(nodes, own, names: list[str], split: str) -> Figure:
-    across = min(2, len(nodes))
+    many = len(names) > MOST_NUMBERS
+    width = style.PAGE if many else style.COLUMN
+    across = min(3 if many else 2, len(nodes))
     down = -(-len(nodes) // across)
-    size = min(0.5 + 0.105 * len(names), (style.COLUMN - 0.6) / across)  # inches, of a square
-    figure = style.new(down * (size + 0.17) + 0.7)
+    size = min(0.5 + 0.105 * len(names), (width - 0.6) / across)  # inches, of a square
+    figure = style.new(down * (size + 0.17) + 0.7, width)
     axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     shares = {node.lineage: classes.matrix(own[node.lineage], len(names)) for node in nodes}
     diagonal = np.eye(len(names), dtype=bool)
     most = max((np.nanmax(np.where(diagonal, 0, m)) for m in shares.values()), default=0)
     ticks = [short(name, LETTERS) for name in names]
-    letters = min(5.5, 60 / len(names) + 2)
     for panel, node in zip(axes.flat, nodes, strict=False):
         matrix = shares[node.lineage]
         mistakes = np.ma.masked_array(100 * matrix, diagonal | np.isnan(matrix))
@@ -68,14 +69,14 @@ def _matrices(nodes, own, names: list[str], split: str) -> Figure:
             np.ma.masked_array(np.full(matrix.shape, 0.88), ~diagonal),
             cmap="gray", vmin=0, vmax=1, aspect="equal",
         )  # fmt: skip
-        if len(names) <= MOST_NUMBERS:
+        if not many:
             for (row, column), share in np.ndenumerate(matrix):
                 if share >= 0.005:
                     panel.text(column, row, f"{100 * share:.0f}", ha="center", va="center",
-                               fontsize=4.6)  # fmt: skip
+                               fontsize=style.SMALLEST)  # fmt: skip
         panel.set_title(short(node.name, 30), pad=2, fontsize=6.3)
         panel.grid(visible=False)
-        panel.tick_params(length=0, labelsize=letters)
+        panel.tick_params(length=0, labelsize=style.SMALLEST)
         panel.set_xticks(range(len(names)), ticks, rotation=90)
         panel.set_yticks(range(len(names)), ticks)
     for spare in list(axes.flat)[len(nodes) :]:

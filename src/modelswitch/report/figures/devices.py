@@ -51,14 +51,13 @@ def _kilobytes(one: Exported) -> float:
 def _panel(axes, files: list[Exported], models: list[str], formats: list[str], cost) -> None:
     known = [one for one in files if not math.isnan(cost(one)) and one.accuracy]
     for one in known:
-        x, colour = cost(one), style.colour(models.index(one.lineage))
+        x, colour = cost(one), _colour(models.index(one.lineage))
         mean = intervals.mean_interval(list(one.accuracy.values()))
         if not math.isnan(mean.low):
             axes.plot([x, x], [100 * mean.low, 100 * mean.high], color=colour, linewidth=0.7,
                       alpha=0.6, zorder=2)  # fmt: skip
-        axes.plot(x, 100 * mean.mean, marker=_marker(formats.index(one.format)), color=colour,
-                  markersize=4, linestyle="none", zorder=3, markeredgewidth=0.4,
-                  markeredgecolor="white")  # fmt: skip
+        axes.plot(x, 100 * mean.mean, marker=_marker(formats.index(one.format)), zorder=3,
+                  **_face(models.index(one.lineage)))  # fmt: skip
     front = pareto([(cost(one), one.mean_accuracy) for one in known])
     if len(front) > 1:
         axes.step(
@@ -82,8 +81,20 @@ def _tick(value: float) -> str:
 
 
 def _marker(index: int) -> str:
-    markers = (*style.MARKERS, "v", "P", "X", "*")
+    markers = (*style.MARKERS, "P", "X", "*")
     return markers[index % len(markers)]
+
+
+def _colour(model: int) -> str:
+    return style.colour(model % 3)
+
+
+def _face(model: int) -> dict[str, Any]:
+    """How a model's points look: one of three colours that differ in lightness, filled or open."""
+    colour = _colour(model)
+    return {"linestyle": "none", "markersize": 4.5, "markeredgecolor": colour, "color": colour,
+            "markeredgewidth": 0.8, "fillstyle": ("full", "none", "left", "top")[model // 3 % 4],
+            "markerfacecoloralt": "white"}  # fmt: skip
 
 
 def _legends(figure, files: list[Exported], models: list[str], formats: list[str]) -> None:
@@ -92,7 +103,7 @@ def _legends(figure, files: list[Exported], models: list[str], formats: list[str
     names = {one.lineage: short(one.name, 24) for one in files}
     dot: dict[str, Any] = {"linestyle": "none", "markersize": 4}
     entries = [
-        Line2D([], [], color=style.colour(i), marker="o", label=names[lineage], **dot)
+        Line2D([], [], marker="o", label=names[lineage], **_face(i))
         for i, lineage in enumerate(models)
     ]
     entries += [

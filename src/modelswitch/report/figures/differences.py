@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -15,6 +16,8 @@ from modelswitch.results import differences, seeds
 from modelswitch.wording import short
 
 VERDICTS = {"supported": style.GREEN, "contradicted": style.ORANGE}
+# The same without colours: filled, crossed out, open.
+MARKERS = {"supported": "o", "contradicted": "X"}
 LETTERS = 27  # of a name beside the axis
 
 
@@ -22,7 +25,7 @@ def forest(tables) -> Figure:
     """Paired differences in accuracy: what was claimed, and what each chain wins.
 
     Thick line: 95 % t interval over seeds. Thin line below it: bootstrap over seeds. Claims are
-    green where supported, orange where contradicted.
+    green where supported, crossed out in orange where contradicted, open otherwise.
     """
     groups: dict[str, list[dict]] = {}
     split = seeds.split_of(tables.models)
@@ -37,7 +40,8 @@ def forest(tables) -> Figure:
                     {"name": _wrapped(row.claim.replace("_", " ")), "estimate": row.estimate,
                      "low": row.low, "high": row.high, "bootstrap_low": row.bootstrap_low,
                      "bootstrap_high": row.bootstrap_high,
-                     "colour": VERDICTS.get(row.verdict, style.BLACK)}
+                     "colour": VERDICTS.get(row.verdict, style.BLACK),
+                     "marker": MARKERS.get(row.verdict, "")}
                 )  # fmt: skip
     for pair in differences.of_chains(tables.models):
         groups.setdefault(pair.group, []).append(_row(pair.better.name, pair.difference))
@@ -66,6 +70,7 @@ def _row(name: str, difference) -> dict:
         "bootstrap_low": difference.bootstrap_low,
         "bootstrap_high": difference.bootstrap_high,
         "colour": style.BLUE,
+        "marker": "o",
     }
 
 
@@ -101,7 +106,12 @@ def draw(groups: dict[str, list[dict]], what: str) -> Figure:
         if not math.isnan(line["bootstrap_low"]):
             axes.plot([100 * line["bootstrap_low"], 100 * line["bootstrap_high"]],
                       [y + 0.27, y + 0.27], color=style.GREY, linewidth=0.6)  # fmt: skip
-        style.interval(axes, y, estimate, low, high, line["colour"])
+        dot: dict[str, Any] = {"marker": line["marker"] or "o"}
+        if line["marker"] == "X":
+            dot["markersize"] = 4.5
+        if not line["marker"]:
+            dot["markerfacecolor"] = "white"
+        style.interval(axes, y, estimate, low, high, line["colour"], **dot)
         axes.text(-0.02, y, line["name"], transform=axes.get_yaxis_transform(), ha="right",
                   va="center", fontsize=6.3, linespacing=1)  # fmt: skip
         numbers = f"{estimate:+.2f}"

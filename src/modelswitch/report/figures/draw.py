@@ -30,6 +30,7 @@ def draw_all(
         differences,
         learning,
         selection,
+        size,
         style,
         verification,
         weighting,
@@ -44,6 +45,7 @@ def draw_all(
             differences,
             learning,
             selection,
+            size,
             verification,
             weighting,
         )

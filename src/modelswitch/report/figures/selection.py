@@ -117,7 +117,7 @@ def _looks(methods: list[str], selectors: set[str]) -> dict[str, dict]:
         else:
             colours = [c for c in style.PALETTE if c not in (style.BLUE, style.BLACK)]
             looks[method] = {"color": colours[rivals % len(colours)], "linewidth": 0.8,
-                             "linestyle": style.DASHES[rivals // len(colours) % 4],
-                             "zorder": 3}  # fmt: skip
+                             "linestyle": style.dashes(rivals), "zorder": 3,
+                             "marker": style.marker(rivals + 1), "markersize": 2.2}  # fmt: skip
             rivals += 1
     return looks

@@ -18,16 +18,17 @@ from modelswitch.wording import short
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
-COLUMN = 3.5  # inches, one column of a two-column page
-PAGE = 7.2  # inches, both columns
-# Okabe & Ito's palette, without its yellow (too faint on white) and with its order changed so
-# that neighbours differ in lightness as well as in hue.
+COLUMN = 85 / 25.4  # inches, one column of a two-column A4 page
+PAGE = 178 / 25.4  # inches, both columns
+SMALLEST = 6  # points: no letter is smaller, printed as large as it is drawn
+# Okabe & Ito's palette, without its yellow (too faint on white). The first three, which are all
+# that most figures need, are far apart in lightness too; dashes and markers tell the others apart.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "#8A8A8A"
 LIGHT = "#C8C8C8"
-PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK)
+PALETTE = (BLUE, AMBER, BLACK, GREEN, PURPLE, SKY, ORANGE)
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
-MARKERS = ("o", "s", "^", "D")
+MARKERS = ("o", "s", "^", "D", "v")  # five, so that those of neighbours and dashes never repeat
 SETTINGS: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
     "font.size": 7,
@@ -73,7 +74,7 @@ def grid(
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     flat = list(axes.flat)
     if flat[count:]:  # half a number may stand out on the right, see below
-        _spacing(figure).set(rect=(0, 0, 0.98, 1))
+        spacing(figure).set(rect=(0, 0, 0.98, 1))
     for spare in flat[count:]:
         spare.set_visible(False)
     for above in flat[count - columns : count]:  # lowest of its column
@@ -96,11 +97,12 @@ def look() -> Iterator[None]:
 def new(height: float, width: float = COLUMN) -> Figure:
     """An empty figure, `width` x `height` inches, bound to no window."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    _spacing(figure).set(w_pad=0.03, h_pad=0.03)
+    spacing(figure).set(w_pad=0.03, h_pad=0.03)
     return figure
 
 
-def _spacing(figure: Figure) -> ConstrainedLayoutEngine:
+def spacing(figure: Figure) -> ConstrainedLayoutEngine:
+    """What finds places for a figure's parts, to be told how much room they have."""
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     return engine
@@ -128,12 +130,13 @@ def colour(index: int) -> str:
 
 
 def dashes(index: int):
-    """Line style: changes each time the colours start over."""
-    return DASHES[index // len(PALETTE) % len(DASHES)]
+    """Line style: another one for each neighbour, so that no line is known by its colour alone."""
+    return DASHES[index % len(DASHES)]
 
 
 def marker(index: int) -> str:
-    return MARKERS[index // len(PALETTE) % len(MARKERS)]
+    """The same for points."""
+    return MARKERS[index % len(MARKERS)]
 
 
 def interval(axes, y: float, mean: float, low: float, high: float, colour: str, **options) -> None:

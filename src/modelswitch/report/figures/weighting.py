@@ -36,16 +36,16 @@ def delta_curve(tables) -> Figure:
             above.plot(deltas, [100 * values[seed] for values in seeds], color=colour,
                        linewidth=0.4, alpha=0.5, zorder=1)  # fmt: skip
         estimates = [intervals.mean_interval(list(values.values())) for values in seeds]
-        _band(above, deltas, estimates, [e.mean for e in estimates], colour, which.name)
+        _band(above, deltas, estimates, [e.mean for e in estimates], index, which.name)
         differences = [intervals.paired_by_seed(values, seeds[0]) for values in seeds]
-        _band(below, deltas, differences, [d.estimate for d in differences], colour, which.name)
+        _band(below, deltas, differences, [d.estimate for d in differences], index, which.name)
         top = tops.fit(values_at)
         if top is not None:
             _top(below, top, estimates[0].mean, colour)
     below.axhline(0, color="#555555", linewidth=0.8, zorder=1)
     above.set_ylabel(f"{split} accuracy (%)")
     below.set_ylabel("difference to δ = 0\n(percentage points)")
-    below.set_xlabel("δ, shift of the soft loss's weight by the teacher's correctness")
+    below.set_xlabel("δ, shift of the soft loss's weight\nby the teacher's correctness")
     for axes in (above, below):
         axes.yaxis.set_major_locator(MaxNLocator(5))
     if len(curves) > 1:
@@ -65,10 +65,12 @@ def _top(axes, top: tops.Top, zero: float, colour: str) -> None:
     axes.plot([top.place], [height], color=style.BLACK, marker="D", markersize=2.6, zorder=6)
 
 
-def _band(axes, x, bounds, centre, colour: str, label: str) -> None:
+def _band(axes, x, bounds, centre, index: int, label: str) -> None:
+    colour = style.colour(index)
     low, high = (np.array([100 * getattr(b, side) for b in bounds]) for side in ("low", "high"))
     axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
-    axes.plot(x, 100 * np.array(centre), color=colour, marker="o", zorder=3, label=label)
+    axes.plot(x, 100 * np.array(centre), color=colour, linestyle=style.dashes(index),
+              marker=style.marker(index), zorder=3, label=label)  # fmt: skip
 
 
 def teacher_right_wrong(tables) -> Figure:
@@ -126,9 +128,9 @@ def weight_histograms(tables) -> Figure:
         edges = np.append(
             bins.index.get_level_values("bin_left"), bins.index.get_level_values("bin_right")[-1]
         )
-        for column, colour, name in (
-            ("count_right", style.BLUE, "teacher right"),
-            ("count_wrong", style.ORANGE, "teacher wrong"),
+        for column, colour, line, name in (
+            ("count_right", style.BLUE, "-", "teacher right"),
+            ("count_wrong", style.AMBER, style.DASHES[2], "teacher wrong"),
         ):
             total = bins[column].sum()
             if total == 0:
@@ -136,11 +138,11 @@ def weight_histograms(tables) -> Figure:
             share = bins[column].to_numpy() / total
             heights.append(share.max())
             panel.stairs(share, edges, color=colour, fill=True, alpha=0.35, linewidth=0)
-            panel.stairs(share, edges, color=colour, linewidth=0.8, label=name)
+            panel.stairs(share, edges, color=colour, linewidth=0.9, linestyle=line, label=name)
         total = bins.to_numpy().sum()
         wrong = bins["count_wrong"].sum() / total if total else math.nan
         panel.text(0.04, 0.9, f"{100 * wrong:.1f} % wrong", transform=panel.transAxes, va="top",
-                   fontsize=5.8, color="#555555")  # fmt: skip
+                   fontsize=style.SMALLEST, color="#555555")  # fmt: skip
         name = compared.get(lineage) or (nodes[lineage].name if lineage in nodes else lineage)
         panel.set_title(short(name, 19),
                         pad=2, fontsize=6.3)  # fmt: skip

@@ -48,6 +48,7 @@ def classes_sheet(tables) -> Sheet | None:
     ]
     return Sheet(
         "classes", "Hardest classes", COMPRESSION, rows, columns,
+        detail=True,
         note=f"The {MOST} classes of which each chain's end gets the smallest share right, means "
         "over seeds. Precision: share of the answers with this class that are right; F1: the "
         "harmonic mean of both. Of all classes: per_class.csv and class_confusions.csv.",

@@ -34,6 +34,7 @@ def data_sheet(tables) -> Sheet | None:
     ]
     return Sheet(
         "data", "Data", RUN, rows, columns,
+        detail=True,
         note="As the data were read, once for all models. Numbers of classes are those of all "
         "tables and of the models' outputs; images of a class are counted for "
         "training + validation (where the data have their own) + test.",

@@ -41,6 +41,7 @@ def run_times_sheet(tables) -> Sheet | None:
     ]
     return Sheet(
         "run_times", "Run times", RUN, rows, columns,
+        detail=True,
         note=f"Wall-clock time of the trainings: {duration(total)} in all for "
         f"{sum(row['trainings'] for row in rows)} trainings, each counted once however many chains "
         "share it.",
