@@ -9,7 +9,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 QUIETLY := $(IN_VENV) sh workflow/quietly.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check check-types check-rules configuration plan run report join bench docs site format clean
+.PHONY: help demo test test-long check check-types check-rules configuration plan run report shrink join bench docs site format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,16 @@ report: run ## CONFIG's results as one HTML file, beside them, to open in any br
 	sh workflow/quietly.sh snakemake --cores $(CORES) --configfile "$(CONFIG)" \
 		--report "$$file" --report-stylesheet workflow/report/snakemake.css && \
 	echo "$$file"
+
+INTO_YAML = $(if $(INTO),$(INTO),shrink.yaml)
+
+shrink: $(VENV)/run.stamp ## search for a smaller model: DATA=photos/ TEACHER=model.pth AS=torchvision:resnet18 MAX="parameters<50k"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[search]'
+	@$(IN_VENV) python workflow/scripts/shrink.py --data "$(DATA)" --teacher "$(TEACHER)" \
+		--as "$(AS)" --max "$(or $(MAX),parameters<50k)" $(if $(SIZE),--size $(SIZE)) \
+		$(if $(TRAININGS),--trainings $(TRAININGS)) $(if $(EPOCHS),--epochs $(EPOCHS)) --into "$(INTO_YAML)"
+	@$(MAKE) --no-print-directory plan CONFIG="$(INTO_YAML)"
+	@$(MAKE) --no-print-directory run CONFIG="$(INTO_YAML)"
 
 join: $(VENV)/run.stamp ## one set of tables and one page of PARTS="results/a results/b …", into INTO=folder
 	@$(IN_VENV) python workflow/scripts/join.py $(PARTS) --into "$(INTO)"

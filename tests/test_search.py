@@ -11,10 +11,11 @@ import torch
 import yaml
 
 from modelswitch.config.experiment import Experiment, load
+from modelswitch.data.shapes import DataSize
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import CUT_BRANCH, Lineage, ModelFolder, Replicate
-from modelswitch.search import designs, flow, outcome, proposals, ranking
+from modelswitch.search import designs, flow, outcome, plan, proposals, ranking, shrink
 from modelswitch.search.checks import check_once
 from modelswitch.search.designs import Known, sizes_of, write
 from modelswitch.search.places import cut_places, earlier_place
@@ -455,3 +456,59 @@ def test_what_sharing_saves_is_counted_by_hand(tmp_path):
     assert saved["trainings_alone"] == sum(len(Lineage.parse(lineage)) for lineage in rungs)
     models_above = sum(len(Lineage.parse(lineage)) - 1 for lineage in rungs)
     assert saved["epochs_alone"] == 12 * 1 + 4 * 3 + 9 + 9 * models_above
+
+
+# ----------------------------------------------------------------------------- make shrink
+
+
+@pytest.mark.parametrize(
+    ("most", "goal", "constraints"),
+    [
+        ("parameters<50k", "maximise", {"parameters": 50_000.0}),
+        ("parameters<=1.5M,latency_ms<1", "maximise", {"parameters": 1.5e6, "latency_ms": 1.0}),
+        ("accuracy>0.97, macs<2M", "minimise", {"macs": 2e6}),
+    ],
+)
+def test_a_limit_becomes_a_search(most, goal, constraints):
+    search = load(yaml.safe_load(shrink.configuration("digits", most=most))).search
+    assert search.constraints.bounds == constraints
+    assert bool(search.goal.maximise) == (goal == "maximise")
+    if goal == "minimise":
+        assert search.constraints.accuracy.share == 0.97
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"most": "parameter<50k"}, "MAX: found 'parameter<50k'"),
+        ({"most": "parameters>50k"}, "MAX: found 'parameters>50k'"),
+        ({"most": "parameters<many"}, "MAX: found 'parameters<many'"),
+        ({"data": "nowhere"}, "DATA: nowhere: no such"),
+        ({"teacher": "nowhere.pth"}, "TEACHER: nowhere.pth: no such file"),
+        ({"teacher": __file__}, "AS=torchvision:resnet18"),
+        ({"teacher": __file__, "kind": "resnet18"}, "AS: found 'resnet18'"),
+        ({"kind": "timm:resnet18"}, "without TEACHER"),
+    ],
+)
+def test_what_shrink_cannot_read_is_said_in_a_line(asked, said):
+    with pytest.raises(UserError) as error:
+        shrink.configuration(**{"data": "digits"} | asked)
+    assert said in str(error.value)
+
+
+def test_a_model_of_this_project_says_itself_what_it_is(runner):
+    model = runner.train(runner.place("teacher"))
+    found = load(yaml.safe_load(shrink.configuration("digits", str(model)))).models["teacher"]
+    assert found.family == "plain"
+    assert found.stages == [[6], [8]]
+    assert found.weights.file == str(model)
+    assert not found.weights.train
+
+
+def test_the_plan_says_what_a_search_costs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, "seconds_per_epoch", lambda *_: 2.0)
+    [line] = plan.lines(experiment(), DataSize((8, 8, 1), 10, 1000, 100))
+    # 12, 4, 1 students: 12 + 4 x 2 + 1 x 6 epochs of 2 s, twice.
+    assert "12, 4, 1 students" in line
+    assert "26 epochs, 2 times (random search), about 1.7 min" in line

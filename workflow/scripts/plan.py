@@ -13,6 +13,7 @@ from modelswitch.models.designs import model_costs
 from modelswitch.planning.plan import show
 from modelswitch.planning.speed import MeasuredPace
 from modelswitch.planning.tasks import Tasks
+from modelswitch.search.plan import lines
 
 
 def main() -> None:
@@ -29,7 +30,10 @@ def main() -> None:
     }
     pace = MeasuredPace(experiment, sizes)
     gpus = torch.cuda.device_count() if pace.device.type == "cuda" else 0
-    show(experiment, costs, Tasks(graph, sizes, pace), sizes, args.cores, Console(), gpus)
+    console = Console()
+    show(experiment, costs, Tasks(graph, sizes, pace), sizes, args.cores, console, gpus)
+    for line in lines(experiment, sizes.get(experiment.datasets[0])):
+        console.print(line)
 
 
 if __name__ == "__main__":

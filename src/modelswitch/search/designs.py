@@ -163,7 +163,7 @@ def write(experiment: Experiment, shape: Shape, size: DataSize | None, path: str
                 "search.budget.hours: how many images there are is known after a download only; "
                 "give trainings or epochs"
             )
-        seconds = _seconds_per_epoch(experiment, space, size)
+        seconds = seconds_per_epoch(experiment, size)
     text = {
         "trainings": trainings(experiment, seconds),
         "seconds_per_epoch": None if math.isnan(seconds) else seconds,
@@ -191,15 +191,23 @@ def _exported(designs: Designs, design: str, shape: Shape) -> dict[str, float]:
     return {"latency_ms": median, "size_kb": rows[0]["bytes"] / 1000}
 
 
-def _seconds_per_epoch(experiment: Experiment, space: Experiment, size: DataSize) -> float:
-    """Mean of the students that may be tried, by this machine's measured speed."""
+def seconds_per_epoch(experiment: Experiment, size: DataSize, most: int | None = None) -> float:
+    """Mean of the space's students, by this machine's measured speed.
+
+    Args:
+        most: how many of them are measured, spread over the space; all by default.
+    """
+    space = of_space(experiment)
     assert experiment.choices is not None
     assert experiment.search is not None
     pace, [dataset] = MeasuredPace(space, {experiment.datasets[0]: size}), experiment.datasets
     share, found = experiment.data.validation, []
-    for lineage in space.lineages.values():
-        if lineage.last.model not in experiment.choices.students:
-            continue
+    students = [
+        lineage
+        for lineage in space.lineages.values()
+        if lineage.last.model in experiment.choices.students
+    ]
+    for lineage in students[:: max(1, len(students) // (most or len(students)))]:
         training = experiment.training_of(lineage.last)
         design, images = experiment.design(lineage), min(training.batch, size.to_train(share))
         assert lineage.parent is not None

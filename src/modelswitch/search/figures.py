@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from modelswitch.lineage import Lineage
 from modelswitch.report.figures import style
@@ -61,11 +61,12 @@ def front_figure(rows: Sequence[dict], size: str, rungs: int, bound: float | Non
     if bound is not None:
         axes.axvline(bound, color=style.GREY, linewidth=0.8, linestyle=(0, (3, 2)))
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: round_amount(value)))
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     axes.set_xlabel(TITLES[size])
     axes.set_ylabel("validation accuracy (%)")
-    axes.legend(loc="lower right", fontsize=5.5)
+    axes.legend(loc="best", fontsize=5.5)
     return figure
 
 
