@@ -33,6 +33,8 @@ def test_an_installed_wheel_runs_from_any_folder(tmp_path):
     plan = said("-m", "snakemake", "--dry-run", "--quiet", "host", "--snakefile", found,
                 "--configfile", str(config), folder=elsewhere, PYTHONPATH=str(site))  # fmt: skip
     assert "results/test/results.html" in plan
+    # Beside the package, where Snakemake looks for `--logger modelswitch`.
+    assert (site / "snakemake_logger_plugin_modelswitch" / "__init__.py").is_file()
 
 
 @pytest.mark.slow

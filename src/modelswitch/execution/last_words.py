@@ -6,6 +6,7 @@ And said always: ``--quiet rules`` drops the logs of failed jobs, ``--quiet all`
 import atexit
 import contextlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -86,6 +87,7 @@ def listen(logger: logging.Logger, quiet: bool) -> None:
 
 def _say(lines: Callable[[], list[str]]) -> None:
     with contextlib.suppress(OSError, ValueError):
+        coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         for line in lines():
-            print(line, file=sys.stderr)
+            print(f"\x1b[1;31m{line}\x1b[0m" if coloured else line, file=sys.stderr)
         sys.stderr.flush()
