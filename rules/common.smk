@@ -51,6 +51,7 @@ GRAPH = Graph(EXPERIMENT)
 # First models that are taken as they are, and all others.
 ADOPTED = EXPERIMENT.adopted
 TRAINED_FIRST = f"(?!(?:{'|'.join(map(re.escape, ADOPTED))})/){NAME}" if ADOPTED else NAME
+# For trainings; a profile or the command line may say otherwise.
 RESOURCES = EXPERIMENT.resources
 # The whole of it, for the few scripts that need that.
 CONFIGURATION = configuration_file.keep(EXPERIMENT)
@@ -158,6 +159,13 @@ def more_memory(wildcards, attempt):
 
 def more_time(wildcards, attempt):
     return RESOURCES.runtime * attempt
+
+
+def threads_of_trainings():
+    """What a profile or the command line says they have, for the plan."""
+    said = workflow.resource_settings.overwrite_threads
+    known = [int(said[rule]) for rule in ("distil", "train") if str(said.get(rule, "")).isdigit()]
+    return known[0] if known else RESOURCES.threads
 
 
 def brief_time(wildcards, attempt):

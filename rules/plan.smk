@@ -11,8 +11,10 @@ rule plan:
     threads: ALL_CORES
     params:
         experiment=CONFIGURATION,
+        each=threads_of_trainings(),
     shell:
-        "run_script plan --experiment {params.experiment:q} --cores {threads} 2>&1 | tee {log:q}"
+        "run_script plan --experiment {params.experiment:q} --cores {threads} "
+        "--threads {params.each} 2>&1 | tee {log:q}"
 
 
 rule methods:

@@ -18,6 +18,11 @@ container: image()
 
 if workflow.exec_mode == ExecMode.DEFAULT:
     last_words.listen(logger, quiet=Quietness.ALL in (workflow.output_settings.quiet or ()))
+    if RESOURCES.as_profile:
+        logger.warning(
+            f"note: {source()}: resources still count here; better say them in a profile, which "
+            f"overrides them: {'; '.join(RESOURCES.as_profile)}"
+        )
 
 # Where results are stored away from the working folder, every job may have a working folder of its
 # own: what one run keeps in MODELSWITCH_RESUME, others' beside it, is then told by the storage.

@@ -20,8 +20,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", required=True, help="file with the configuration, as JSON")
     parser.add_argument("--cores", type=int, required=True)
+    parser.add_argument("--threads", type=int, help="of a training; as the configuration says")
     args = parser.parse_args()
     experiment = file.read(args.experiment)
+    if args.threads:
+        resources = experiment.resources.model_copy(update={"threads": args.threads})
+        experiment = experiment.model_copy(update={"resources": resources})
     graph = Graph(experiment)
     sizes = {k: size for k, size in sizes_of(experiment.data).items() if size is not None}
     costs = {

@@ -98,7 +98,11 @@ class Experiment(Strict):
     search: Search | None = Field(
         default=None, description="searching for the path to the smallest model that is good enough"
     )
-    resources: Resources = Resources()
+    resources: Resources = Field(
+        default=Resources(),
+        description="of configurations of old: what a training asks of the machine is for a "
+        "profile to say, see docs/cluster.md",
+    )
     claims: dict[Name, Claim] = Field(
         default={}, description="what the experiment expects to find; tested on the results page"
     )
