@@ -40,9 +40,9 @@ def planned(folder: Path, config: dict, profile: list[str]) -> str:
     (folder / "profile").mkdir(exist_ok=True)
     (folder / "profile" / "profile.yaml").write_text("\n".join(["keep-going: true", *profile]))
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "4",
-         "--snakefile", str(ROOT / "Snakefile"), "--profile", str(folder / "profile"),
-         "--configfile", "asks.yaml", "results/asks/digits/seed0/teacher/model.safetensors"],
+        [sys.executable, "-m", "snakemake", "results/asks/digits/seed0/teacher/model.safetensors",
+         "--dry-run", "--cores", "4", "--snakefile", str(ROOT / "Snakefile"),
+         "--profile", str(folder / "profile"), "--configfile", "asks.yaml"],
         cwd=folder, text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

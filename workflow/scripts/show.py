@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from modelswitch.errors import UserError, run_script
+from modelswitch.report import screen
 from modelswitch.report.contents import RUN
 from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries import make
@@ -16,10 +17,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="results/<experiment>")
     parser.add_argument("--last", default="", metavar="TABLE", help="one that ends what is printed")
+    parser.add_argument("--screen", action="store_true", help="findings alone, on one screen")
+    parser.add_argument("--next", nargs="*", default=[], help="with --screen: lines that end it")
     args = parser.parse_args()
     for folder in args.folders:
         if not (folder / "tables").is_dir():
             raise UserError(f"{folder}: no tables here; give the folder results/<experiment>")
+    if args.screen:
+        print(*screen.lines(args.folders, args.next), sep="\n")
+        return
     # Log files and pipes get the same 80 columns.
     console = Console(width=80, highlight=False)
     last = []

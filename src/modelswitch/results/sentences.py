@@ -30,10 +30,15 @@ TRANSFER, SELECTOR, CLAIMS = "transfer", "selector", "claims"
 
 @dataclass(frozen=True)
 class Sentence:
-    """One finding in words; `about` is one of the names above."""
+    """One finding in words; `about` is one of the names above, `first` what a screen has."""
 
     about: str
     text: str
+    first: str = ""
+
+    @property
+    def brief(self) -> str:
+        return self.first or self.text
 
 
 def sentences(tables: Tables) -> list[Sentence]:
@@ -45,7 +50,7 @@ def sentences(tables: Tables) -> list[Sentence]:
     for dataset in every:
         part, on = tables.of(dataset), f"On {dataset}: " if len(every) > 1 else ""
         of_one = (of_compression(part), of_gain(part), of_device(part), of_transfer(part))
-        found += [Sentence(one.about, on + one.text) for one in of_one if one]
+        found += [Sentence(one.about, on + one.text, on + one.brief) for one in of_one if one]
     return found + [one for one in (of_selector(tables), of_claims(tables)) if one]
 
 
@@ -254,6 +259,7 @@ def of_transfer(tables: Tables) -> Sentence | None:
         f"{told.node.model} under the rule {told.name} {beside(told.difference, baseline)}"
         f"{_over([told.difference.count])}"
     )
+    first = f"{text}."
     if len(rules) > 1:
         apart = [rule for rule in rules if rule.p_holm < 1 - intervals.CONFIDENCE]
         better = [rule.name for rule in apart if rule.difference and rule.difference.estimate > 0]
@@ -262,7 +268,7 @@ def of_transfer(tables: Tables) -> Sentence | None:
             f". Of {len(rules)} rules {_number(len(better))} better than the fixed weight{named} "
             f"and {_number(len(apart) - len(better))} worse, corrected for their number"
         )
-    return Sentence(TRANSFER, f"{text}.")
+    return Sentence(TRANSFER, f"{text}.", first)
 
 
 def _number(count: int) -> str:
@@ -294,8 +300,9 @@ def of_selector(tables: Tables) -> Sentence | None:
             )
     if not parts:
         return None
-    text = "; ".join(parts)
-    return Sentence(SELECTOR, f"{text[0].upper()}{text[1:]}{_over([rows[0]['seeds']])}.")
+    over = _over([rows[0]["seeds"]])
+    whole, first = (f"{text[0].upper()}{text[1:]}{over}." for text in ("; ".join(parts), parts[0]))
+    return Sentence(SELECTOR, whole, first)
 
 
 def _difference_of(row: dict[str, Any]) -> PairedDifference:

@@ -1,0 +1,59 @@
+"""The one screen that a run ends with: 24 lines of 80 columns, and what the tables hold."""
+
+import re
+
+import pytest
+import script_runs
+import tidy_examples
+
+from modelswitch.report import screen
+from modelswitch.results import sentences
+from modelswitch.results.tables import Tables
+
+NEXT = ["Next: make plan CONFIG=config/cifar10.yaml"]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Three experiments, one for each system."""
+    for name, chains in {"chains": tidy_examples.FEW, "rules": tidy_examples.rule_chains(),
+                         "eyes": {"full": "teacher"}}.items():  # fmt: skip
+        tidy_examples.write(tmp_path / name / "tables", chains)
+        (tmp_path / name / "results.html").write_text("a page")
+    tidy_examples.write_selection(tmp_path / "eyes" / "tables")
+    return [tmp_path / name for name in ("chains", "rules", "eyes")]
+
+
+def test_it_says_a_sentence_of_each_system_and_where_the_pages_are(results):
+    lines = screen.lines(results, NEXT)
+    text = re.sub(r"\s+", " ", " ".join(lines))
+    for folder, about in zip(
+        results, (sentences.GAIN, sentences.TRANSFER, sentences.SELECTOR), strict=True
+    ):
+        told = {one.about: one for one in sentences.sentences(Tables(folder / "tables"))}
+        assert told[about].brief in text
+        assert any(line.strip().startswith(str(folder)[:70]) for line in lines)
+    assert lines[-1] == NEXT[0]
+
+
+def test_it_fits_a_terminal_of_24_lines_whatever_things_are_called(results, monkeypatch):
+    assert fits(screen.lines(results, NEXT))
+    word = "a" * 200
+    monkeypatch.setattr(
+        sentences, "sentences",
+        lambda tables: [sentences.Sentence(about, f"{word} [+0.1, +0.2] " * 30)
+                        for about in (sentences.COMPRESSION, sentences.GAIN, sentences.DEVICE,
+                                      sentences.TRANSFER, sentences.SELECTOR)],
+    )  # fmt: skip
+    lines = screen.lines(results, NEXT * 3)
+    assert fits(lines)
+    assert lines[-3:] == NEXT * 3
+
+
+def fits(lines: list[str]) -> bool:
+    return len(lines) <= 24 and max(map(len, lines)) <= 80
+
+
+def test_the_script_prints_it_and_nothing_else(results, capsys):
+    assert script_runs.run("show", "--screen", *results, "--next", *NEXT).status == 0
+    assert capsys.readouterr().out.splitlines() == screen.lines(results, NEXT)
