@@ -55,5 +55,6 @@ def fits(lines: list[str]) -> bool:
 
 
 def test_the_script_prints_it_and_nothing_else(results, capsys):
-    assert script_runs.run("show", "--screen", *results, "--next", *NEXT).status == 0
+    with script_runs.arguments("show", "--screen", *results, "--next", *NEXT):
+        script_runs.load("show").main()
     assert capsys.readouterr().out.splitlines() == screen.lines(results, NEXT)

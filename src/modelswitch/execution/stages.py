@@ -20,11 +20,19 @@ RULES = {
     "hint": "pre-train to hints",
     "respond": "store responses",
     "distil": "distil students",
+    "search_designs": "list designs",
+    "rung": "choose a rung",
+    "search_step": "train while searching",
+    "search_results": "judge the search",
     "degrade": "degrade images",
     "train_selector": "train selectors",
     "selection_tables": "compare selectors",
     "selection_figures": "draw selections",
     "contact_sheet": "draw degraded images",
+    "strangers": "answer for strangers",
+    "embed": "embed images",
+    "verification_tables": "compare verification",
+    "verification_figures": "draw verification",
     "export": "export for devices",
     "time_exports": "time the exports",
     "measure_models": "measure models",
@@ -32,7 +40,7 @@ RULES = {
     "crate": "pack a crate",
 }
 # Targets, which collect files and do nothing.
-TARGETS = ("all", "models", "deploy", "selector")
+TARGETS = ("all", "models", "deploy", "selector", "verification", "searched")
 _EXPORTS = re.compile(r"(?:^|_)export_\w+$")
 _EPOCH = re.compile(
     r"^(?P<what>.*?)epoch (?P<epoch>\d+)/(?P<epochs>\d+) +loss (?P<loss>\S+)"
