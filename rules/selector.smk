@@ -70,6 +70,8 @@ rule selection_tables:
     output:
         selection=f"{TABLES}/selection.csv",
         confusion=f"{TABLES}/confusion.csv",
+        abstaining=f"{TABLES}/abstaining.csv",
+        risks=f"{TABLES}/risk_coverage.csv",
         csv=f"{TABLES}/selection_summary.csv",
         markdown=f"{TABLES}/selection_summary.md",
     log:
@@ -92,7 +94,8 @@ rule selection_tables:
 
 rule selection_figures:
     input:
-        f"{TABLES}/selection.csv",
+        selection=f"{TABLES}/selection.csv",
+        risks=f"{TABLES}/risk_coverage.csv",
     output:
         [
             report(
@@ -103,7 +106,19 @@ rule selection_figures:
             )
             for item in contents.selection_figures(FACTS)
         ],
-        [f"{FIGURES}/{item.file}.png" for item in contents.selection_figures(FACTS)],
+        [
+            report(
+                f"{FIGURES}/{item.file}.svg",
+                caption="../workflow/report/abstaining.rst",
+                category=item.system,
+                labels={"result": item.heading, "kind": "figure"},
+            )
+            for item in contents.abstaining_figures(FACTS)
+        ],
+        [
+            f"{FIGURES}/{item.file}.png"
+            for item in (*contents.selection_figures(FACTS), *contents.abstaining_figures(FACTS))
+        ],
     log:
         f"{FIGURES}/selection.log",
     benchmark:
@@ -116,7 +131,7 @@ rule selection_figures:
         sides=SELECTION.sides,
         code=code("selection_figures.py"),
     shell:
-        "run_script selection_figures --selection {input:q} "
+        "run_script selection_figures --selection {input.selection:q} "
         "--selectors {params.selectors:q} --sides {params.sides:q} "
         '--figures "$(dirname {output[0]:q})" > {log:q} 2>&1'
 

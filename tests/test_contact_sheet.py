@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from modelswitch.config.degradations import Degradations
-from modelswitch.data.degradations import DEGRADATIONS, degrade
+from modelswitch.data.degradations import DEGRADATIONS, amount, degrade
 from modelswitch.report.figures import style
 from modelswitch.report.figures.contact import contact_sheet
 
@@ -54,6 +54,8 @@ def test_every_picture_stands_at_the_name_of_its_degradation_and_at_its_level():
                zip(panel.get_xticks(), panel.get_xticklabels(), strict=True)]  # fmt: skip
     rows = [(tick, text.get_text()) for tick, text in
             zip(panel.get_yticks(), panel.get_yticklabels(), strict=True)]  # fmt: skip
+    assert [text.split("\n")[1] for _, text in rows] == [amount(kind, 1.0) for kind in DEGRADATIONS]
+    rows = [(tick, text.split("\n")[0]) for tick, text in rows]
     assert [text for _, text in rows] == [kind.replace("_", " ") for kind in DEGRADATIONS]
     assert columns[0][1] == "clean"
     for y, kind in rows:

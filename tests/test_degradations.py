@@ -1,10 +1,23 @@
 """Degradations: nothing at level 0, worse as the level rises, the same for the same seed."""
 
+import numpy as np
 import pytest
 import torch
 
-from modelswitch.data.degradations import DEGRADATIONS, MEANING, degrade
+from modelswitch.config.degradations import Degradations
+from modelswitch.config.job import DegradedSpec
+from modelswitch.data import field
+from modelswitch.data.degradations import (
+    DEGRADATIONS,
+    HALVING,
+    MEANING,
+    amount,
+    degrade,
+    own_level,
+)
 from modelswitch.errors import UserError
+from modelswitch.randomness import derive_seed
+from modelswitch.selector.outputs import degraded_images
 
 
 def pictures(channels: int = 3, count: int = 6) -> torch.Tensor:
@@ -56,7 +69,9 @@ def test_a_sample_is_degraded_alike_in_any_batch(kind):
     assert torch.equal(whole, degrade(images, kind, 0.6, seed=3))
 
 
-@pytest.mark.parametrize("kind", ["gaussian_noise", "rectangle", "lid", "motion_blur", "low_light"])
+@pytest.mark.parametrize(
+    "kind", [k for k in DEGRADATIONS if k not in ("gaussian_blur", "jpeg", "defocus")]
+)
 def test_random_ones_follow_the_seed(kind):
     images = pictures()
     assert not torch.equal(degrade(images, kind, 0.6, seed=3), degrade(images, kind, 0.6, seed=4))
@@ -72,6 +87,85 @@ def test_levels_mean_what_is_documented():
     assert covered == pytest.approx(0.45, abs=0.02)
     dark = degrade(white, "low_light", 0.5, seed=0).float().mean().item() / 255
     assert dark == pytest.approx(0.52, abs=0.01)
+
+
+def test_an_edge_out_of_focus_is_as_wide_as_the_disc_that_is_said():
+    bar = torch.zeros(1, 101, 151, 1, dtype=torch.uint8)
+    bar[0, :, 75:] = 255
+    edge = field.defocus(bar, 0.5, [None])[0, 50, :, 0].float()
+    blurred = ((edge > 0) & (edge < 255)).sum().item()
+    assert blurred == pytest.approx(2 * field.DEFOCUS_RADIUS * 0.5 * 101, abs=3)
+    assert edge[74:76].mean().item() == pytest.approx(127.5, abs=2)
+
+
+def test_a_surface_turned_away_is_shortened_by_the_cosine():
+    bar = torch.zeros(5, 80, 120, 1, dtype=torch.uint8)
+    bar[:, :, 30:90] = 255
+    for level in (0.4, 0.8):
+        seen = degrade(bar, "off_axis", level, seed=1)[:, 40, :, 0].float().sum(1) / 255
+        axis = torch.tensor([np.random.default_rng([1, n]).uniform(-np.pi / 6, np.pi / 6)
+                             for n in range(5)])  # fmt: skip
+        # Across an axis that leans by a, a line of the picture is mapped by 1 + k cos² a.
+        k = 1 / np.cos(np.deg2rad(field.STEEPEST * level)) - 1
+        assert torch.allclose(seen, 60 / (1 + k * axis.cos() ** 2), atol=1.5)
+
+
+def test_light_is_added_or_taken_where_it_should_be():
+    grey = torch.full((6, 40, 60, 3), 100, dtype=torch.uint8)
+    spots = degrade(grey, "glints", 0.5, seed=0)
+    assert spots.min() == 100
+    assert (spots == 255).any(3).flatten(1).any(1).all()
+    assert degrade(grey, "spectacles", 0.4, seed=0).min() >= 100
+    cast = degrade(grey, "colour_cast", 1.0, seed=0)
+    assert torch.equal(cast.amax((1, 2, 3)), torch.full((6,), 100, dtype=torch.uint8))
+    lost = 1 - cast.flatten(1, 2)[:, 0].sort(1).values[:, :2].float() / 100
+    assert lost.min() >= 0.5 * field.CAST - 0.02
+    assert lost.max() <= field.CAST + 0.02
+
+
+def test_a_wider_pupil_keeps_the_outer_rim_and_hides_what_was_next_to_it():
+    rows = torch.arange(0, 200, 2, dtype=torch.uint8)[None, :, None, None].expand(3, -1, 30, 1)
+    wide = degrade(rows, "dilation", 0.6, seed=2).float()[:, :, 5, 0]
+    assert (wide[:, 0] <= 2).all()
+    share = torch.tensor([np.random.default_rng([2, n]).uniform(0.7, 1) for n in range(3)])
+    last = 198 * (1 - field.LOST_ROWS * 0.6 * share)
+    assert torch.allclose(wide[:, -1], last, atol=3)
+
+
+def test_half_a_level_on_the_halving_scale_is_where_a_recogniser_loses_half():
+    images = pictures()
+    for kind, half in HALVING.items():
+        plain = degrade(images, kind, half, seed=3)
+        assert torch.equal(degrade(images, kind, 0.5, 3, scale="halving"), plain)
+        assert torch.equal(degrade(images, kind, 1.0, 3, scale="halving"),
+                           degrade(images, kind, 1.0, 3))  # fmt: skip
+        steps = [own_level(kind, level, "halving") for level in (0.1, 0.3, 0.5, 0.8, 1.0)]
+        assert steps == sorted(steps)
+
+
+def test_every_level_is_told_in_the_quantity_that_it_sets():
+    assert amount("gaussian_noise", 0.4) == "deviation 0.2 of the range"
+    assert amount("off_axis", 0.2) == "turned by 15 degrees"
+    assert all(amount(kind, 0.5) != amount(kind, 1.0) for kind in DEGRADATIONS)
+
+
+def test_the_scale_is_no_part_of_what_was_stored_before():
+    plain = Degradations()
+    assert "scale" not in plain.canonical()
+    assert "scale" in Degradations(scale="halving").canonical()
+    spec = DegradedSpec(dataset="iris", seed=0, sets=plain.sets)
+    assert "scale" not in spec.canonical()
+    harder = spec.model_copy(update={"scale": "halving"})
+    images = pictures()
+    assert torch.equal(
+        degraded_images(images, "lid", 0.5, spec, "test"),
+        degrade(images, "lid", 0.5, derive_seed(0, "iris", "test", "degradation", "lid")),
+    )
+    half = own_level("lid", 0.5, "halving")
+    assert torch.equal(
+        degraded_images(images, "lid", 0.5, harder, "test"),
+        degraded_images(images, "lid", half, spec, "test"),
+    )
 
 
 def test_bad_requests_are_refused():

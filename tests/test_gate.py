@@ -15,7 +15,7 @@ from modelswitch.config.selector import SelectorSettings
 from modelswitch.config.training import Training
 from modelswitch.jobs.train_selector import train_selector
 from modelswitch.results.selection import summarise
-from modelswitch.selector.contest import Contest, fit_baselines, known_temperatures
+from modelswitch.selector.contest import Contest, Rivals, fit_baselines, known_temperatures
 from modelswitch.selector.deciding import decide, made, stored
 from modelswitch.selector.draws import CLEAN_SHARE, EVERYWHERE_SHARE, GateBatches
 from modelswitch.selector.gate import Gate, seen
@@ -191,7 +191,7 @@ def test_it_is_trained_stored_and_beats_what_was_chosen_on_held_back_samples(
     tensors, passport = artifacts.load(model)
     gate = stored(tensors, passport, weigh.spec, 2)
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
-    contest = Contest(test, held_back, baselines, gate, weigh.spec, SETTINGS)
+    contest = Contest(Rivals(test, held_back, baselines, SETTINGS), gate, weigh.spec)
     table = pd.DataFrame(contest.rows()).assign(selector="s", seed=0)
     mean = table[table["level"] == 1.0].groupby(["side", "method"])["accuracy"].mean()
     assert mean["face", "selector"] > mean["face", CHOSEN] + (0.05 if parts == "agreement" else -1)
@@ -215,8 +215,10 @@ def test_the_chosen_baseline_is_that_of_the_held_back_samples():
     held_back, test = outputs(seed=2), outputs(seed=3)
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
     gate = learnt(held_back)
-    table = pd.DataFrame(Contest(test, held_back, baselines, gate, WEIGH, SETTINGS).rows())
-    own = pd.DataFrame(Contest(held_back, held_back, baselines, gate, WEIGH, SETTINGS).rows())
+    table = pd.DataFrame(Contest(Rivals(test, held_back, baselines, SETTINGS), gate, WEIGH).rows())
+    own = pd.DataFrame(
+        Contest(Rivals(held_back, held_back, baselines, SETTINGS), gate, WEIGH).rows()
+    )
     for chosen, rows in (("seen", True), ("unseen", False)):
         where = (own["seen"] == rows) & own["side"].isin(["face", "iris"]) & (own["level"] > 0)
         means = own[where].groupby("method")["accuracy"].mean()

@@ -228,3 +228,12 @@ def test_the_terminal_tells_it_too(told):
     )
     said = " ".join(done.stdout.split())
     assert [line for line in lines if line not in said] == []
+
+
+def test_captions_and_tables_speak_of_no_modality_that_other_data_lack():
+    texts = {path.name: path.read_text(encoding="utf-8") for path in REPORT.glob("*.rst")}
+    texts |= {path.name: path.read_text(encoding="utf-8") for path in REPORT.glob("*.jinja")}
+    room = Path(page.__file__).parent / "summaries"
+    texts |= {path.name: path.read_text(encoding="utf-8") for path in room.glob("*.py")}
+    for name, text in texts.items():
+        assert not re.search(r"\b(eyes?|iris|periocular)\b", text, re.IGNORECASE), name

@@ -24,7 +24,7 @@ from modelswitch.randomness import derive_seed
 from modelswitch.report.summaries.selection import markdown, selection_sheet
 from modelswitch.results.selection import summarise
 from modelswitch.results.tables import Tables
-from modelswitch.selector.contest import Contest, fit_baselines
+from modelswitch.selector.contest import Contest, Rivals, fit_baselines
 from modelswitch.selector.network import Selector, features
 from modelswitch.selector.objective import PickTrusted, SelectionBatch, SelectionBatches, trusted
 from modelswitch.selector.outputs import (
@@ -254,7 +254,9 @@ def test_rows_of_the_comparison_are_shares_of_the_pairs():
     held_back, test = outputs(), outputs(seed=1)
     selector = Selector(2 * CLASSES, 2, [])
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
-    table = pd.DataFrame(Contest(test, held_back, baselines, selector, spec, SETTINGS).rows())
+    table = pd.DataFrame(
+        Contest(Rivals(test, held_back, baselines, SETTINGS), selector, spec).rows()
+    )
     key = ["degradation", "side", "level", "method"]
     assert not table.duplicated(key).any()
     table = table.set_index(key).sort_index()
@@ -403,7 +405,9 @@ def test_a_comparison_is_the_same_whatever_the_order_and_counts_its_ties():
         held, own = (dataclasses.replace(o, modalities=names, logits=o.logits[order])
                      for o in (held_back, test))  # fmt: skip
         baselines = fit_baselines(held, SETTINGS, seed=0)
-        rows = pd.DataFrame(Contest(own, held_back, baselines, selector, spec, SETTINGS).rows())
+        rows = pd.DataFrame(
+            Contest(Rivals(own, held_back, baselines, SETTINGS), selector, spec).rows()
+        )
         tables.append(rows[rows["method"] != "selector"].sort_values(
             ["degradation", "side", "level", "method"], ignore_index=True))  # fmt: skip
     pd.testing.assert_frame_equal(*tables)
@@ -425,7 +429,7 @@ def test_a_selector_learns_and_is_judged(modalities):
     held_back, test = outputs(modalities), outputs(modalities, seed=1)
     selector = fitted(held_back, spec)
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
-    contest = Contest(test, held_back, baselines, selector, spec, SETTINGS)
+    contest = Contest(Rivals(test, held_back, baselines, SETTINGS), selector, spec)
     table = pd.DataFrame(contest.rows())
     assert set(table["degradation"]) == {"lid", "jpeg", "rectangle"}
     assert set(table.loc[~table["seen"], "degradation"]) == {"rectangle"}
@@ -457,7 +461,7 @@ def test_the_confusion_counts_every_pair_once():
     spec = SelectorSettings(recognisers="x", parts="sorted")
     held_back, test = outputs(), outputs(seed=1)
     baselines = fit_baselines(held_back, SETTINGS, seed=0)
-    contest = Contest(test, held_back, baselines, fitted(held_back, spec), spec, SETTINGS)
+    contest = Contest(Rivals(test, held_back, baselines, SETTINGS), fitted(held_back, spec), spec)
     contest.rows()
     table = pd.DataFrame(contest.confusions())
     counts = table[table["method"] == "selector"].groupby("side")["images"].sum()
@@ -473,7 +477,9 @@ def test_the_summary_compares_with_the_best_baseline():
     for seed in (0, 1):
         held_back, test = outputs(seed=2 * seed), outputs(seed=2 * seed + 1)
         baselines = fit_baselines(held_back, SETTINGS, seed)
-        contest = Contest(test, held_back, baselines, fitted(held_back, spec), spec, SETTINGS)
+        contest = Contest(
+            Rivals(test, held_back, baselines, SETTINGS), fitted(held_back, spec), spec
+        )
         key = {"experiment": "e", "seed": seed, "selector": "mms"}
         rows += [key | row for row in contest.rows()]
         confusion += [key | row for row in contest.confusions()]

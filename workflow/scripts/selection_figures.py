@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from modelswitch.errors import run_script
-from modelswitch.report.figures import selection, style
+from modelswitch.report.figures import abstaining, selection, style
 from modelswitch.results import tables
 
 
@@ -21,6 +21,11 @@ def main() -> None:
             for side in args.sides:
                 figure = selection.of_selector(table, name, side)
                 style.save(figure, args.figures, f"selection-{name}-{side}")
+            style.save(
+                abstaining.risks(tables.Tables(args.selection.parent), name),
+                args.figures,
+                f"abstaining-{name}",
+            )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from modelswitch.config.base import Strict
+from modelswitch.config.base import Extended
 
 DegradationName = Literal[
     "gaussian_noise",
@@ -16,8 +16,15 @@ DegradationName = Literal[
     "motion_blur",
     "low_light",
     "jpeg",
+    "defocus",
+    "glints",
+    "off_axis",
+    "spectacles",
+    "colour_cast",
+    "dilation",
 ]
 DEGRADATION_NAMES: tuple[str, ...] = get_args(DegradationName)
+Scale = Literal["own", "halving"]
 Level = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -37,7 +44,7 @@ def sides(modalities: Sequence[str]) -> list[tuple[str, ...]]:
     ]
 
 
-class Degradations(Strict):
+class Degradations(Extended):
     """What is done to a modality; docs/degradations.md says what a level means."""
 
     seen: Annotated[list[DegradationName], Field(min_length=1)] = Field(
@@ -50,6 +57,12 @@ class Degradations(Strict):
     levels: Annotated[list[Level], Field(min_length=1)] = Field(
         default=[0.2, 0.4, 0.6, 0.8, 1.0], description="strengths; 0, clean, is always there"
     )
+    scale: Scale = Field(
+        default="own",
+        description="own: a level is linear in the quantity that the degradation sets; halving: "
+        "level 0.5 halves what a recogniser of synthetic eyes can do above chance, as measured",
+    )
+    later = ("scale",)
 
     @field_validator("levels")
     @classmethod

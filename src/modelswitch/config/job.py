@@ -4,7 +4,7 @@ from pydantic import Field
 
 from modelswitch.config.augment import Augmentation
 from modelswitch.config.base import Extended, Share, Strict, canonical, digest
-from modelswitch.config.degradations import DegradationName, Degradations, Level
+from modelswitch.config.degradations import DegradationName, Degradations, Level, Scale
 from modelswitch.config.models import ModelSpec
 from modelswitch.config.selector import SelectorSettings
 from modelswitch.config.training import Training
@@ -19,12 +19,15 @@ class Recogniser(Strict):
     digest: str = Field(description="of the job that trained it")
 
 
-class DegradedSpec(Strict):
+class DegradedSpec(Extended):
     """The sets on which a recogniser's outputs are stored."""
 
     dataset: str
     seed: int
     sets: list[tuple[DegradationName, Level]]
+    scale: Scale = "own"
+
+    later = ("scale",)
 
 
 class SelectorJob(Strict):

@@ -80,6 +80,12 @@ class SelectorComparison(Strict):
         ),
         description="training of every selector",
     )
+    risk: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.01,
+        description="how many of the answers that are given may be wrong where a method may say "
+        "that it cannot tell: from what confidence on it answers is found on held-back samples; no "
+        "training depends on it",
+    )
     verification: Verification | None = Field(
         default=None,
         description="whether people who are in no training can be told apart; no training depends "

@@ -9,6 +9,7 @@ samples as they get worse.
 All functions take and give uint8 [N, rows, columns, channels].
 """
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -16,6 +17,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from modelswitch.config.degradations import Scale
+from modelswitch.data import field
+from modelswitch.data.field import channels_first, quantise
 from modelswitch.errors import UserError
 
 NOISE_DEVIATION = 0.5
@@ -34,6 +38,7 @@ MEANING = {
     "low_light": f"share of the light that is lost, up to {1 - DARKEST}, with the sensor's noise "
     f"({READ_NOISE} of the range) that then shows",
     "jpeg": f"JPEG quality, from {BEST_QUALITY} just above level 0 down to {WORST_QUALITY}",
+    **field.MEANING,
 }
 
 
@@ -41,18 +46,10 @@ def _streams(count: int, seed: int, first: int) -> list[np.random.Generator]:
     return [np.random.default_rng([seed, first + i]) for i in range(count)]
 
 
-def _quantise(images: torch.Tensor) -> torch.Tensor:
-    return images.clamp(0, 255).round().to(torch.uint8)
-
-
-def _planes(images: torch.Tensor) -> torch.Tensor:
-    return images.permute(0, 3, 1, 2)
-
-
 def gaussian_noise(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
     """Independent normal noise on every pixel and channel."""
     grain = np.stack([rng.standard_normal(images.shape[1:], dtype=np.float32) for rng in streams])
-    return _quantise(images + torch.from_numpy(grain) * (255 * NOISE_DEVIATION * level))
+    return quantise(images + torch.from_numpy(grain) * (255 * NOISE_DEVIATION * level))
 
 
 def rectangle(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
@@ -93,7 +90,7 @@ def lid(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
     # a lid is not flat: it darkens a little towards its edge
     shade = 1 - 0.25 * (down / depth.clamp(min=1)[:, None]).clamp(0, 1).unsqueeze(-1)
     colour = images[:, : max(1, rows // 12)].float().mean((1, 2), keepdim=True)
-    return torch.where(covered, _quantise(colour * shade), images)
+    return torch.where(covered, quantise(colour * shade), images)
 
 
 def _torchvision():
@@ -109,7 +106,9 @@ def gaussian_blur(images: torch.Tensor, level: float, streams: list) -> torch.Te
     sigma = BLUR_SIGMA * level * min(images.shape[1:3])
     # reflection needs a kernel whose half is shorter than the image
     reach = min(int(np.ceil(3 * sigma)), min(images.shape[1:3]) - 1)
-    blurred = _torchvision().gaussian_blur(_planes(images), [2 * reach + 1] * 2, [sigma, sigma])
+    blurred = _torchvision().gaussian_blur(
+        channels_first(images), [2 * reach + 1] * 2, [sigma, sigma]
+    )
     return blurred.permute(0, 2, 3, 1).contiguous()
 
 
@@ -124,31 +123,31 @@ def motion_blur(images: torch.Tensor, level: float, streams: list) -> torch.Tens
         (torch.arange(columns) * 2 + 1) / columns - 1,
         indexing="ij",
     )
-    planes = _planes(images).float()
+    planes = channels_first(images).float()
     total = torch.zeros_like(planes)
     for place in torch.linspace(-0.5, 0.5, steps):
         dx = (torch.cos(angle) * place * length * 2 / columns)[:, None, None]
         dy = (torch.sin(angle) * place * length * 2 / rows)[:, None, None]
         grid = torch.stack(torch.broadcast_tensors(x + dx, y + dy), -1)
         total += F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
-    return _quantise(total / steps).permute(0, 2, 3, 1).contiguous()
+    return quantise(total / steps).permute(0, 2, 3, 1).contiguous()
 
 
 def low_light(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
     """torchvision's brightness, then the read noise of a sensor that it no longer drowns."""
-    planes = _planes(images).float() / 255
+    planes = channels_first(images).float() / 255
     # adjust_brightness knows one and three channels only; brightness does not mix them
     flat = planes.reshape(-1, 1, *planes.shape[2:])
     dark = _torchvision().adjust_brightness(flat, 1 - (1 - DARKEST) * level).reshape(planes.shape)
     grain = np.stack([rng.standard_normal(images.shape[1:], dtype=np.float32) for rng in streams])
     noise = torch.from_numpy(grain) * (READ_NOISE * level)
-    return _quantise((dark.permute(0, 2, 3, 1) + noise) * 255)
+    return quantise((dark.permute(0, 2, 3, 1) + noise) * 255)
 
 
 def jpeg(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
     """torchvision's JPEG compression; each channel by itself where there are not 1 or 3."""
     quality = round(BEST_QUALITY + (WORST_QUALITY - BEST_QUALITY) * level)
-    planes = _planes(images)
+    planes = channels_first(images)
     if planes.shape[1] not in (1, 3):
         planes = planes.reshape(-1, 1, *planes.shape[2:])
     with warnings.catch_warnings():
@@ -156,7 +155,7 @@ def jpeg(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
         warnings.simplefilter("ignore", DeprecationWarning)
         encode = _torchvision().jpeg
         squeezed = torch.stack([encode(plane.contiguous(), quality) for plane in planes])
-    return squeezed.reshape(_planes(images).shape).permute(0, 2, 3, 1).contiguous()
+    return squeezed.reshape(channels_first(images).shape).permute(0, 2, 3, 1).contiguous()
 
 
 DEGRADATIONS: dict[str, Callable[[torch.Tensor, float, list], torch.Tensor]] = {
@@ -167,11 +166,64 @@ DEGRADATIONS: dict[str, Callable[[torch.Tensor, float, list], torch.Tensor]] = {
     "motion_blur": motion_blur,
     "low_light": low_light,
     "jpeg": jpeg,
+    **field.DEGRADATIONS,
 }
 
 
+# Own levels at which the accuracy above chance of recognisers of synthetic eyes is half of that on
+# clean images, the mean of both modalities (results/reference/eyes/degradation_levels.csv).
+HALVING = {
+    "gaussian_noise": 0.221,
+    "rectangle": 0.208,
+    "lid": 0.43,
+    "gaussian_blur": 0.436,
+    "motion_blur": 0.663,
+    "low_light": 0.349,
+    "jpeg": 0.741,
+    "defocus": 0.598,
+    "glints": 0.453,
+    "off_axis": 0.661,
+    "spectacles": 0.218,
+    "colour_cast": 0.188,
+    "dilation": 0.614,
+}
+
+
+def amount(kind: str, level: float) -> str:
+    """What a level means, in the quantity that it sets; lengths in shorter sides of the image."""
+    said = {
+        "gaussian_noise": f"deviation {NOISE_DEVIATION * level:.3g} of the range",
+        "rectangle": f"{LARGEST_SHARE * level:.0%} covered",
+        "lid": f"{LARGEST_SHARE * level:.0%} of the height",
+        "gaussian_blur": f"sigma {BLUR_SIGMA * level:.3g} sides",
+        "motion_blur": f"{MOTION_LENGTH * level:.3g} sides long",
+        "low_light": f"{(1 - DARKEST) * level:.0%} of the light lost",
+        "jpeg": f"quality {round(BEST_QUALITY + (WORST_QUALITY - BEST_QUALITY) * level)}",
+        "defocus": f"disc of radius {field.DEFOCUS_RADIUS * level:.3g} sides",
+        "glints": f"{field.GLINTS} spots of radius {field.GLINT_SIZE * level:.3g} sides",
+        "off_axis": f"turned by {field.STEEPEST * level:.3g} degrees",
+        "spectacles": f"{field.BRIGHTEST * level:.0%} of the range added",
+        "colour_cast": f"other colours {field.CAST * level:.0%} darker",
+        "dilation": f"{field.LOST_ROWS * level:.0%} of the rows lost",
+    }
+    return said[kind]
+
+
+def own_level(kind: str, level: float, scale: Scale) -> float:
+    """A degradation's own level for one on ``scale``, which keeps 0 and 1."""
+    half = HALVING[kind]
+    if scale == "own":
+        return level
+    return level ** (math.log(half) / math.log(0.5))
+
+
 def degrade(
-    images: torch.Tensor, kind: str, level: float, seed: int, first: int = 0
+    images: torch.Tensor,
+    kind: str,
+    level: float,
+    seed: int,
+    first: int = 0,
+    scale: Scale = "own",
 ) -> torch.Tensor:
     """Images uint8 [N, rows, columns, channels] under one degradation at one level.
 
@@ -188,6 +240,7 @@ def degrade(
             f"degradations need uint8 images [N, rows, columns, channels]; "
             f"found {images.dtype} with shape {list(images.shape)}"
         )
+    level = own_level(kind, level, scale)
     if level == 0 or len(images) == 0:
         return images.clone()
     return DEGRADATIONS[kind](images, level, _streams(len(images), seed, first))

@@ -157,5 +157,6 @@ def _shown(
     """A modality's test images under a condition, the ones that its recogniser answered."""
     if modality not in condition.degraded:
         return images
-    spec = DegradedSpec(dataset=modality, seed=job.seed, sets=job.degradations.sets)
+    known = job.degradations
+    spec = DegradedSpec(dataset=modality, seed=job.seed, sets=known.sets, scale=known.scale)
     return degraded_images(images, condition.degradation, condition.level, spec, "test")

@@ -93,6 +93,7 @@ FIGURES = (
 # Of these there is one for every selector and side; rules/selector.smk draws them in a run.
 SELECTION = Entry("selection", SELECTOR, "Selecting a modality", "selection:for_selector")
 # Of these there is one for every selector.
+ABSTAINING = Entry("abstaining", SELECTOR, "Answers only where sure", "abstaining:risks")
 VERIFICATION = Entry("verification", SELECTOR, "People in no training", "verification:det")
 CONTACT_SHEET = Entry("contact_sheet", SELECTOR, "Degraded images")
 # One maker each in summaries/make.py.
@@ -110,6 +111,8 @@ TABLES = (
         "Ways to select a modality",
         applies=lambda facts: bool(facts.selectors),
     ),
+    Entry("abstaining", SELECTOR, "Answers only where sure",
+          applies=lambda facts: bool(facts.selectors)),
     Entry("verification", SELECTOR, "Verification of people in no training",
           applies=lambda facts: facts.verifies),
     Entry("data", RUN, "Data"),
@@ -137,6 +140,11 @@ def selection_figures(facts: PageFacts) -> list[Entry]:
     ]
 
 
+def abstaining_figures(facts: PageFacts) -> list[Entry]:
+    """Figures made from risk_coverage.csv."""
+    return [dataclasses.replace(ABSTAINING, arguments=(name,)) for name in facts.selectors]
+
+
 def verification_figures(facts: PageFacts) -> list[Entry]:
     """Figures made from det.csv."""
     return [
@@ -148,7 +156,12 @@ def verification_figures(facts: PageFacts) -> list[Entry]:
 def all_figures(facts: PageFacts) -> list[Entry]:
     """Every picture of the page, in its order."""
     sheet = [CONTACT_SHEET] if facts.contact_sheet else []
-    return [*figures(facts), *selection_figures(facts), *verification_figures(facts), *sheet]
+    of_selectors = [
+        *selection_figures(facts),
+        *abstaining_figures(facts),
+        *verification_figures(facts),
+    ]
+    return [*figures(facts), *of_selectors, *sheet]
 
 
 def tables(facts: PageFacts) -> list[Entry]:

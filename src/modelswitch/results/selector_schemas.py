@@ -37,6 +37,41 @@ OF_SELECTORS = {
         ),
         key=("selector", "seed", "method", "degradation", "side", "level"),
     ),
+    "abstaining": Schema(
+        "abstaining.csv",
+        "one method that answers where it is sure enough, for one seed in one situation",
+        columns(
+            """
+            experiment? | text | the configuration's name
+            seed | integer | seed of the recognisers and the selector
+            selector | text | the selector's name in the configuration
+            method | text | the selector, or a baseline
+            situation | text | `clean`, one side or more degraded in a way `seen` in training or `unseen`, or all sides, `everywhere`
+            images? | integer | pairs of images, over all degradations, levels and sides of the situation
+            aurc? | number | area under risk over coverage, the mean risk over all coverages, 0 to 1
+            allowed? | number | share of wrong answers that is allowed, by which the threshold was found on held-back samples
+            coverage? | number | share of the test samples that are answered with that threshold, 0 to 1
+            risk? | number | share of these answers that are wrong; empty where nothing is answered
+            """
+        ),
+        key=("selector", "seed", "method", "situation"),
+    ),
+    "risk_coverage": Schema(
+        "risk_coverage.csv",
+        "one point of a curve of risk over coverage, of what abstaining.csv has a row for",
+        columns(
+            """
+            experiment? | text | the configuration's name
+            seed | integer | as in abstaining.csv
+            selector | text | as in abstaining.csv
+            method | text | as in abstaining.csv
+            situation | text | as in abstaining.csv
+            coverage | number | share of the samples, the surest first, that are answered
+            risk | number | share of these answers that are wrong, 0 to 1
+            """
+        ),
+        key=("selector", "seed", "method", "situation", "coverage"),
+    ),
     "verification": Schema(
         "verification.csv",
         "one way to compare two samples, for one seed in one situation, on people in no training",

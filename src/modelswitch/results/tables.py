@@ -107,6 +107,14 @@ class Tables:
         return self._get("selection")
 
     @property
+    def abstaining(self) -> pd.DataFrame | None:
+        return self._get("abstaining")
+
+    @property
+    def risk_coverage(self) -> pd.DataFrame | None:
+        return self._get("risk_coverage")
+
+    @property
     def verification(self) -> pd.DataFrame | None:
         return self._get("verification")
 

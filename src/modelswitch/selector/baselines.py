@@ -9,7 +9,7 @@ equal all the same is decided by lot, and said to be.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,12 +25,14 @@ LARGEST_FUSION_SET = 4000  # samples for the logistic regression: it has M + 1 n
 class Decision:
     """What a method says: classes int64 [N] and, if it picks a modality, its index int64 [N].
 
-    `tied` is bool [N]: where nothing but the lot decided.
+    `tied` is bool [N]: where nothing but the lot decided. `confidence` [N] rises with how sure the
+    method is of its class, on a scale of its own; None where it is not asked.
     """
 
     predicted: torch.Tensor
     tied: torch.Tensor
     picked: torch.Tensor | None = None
+    confidence: torch.Tensor | None = None
 
 
 def pick(logits: torch.Tensor, picked: torch.Tensor, tied: torch.Tensor | None = None) -> Decision:
@@ -55,11 +57,12 @@ def pick_largest(logits: torch.Tensor, scores: torch.Tensor, modalities: Sequenc
 
 
 def fuse(scores: torch.Tensor, deciding: torch.Tensor) -> Decision:
-    """The class with the largest of `scores` [N, C]; of equal ones that with more of `deciding`."""
+    """The class with the largest of `scores` [N, C], logarithms of probabilities but for a sum that
+    is the same for all classes; of equal ones that with more of `deciding`."""
     largest = scores == scores.amax(1, keepdim=True)
     among = deciding.masked_fill(~largest, -torch.inf)
     tied = (largest & (among == among.amax(1, keepdim=True))).sum(1) > 1
-    return Decision(among.argmax(1), tied)
+    return Decision(among.argmax(1), tied, confidence=log_odds(scores))
 
 
 def log_odds(logits: torch.Tensor) -> torch.Tensor:
@@ -184,19 +187,23 @@ class Baselines:
         plain = exact.log_softmax(2)
         calibrated = exact / self.temperatures.double()[:, None, None]
         calibrated_clean = exact / self.clean_temperatures.double()[:, None, None]
+        sure = log_odds(exact)
         result = {
-            methods.always(name): pick(logits, torch.full((logits.shape[1],), m))
+            methods.always(name): replace(
+                pick(logits, torch.full((logits.shape[1],), m)), confidence=sure[m]
+            )
             for m, name in enumerate(self.modalities)
         }
         # [M, N]: the most confident recogniser is picked
         confidences = {
-            methods.LARGEST_PROBABILITY: log_odds(exact),
+            methods.LARGEST_PROBABILITY: sure,
             methods.CALIBRATED_PROBABILITY: log_odds(calibrated),
             methods.ENTROPY: -log_entropy(exact),
             methods.MARGIN: log_margin(exact),
         }
         for name, confidence in confidences.items():
-            result[name] = pick_largest(logits, confidence, self.modalities)
+            chosen = pick_largest(logits, confidence, self.modalities)
+            result[name] = replace(chosen, confidence=confidence.amax(0))
         product = _sum(plain)
         scores = {
             methods.SUM_RULE: _sum(plain.exp()),
@@ -205,7 +212,10 @@ class Baselines:
             methods.CALIBRATED_PRODUCT_CLEAN: _sum(calibrated_clean.log_softmax(2)),
             methods.LOGISTIC_FUSION: _sum(self.weights.double()[:, None, None] * plain),
         }
-        return result | {name: fuse(score, product) for name, score in scores.items()}
+        result |= {name: fuse(score, product) for name, score in scores.items()}
+        summed = scores[methods.SUM_RULE].log()
+        result[methods.SUM_RULE] = replace(result[methods.SUM_RULE], confidence=log_odds(summed))
+        return result
 
 
 def oracle(

@@ -2,7 +2,8 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -23,6 +24,8 @@ from modelswitch.selector.outputs import (
 )
 
 NAN = float("nan")
+# Method, degraded side, picked modality and those whose recognisers are right, to samples.
+Picks = Counter[tuple[str, str, str, str]]
 
 
 def _known(held_back: PairedOutputs, degradations: Degradations) -> Mixture:
@@ -48,11 +51,25 @@ def known_temperatures(held_back: PairedOutputs, degradations: Degradations) -> 
     return fit_temperatures(mixture.logits, mixture.labels)
 
 
-class Contest:
-    """One selector and its rivals on the test outputs of the same recognisers.
+Sure = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
-    Of the rivals, one is chosen for each situation (nothing degraded, one side or more in a way
-    seen in training or not, all sides) by the ``held_back`` outputs.
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows of selection.csv but for what they share, counts of picks, and, by method, how sure it
+    is of each sample, [N], and whether it is right, bool [N]."""
+
+    rows: list[dict[str, object]]
+    picks: Picks
+    sure: Sure
+
+
+class Rivals:
+    """All that needs no trained selector, on the outputs of the same recognisers.
+
+    What they answer is found once, for all selectors over these recognisers. Of the baselines, one
+    is chosen for each situation (nothing degraded, one side or more in a way seen in training or
+    not, all sides) by the ``held_back`` outputs.
     """
 
     def __init__(
@@ -60,71 +77,142 @@ class Contest:
         outputs: PairedOutputs,
         held_back: PairedOutputs,
         baselines: Baselines,
-        selector: Network,
-        spec: SelectorSettings,
         degradations: Degradations,
     ) -> None:
-        self.outputs, self.baselines, self.spec = outputs, baselines, spec
-        self.selector = selector.eval()
+        self.outputs, self.held_back, self.baselines = outputs, held_back, baselines
         self.degradations = degradations
-        self.confusion: Counter[tuple[str, str, str, str]] = Counter()
-        self._chosen = self._choose(held_back)
+        self.conditions = all_conditions(outputs.modalities, degradations)
+        self._chosen = self._choose()
+        self._measured: dict[Condition, Measured] = {}
 
-    def _choose(self, held_back: PairedOutputs) -> dict[str, str]:
+    def _choose(self) -> dict[str, str]:
         """Situation to the baseline with the largest share of right answers in it; of equal ones
         the first by name."""
         right: dict[str, Counter[str]] = {}
-        for condition in all_conditions(self.outputs.modalities, self.degradations):
-            counts = right.setdefault(self._situation(condition), Counter())
-            for name, answer in self.baselines.answers(held_back.at(condition)).items():
-                counts[name] += int((answer.predicted == held_back.labels).sum())
+        for condition in self.conditions:
+            counts = right.setdefault(self.situation(condition), Counter())
+            for name, answer in self.baselines.answers(self.held_back.at(condition)).items():
+                counts[name] += int((answer.predicted == self.held_back.labels).sum())
         return {at: max(sorted(c), key=c.__getitem__) for at, c in right.items()}
 
-    def _situation(self, condition: Condition) -> str:
+    def situation(self, condition: Condition) -> str:
         return situation(condition, self.outputs.modalities, self.degradations)
 
-    def _answers(self, condition: Condition) -> tuple[dict[str, Decision], torch.Tensor]:
-        logits = self.outputs.at(condition)
+    def clean(self, condition: Condition) -> torch.Tensor:
+        """Which modalities are not degraded, bool [M]."""
         names = self.outputs.modalities
-        clean = torch.tensor([name not in condition.degraded for name in names])
-        answers = {methods.SELECTOR: decide(self.selector, logits, self.spec, names)}
-        answers |= self.baselines.answers(logits)
-        answers[methods.CHOSEN] = answers[self._chosen[self._situation(condition)]]
-        if clean.any() and not clean.all():
-            answers[methods.UNDEGRADED] = undegraded(logits, clean, names)
-        answers[methods.ORACLE] = oracle(logits, self.outputs.labels, clean, names)
-        return answers, logits.argmax(2) == self.outputs.labels
+        return torch.tensor([name not in condition.degraded for name in names])
 
-    def _measure(self, condition: Condition) -> Iterator[dict[str, object]]:
-        answers, right = self._answers(condition)
+    def answers(self, condition: Condition, held_back: bool = False) -> dict[str, Decision]:
+        """Of every baseline and of the one that is chosen."""
+        outputs = self.held_back if held_back else self.outputs
+        answers = self.baselines.answers(outputs.at(condition))
+        return answers | {methods.CHOSEN: answers[self._chosen[self.situation(condition)]]}
+
+    def measured(self, condition: Condition) -> Measured:
+        """As `measure`, for all of these and for the ceilings."""
+        if condition not in self._measured:
+            logits, clean = self.outputs.at(condition), self.clean(condition)
+            answers = self.answers(condition)
+            if clean.any() and not clean.all():
+                answers[methods.UNDEGRADED] = undegraded(logits, clean, self.outputs.modalities)
+            answers[methods.ORACLE] = oracle(
+                logits, self.outputs.labels, clean, self.outputs.modalities
+            )
+            self._measured[condition] = self.measure(condition, answers)
+        return self._measured[condition]
+
+    def measure(self, condition: Condition, answers: dict[str, Decision]) -> Measured:
+        """What is told of answers."""
         modalities, labels = self.outputs.modalities, self.outputs.labels
-        clean = torch.tensor([name not in condition.degraded for name in modalities])
+        clean = self.clean(condition)
+        right = self.outputs.at(condition).argmax(2) == labels
         side = side_name(condition.degraded, modalities)
         # where none or all are degraded there is no modality to be found
         sought = bool(clean.any()) and not bool(clean.all())
+        rows: list[dict[str, object]] = []
+        picks: Picks = Counter()
         for name, answer in answers.items():
             selection = NAN
             if answer.picked is not None:
                 if sought:
                     selection = clean[answer.picked].double().mean().item()
-                self._count(name, side, answer.picked, right)
-            yield {
-                "method": name,
-                "side": side,
-                "images": len(labels),
-                "selection_accuracy": selection,
-                "accuracy": (answer.predicted == labels).double().mean().item(),
-                "ties": answer.tied.double().mean().item(),
-            }
+                picks.update(_picks(name, side, answer.picked, right, modalities))
+            rows.append(
+                {
+                    "method": name,
+                    "side": side,
+                    "images": len(labels),
+                    "selection_accuracy": selection,
+                    "accuracy": (answer.predicted == labels).double().mean().item(),
+                    "ties": answer.tied.double().mean().item(),
+                }
+            )
+        return Measured(rows, picks, sure_and_right(answers, labels))
 
-    def _count(self, method: str, side: str, picked: torch.Tensor, right: torch.Tensor) -> None:
-        modalities = self.outputs.modalities
-        for at, name in enumerate(modalities):
-            for pattern in itertools.product((False, True), repeat=len(modalities)):
-                matches = (right == torch.tensor(pattern)[:, None]).all(0) & (picked == at)
-                those = [m for m, yes in zip(modalities, pattern, strict=True) if yes]
-                key = (method, side, name, side_name(those, modalities))
-                self.confusion[key] += int(matches.sum())
+    def sure(self, condition: Condition) -> Sure:
+        """Of every baseline how sure it is of each held-back sample, and whether it is right."""
+        return sure_and_right(self.answers(condition, held_back=True), self.held_back.labels)
+
+
+def sure_and_right(answers: dict[str, Decision], labels: torch.Tensor) -> Sure:
+    return {
+        name: (answer.confidence.float(), answer.predicted == labels)
+        for name, answer in answers.items()
+        if answer.confidence is not None
+    }
+
+
+def _picks(
+    method: str, side: str, picked: torch.Tensor, right: torch.Tensor, modalities: Sequence[str]
+) -> Picks:
+    found: Picks = Counter()
+    for at, name in enumerate(modalities):
+        for pattern in itertools.product((False, True), repeat=len(modalities)):
+            matches = (right == torch.tensor(pattern)[:, None]).all(0) & (picked == at)
+            those = [m for m, yes in zip(modalities, pattern, strict=True) if yes]
+            found[method, side, name, side_name(those, modalities)] += int(matches.sum())
+    return found
+
+
+class Contest:
+    """One selector beside its rivals."""
+
+    def __init__(self, rivals: Rivals, selector: Network, spec: SelectorSettings) -> None:
+        self.rivals, self.spec = rivals, spec
+        self.outputs, self.degradations = rivals.outputs, rivals.degradations
+        self.selector = selector.eval()
+        self.confusion: Picks = Counter()
+        # By situation and method; there when the rows are.
+        self.sure: dict[str, dict[str, list[tuple[torch.Tensor, torch.Tensor]]]] = {}
+
+    def decide(self, condition: Condition, held_back: bool = False) -> Decision:
+        """What the selector says."""
+        outputs = self.rivals.held_back if held_back else self.outputs
+        return decide(self.selector, outputs.at(condition), self.spec, outputs.modalities)
+
+    def _measure(self, condition: Condition) -> list[dict[str, object]]:
+        own = self.rivals.measure(condition, {methods.SELECTOR: self.decide(condition)})
+        others = self.rivals.measured(condition)
+        sure = self.sure.setdefault(self.rivals.situation(condition), {})
+        for measured in (own, others):
+            self.confusion.update(measured.picks)
+            _join(sure, measured.sure)
+        return [*own.rows, *others.rows]
+
+    def sure_on_held_back(self) -> Sure:
+        """How sure selector and baselines are of held-back samples, and whether they are right:
+        with nothing degraded, and with one side or more in the ways that are known."""
+        found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        for condition in self.rivals.conditions:
+            if self.rivals.situation(condition) == "unseen":
+                continue
+            if condition.degraded and condition.degradation not in self.degradations.seen:
+                continue
+            said = {methods.SELECTOR: self.decide(condition, held_back=True)}
+            _join(found, sure_and_right(said, self.rivals.held_back.labels))
+            _join(found, self.rivals.sure(condition))
+        return together(found)
 
     def rows(self) -> list[dict[str, object]]:
         """Rows of selection.csv without experiment, seed and selector.
@@ -155,3 +243,16 @@ class Contest:
             dict(zip(names, key, strict=True)) | {"images": count}
             for key, count in self.confusion.items()
         ]
+
+
+def _join(found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]], more: Sure) -> None:
+    for name, pair in more.items():
+        found.setdefault(name, []).append(pair)
+
+
+def together(parts: dict[str, list[tuple[torch.Tensor, torch.Tensor]]]) -> Sure:
+    """Several conditions' samples one after the other."""
+    return {
+        name: (torch.cat([own for own, _ in pairs]), torch.cat([right for _, right in pairs]))
+        for name, pairs in parts.items()
+    }

@@ -1,6 +1,7 @@
 """The two ways of deciding behind one face: networks that pick a recogniser, and gates."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -45,7 +46,16 @@ def decide(
     """What is said about logits [M, N, C]. Of a gate the modality that it listens to most counts as
     picked."""
     if isinstance(network, Selector):
-        return pick_largest(logits, network(features(logits, spec)).T, modalities)
+        trust = network(features(logits, spec)).log_softmax(1).T
+        said = pick_largest(logits, trust, modalities)
+        # That the side is to be trusted, and that its recogniser is right then.
+        sure = (logits.log_softmax(2).amax(2) + trust).gather(0, _row(said.picked))[0]
+        return replace(said, confidence=sure)
     answer, heard = network.judge(logits)
     said = fuse(answer, answer)
-    return Decision(said.predicted, said.tied, pick_largest(logits, heard.T, modalities).picked)
+    return replace(said, picked=pick_largest(logits, heard.T, modalities).picked)
+
+
+def _row(picked: torch.Tensor | None) -> torch.Tensor:
+    assert picked is not None
+    return picked[None]

@@ -40,9 +40,9 @@ class SelectorGraph:
         return [str(Replicate(seed)) for seed in self.experiment.seeds]
 
     def degraded(self, dataset: str, branch: str) -> DegradedSpec:
-        return DegradedSpec(
-            dataset=dataset, seed=Replicate.parse(branch).seed, sets=self.degradations.sets
-        )
+        known = self.degradations
+        seed = Replicate.parse(branch).seed
+        return DegradedSpec(dataset=dataset, seed=seed, sets=known.sets, scale=known.scale)
 
     def recognisers(self, branch: str, selector: str) -> list[ModelFolder]:
         return [

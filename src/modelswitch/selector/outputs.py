@@ -69,7 +69,9 @@ def degraded_images(
     # In parts, for what a degradation computes with takes many times the memory of the images.
     for start in range(0, len(images), _AT_ONCE):
         part = images[start : start + _AT_ONCE]
-        result[start : start + _AT_ONCE] = degrade(part, degradation, level, seed, start)
+        result[start : start + _AT_ONCE] = degrade(
+            part, degradation, level, seed, start, spec.scale
+        )
     return result
 
 

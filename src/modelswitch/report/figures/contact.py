@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from modelswitch.config.degradations import Degradations
-from modelswitch.data.degradations import degrade
+from modelswitch.data.degradations import amount, degrade, own_level
 from modelswitch.report.figures import style
 
 CAPTURES, GAP = 4, 2
@@ -49,12 +49,20 @@ def contact_sheet(
     classes = labels.unique()[: len(kinds)].tolist()
     people = [(labels == label).nonzero().flatten()[:CAPTURES].tolist() for label in classes]
     fewest = min(len(rows) for rows in people)
+    strongest = {kind: own_level(kind, levels[-1], degradations.scale) for kind in kinds}
+    most = {kind: amount(kind, level) for kind, level in strongest.items()}
     panels = {}
     for name, values in images.items():
         clean = _tiles([[values[row] for row in rows[:fewest]] for rows in people])
         sample = values[people[0][0]][None]
         worse = _tiles(
-            [[degrade(sample, kind, x, seed=0)[0] for x in (0.0, *shown)] for kind in kinds]
+            [
+                [
+                    degrade(sample, kind, x, seed=0, scale=degradations.scale)[0]
+                    for x in (0.0, *shown)
+                ]
+                for kind in kinds
+            ]
         )
         panels[name] = clean, worse
 
@@ -88,9 +96,10 @@ def contact_sheet(
         right.xaxis.tick_top()
         right.set_yticks(
             [high / 2 + i * (high + GAP) for i in range(len(kinds))],
-            [kind.replace("_", " ") for kind in kinds],
+            [f"{kind.replace('_', ' ')}\n{most[kind]}" for kind in kinds],
+            fontsize=5,
         )
-        right.set_title(f"{name}: degraded, by level")
+        right.set_title(f"{name}: degraded, by level, and what the highest is")
     source = "Synthetic images, drawn at random: nobody's eyes. " if synthetic else ""
     figure.suptitle(source + "Test samples.", x=0.01, ha="left", fontsize=8, fontweight="bold")
     return figure

@@ -24,6 +24,7 @@ def draw_all(
     os.environ["MPLBACKEND"] = "agg"
     # Imported by name, so that the digest of the code covers them.
     from modelswitch.report.figures import (
+        abstaining,
         chains,
         confusions,
         devices,
@@ -39,6 +40,7 @@ def draw_all(
     modules = {
         module.__name__.rpartition(".")[2]: module
         for module in (
+            abstaining,
             chains,
             confusions,
             devices,

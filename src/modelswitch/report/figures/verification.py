@@ -33,11 +33,11 @@ def det(tables, selector: str) -> Figure:
     panels = [name for name in TITLES if (rows["situation"] == name).any()]
     shown = list(dict.fromkeys(rows["method"]))
     figure, axes = style.grid(len(panels), columns=2, panel=2.0, width=style.PAGE * 0.72, extra=0.6)
-    looks = _looks(shown)
+    drawn = looks(shown)
     for panel, name in zip(axes, panels, strict=True):
         own = rows[rows["situation"] == name]
         for method in shown:
-            _curve(panel, own[own["method"] == method], method, looks[method])
+            _curve(panel, own[own["method"] == method], method, drawn[method])
         _normal_deviates(panel, max(SMALLEST, rows["fnmr"].quantile(0.02) / 3))
         panel.set_title(TITLES[name])
     for panel in axes[-2:]:
@@ -80,17 +80,17 @@ def _curve(panel, rows, method: str, look: dict) -> None:
                            linewidth=0)  # fmt: skip
 
 
-def _looks(shown: list[str]) -> dict[str, dict]:
+def looks(shown: list[str]) -> dict[str, dict]:
     """The selector in front, single recognisers in grey, fusions in colours."""
     colours = iter([c for c in style.PALETTE if c not in (style.BLUE, style.BLACK)] * 3)
     greys = iter(("-", "--", ":", "-."))
-    looks = {}
+    found = {}
     for method in shown:
         if method == methods.SELECTOR:
-            looks[method] = {"color": style.BLUE, "linewidth": 1.5, "zorder": 5}
+            found[method] = {"color": style.BLUE, "linewidth": 1.5, "zorder": 5}
         elif method.startswith(methods.always("")):
-            looks[method] = {"color": style.GREY, "linewidth": 1.0,
+            found[method] = {"color": style.GREY, "linewidth": 1.0,
                              "linestyle": next(greys, "-"), "zorder": 3}  # fmt: skip
         else:
-            looks[method] = {"color": next(colours), "linewidth": 0.9, "zorder": 4}
-    return looks
+            found[method] = {"color": next(colours), "linewidth": 0.9, "zorder": 4}
+    return found

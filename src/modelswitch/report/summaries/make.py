@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelswitch.report.sheet import Sheet
+from modelswitch.report.summaries.abstaining import abstaining_sheet
 from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.report.summaries.claims import claims_sheet
 from modelswitch.report.summaries.classes import classes_sheet
@@ -25,6 +26,7 @@ def all_sheets(tables) -> list[Sheet]:
         rules_sheet,
         tops_sheet,
         selection_sheet,
+        abstaining_sheet,
         verification_sheet,
         data_sheet,
         run_times_sheet,
