@@ -443,6 +443,30 @@ def test_the_winners_configuration_is_one_that_trains_the_same_chain(values):
     assert theirs.train_job(place).digest == Graph(asked).train_job(there).digest
 
 
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([0.80, 0.81, 0.79], "The search beat random search"),
+        ([0.99, 0.98, 0.99], "The search lost to random search"),
+        ([0.89, 0.93, 0.90], "The search did not beat random search"),
+        ([0.89], "One seed cannot tell whether the search is better than random search"),
+    ],
+)
+def test_what_is_said_of_a_control_is_no_more_than_the_seeds_say(others, said):
+    own = [0.90, 0.92, 0.91][: len(others)]
+    found = [
+        outcome.Judged(role, lineage, 0.95, test, test, {"parameters": 1.0}, 9.0)
+        for role, lineage, test in [("winner", "a/b@kd", own), ("random search", "a/c@kd", others)]
+    ]
+    [sentence] = outcome.verdict(found)
+    assert sentence.startswith(said)
+    assert found[0].row()["luck"] == pytest.approx(0.95 - sum(own) / len(own))
+    [same] = outcome.verdict(
+        [found[0], outcome.Judged("random search", "a/b@kd", 0.95, own, own, {}, 9.0)]
+    )
+    assert same.startswith("The search found the same model as random search")
+
+
 def test_what_sharing_saves_is_counted_by_hand(tmp_path):
     asked = experiment()
     saved = outcome.savings(asked, Record(searched(asked, tmp_path)))

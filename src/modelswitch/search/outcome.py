@@ -106,6 +106,12 @@ def verdict(found: Sequence[Judged]) -> list[str]:
             continue
         gain = paired_difference(best.test, one.test)
         points, low, high = (100 * value for value in (gain.estimate, gain.low, gain.high))
+        if math.isnan(low) and one.lineage != best.lineage:
+            said.append(
+                f"One seed cannot tell whether the search is better than {_named(one.role)}: "
+                f"{points:+.2f} percentage points on test images."
+            )
+            continue
         between = "" if math.isnan(low) else f" (95 % interval {low:+.2f} to {high:+.2f})"
         if one.lineage == best.lineage:
             what = "found the same model as"
