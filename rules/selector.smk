@@ -100,7 +100,7 @@ rule selection_figures:
         [
             report(
                 f"{FIGURES}/{item.file}.svg",
-                caption="../workflow/report/selection.rst",
+                caption=f"../workflow/report/{item.name}.rst",
                 category=item.system,
                 labels={"result": item.heading, "kind": "figure"},
             )
@@ -109,7 +109,7 @@ rule selection_figures:
         [
             report(
                 f"{FIGURES}/{item.file}.svg",
-                caption="../workflow/report/abstaining.rst",
+                caption=f"../workflow/report/{item.name}.rst",
                 category=item.system,
                 labels={"result": item.heading, "kind": "figure"},
             )
@@ -143,7 +143,7 @@ rule contact_sheet:
     output:
         report(
             f"{FIGURES}/contact_sheet.png",
-            caption="../workflow/report/contact_sheet.rst",
+            caption=f"../workflow/report/{contents.CONTACT_SHEET.name}.rst",
             category=contents.SELECTOR,
             labels={"result": contents.CONTACT_SHEET.heading, "kind": "figure"},
         ),

@@ -87,7 +87,7 @@ rule verification_figures:
         [
             report(
                 f"{FIGURES}/{item.file}.svg",
-                caption="../workflow/report/verification.rst",
+                caption=f"../workflow/report/{item.name}.rst",
                 category=item.system,
                 labels={"result": item.heading, "kind": "figure"},
             )

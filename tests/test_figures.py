@@ -28,6 +28,7 @@ from modelswitch.report.figures import (
     selection,
     size,
     style,
+    verification,
     weighting,
 )
 from modelswitch.report.figures.draw import FORMATS, draw_all
@@ -177,6 +178,8 @@ def test_no_line_is_known_by_its_colour_alone():
     rivals = selection._looks(list(selection.RIVALS), set()).values()
     assert len({(look.get("linestyle", "-"), look.get("marker"), look["linewidth"])
                 for look in rivals}) == len(selection.RIVALS)  # fmt: skip
+    fusions = verification.looks(["a", "b", "c", "d"]).values()
+    assert len({look["linestyle"] for look in fusions}) == 4
 
 
 def test_verdicts_have_shapes_of_their_own(tmp_path):

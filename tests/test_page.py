@@ -175,8 +175,23 @@ def test_numbers_are_sorted_as_numbers_whatever_is_shown(html):
 
 
 def test_every_figure_of_the_catalogue_has_a_caption_file():
-    names = {item.name for item in (*contents.FIGURES, contents.SELECTION, contents.CONTACT_SHEET)}
+    others = [entry for entry in vars(contents).values() if isinstance(entry, contents.Entry)]
+    names = {entry.name for entry in (*contents.FIGURES, *others)}
+    assert {"selection", "contact_sheet"} <= names
     assert all((REPORT / f"{name}.rst").is_file() for name in names)
+
+
+def test_snakemake_s_report_has_the_captions_of_the_page():
+    """Both take a figure's by its name from one folder, so that there is no second set."""
+    rules = REPORT.parents[1] / "rules"
+    captions = [
+        re.search(r"caption=f?\"\.\./workflow/report/(.+)\.rst\"", declared).group(1)
+        for path in sorted(rules.glob("*.smk"))
+        for declared in re.findall(r"report\(\n.*?\n *\),?\n", path.read_text(), re.DOTALL)
+        if '"kind": "figure"' in declared
+    ]
+    assert len(captions) >= 5
+    assert set(captions) == {"{item.name}", "{contents.CONTACT_SHEET.name}"}
 
 
 def test_a_wrong_template_folder_is_named(tmp_path):

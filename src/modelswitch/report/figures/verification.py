@@ -92,5 +92,6 @@ def looks(shown: list[str]) -> dict[str, dict]:
             found[method] = {"color": style.GREY, "linewidth": 1.0,
                              "linestyle": next(greys, "-"), "zorder": 3}  # fmt: skip
         else:
-            found[method] = {"color": next(colours), "linewidth": 0.9, "zorder": 4}
+            found[method] = {"color": next(colours), "linewidth": 0.9, "zorder": 4,
+                             "linestyle": style.dashes(len(found))}  # fmt: skip
     return found
