@@ -1,6 +1,9 @@
 # From people's files to arrays, and to whatever is made from them.
 
-from modelswitch.lineage import SOURCE_FILE, SPLITS_FILE
+from modelswitch.lineage import IRIS_EXAMPLES_FILE, IRISES_FILE, SOURCE_FILE, SPLITS_FILE
+from modelswitch.report import contents
+
+FROM_PHOTOGRAPHS = EXPERIMENT.data.source == "eye_photos"
 
 
 # Several modalities are several data sets that one job prepares, so that their rows are paired. What
@@ -16,6 +19,11 @@ rule prepare_data:
         splits=(RESULTS + SPLITS_FILE).format(
             experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets[0]
         ),
+        irises=[
+            (RESULTS + file).format(experiment=EXPERIMENT.name, dataset=EXPERIMENT.datasets[0])
+            for file in (IRISES_FILE, IRIS_EXAMPLES_FILE)
+            if FROM_PHOTOGRAPHS
+        ],
     log:
         f"{FOLDER}/{EXPERIMENT.datasets[0]}/data.log",
     benchmark:
@@ -35,3 +43,27 @@ rule prepare_data:
     shell:
         "run_script prepare --spec {params.spec:q} --holds {params.holds:q} "
         "--configuration {params.configuration:q} --data {output.data:q} > {log:q} 2>&1"
+
+
+if FROM_PHOTOGRAPHS:
+
+    rule iris_sheet:
+        input:
+            rules.prepare_data.output.irises[1],
+        output:
+            report(
+                f"{FIGURES}/iris_sheet.png",
+                caption="../workflow/report/iris_sheet.rst",
+                category=contents.RUN,
+                labels={"result": contents.IRIS_SHEET.heading, "kind": "figure"},
+            ),
+        log:
+            f"{FIGURES}/iris_sheet.log",
+        benchmark:
+            f"{FIGURES}/iris_sheet.benchmark.tsv"
+        resources:
+            runtime=brief_time,
+        params:
+            code=code("iris_sheet.py"),
+        shell:
+            "run_script iris_sheet --examples {input:q} --sheet {output:q} > {log:q} 2>&1"

@@ -38,6 +38,9 @@ SOURCE_FILE = f"{DATA_FOLDER}/source.json"
 STRANGERS_FILE = f"{DATA_FOLDER}/strangers.safetensors"
 # Of all modalities beside the first one's: which image is where.
 SPLITS_FILE = f"{DATA_FOLDER}/splits.csv"
+# Of photographs of eyes: what was found in which, and examples of it.
+IRISES_FILE = f"{DATA_FOLDER}/irises.csv"
+IRIS_EXAMPLES_FILE = f"{DATA_FOLDER}/irises.safetensors"
 COSTS_FILE = f"{DATA_FOLDER}/models.json"
 LATENCY_FILE = f"{DATA_FOLDER}/latency.csv"
 MODEL_FOLDER = f"{DATA_FOLDER}/{{branch}}/{{lineage}}"

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from modelswitch.config.augment import Augmentation
 from modelswitch.config.base import Extended, Name, Strict, unfilled
+from modelswitch.config.irises import IrisSettings
 
 EyeSide = Annotated[int, Field(ge=8, le=512)]
 _Side = Annotated[int, Field(ge=1, le=4096)]
@@ -280,6 +281,41 @@ class EyesData(ModalitiesData):
         return ("periocular", "iris")
 
 
+class EyePhotosData(ModalitiesData, FilesData, IrisSettings):
+    """Photographs of eyes in folders by person and side: the photograph made smaller is the
+    periocular image, and the ring of its iris unrolled is the iris pattern."""
+
+    source: Literal["eye_photos"]
+    validation: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.25, description="share of the photographs held back, on which selectors train"
+    )
+    augment: Augmentation = Field(
+        default=Augmentation(flip=False), description="random views; a left eye is no right eye"
+    )
+    path: Place = Field(
+        description="folder, relative to the working directory: <person>/<left or right>/<image>, "
+        "or that inside train/ and test/"
+    )
+    periocular: tuple[EyeSide, EyeSide] = Field(
+        default=(48, 64), description="height and width of the periocular image"
+    )
+    iris: tuple[EyeSide, EyeSide] = Field(
+        default=(32, 96), description="height and width of the unrolled iris pattern, grey"
+    )
+    colour: Literal["rgb", "grey"] = Field(default="rgb", description="of the periocular image")
+    range: Range | None = Field(default=None, description=_RANGE)
+    background: Background | None = Field(default=None, description=_BACKGROUND)
+    test: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.25,
+        description="share for testing where there are no train and test folders; which "
+        "photographs depends on what they show alone",
+    )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return ("periocular", "iris")
+
+
 class PairedData(ModalitiesData, FilesData, Extended):
     """The same samples through several modalities: a folder <modality>/<class>/<sample>.<ext>
     (or that inside train/ and test/), or a .npz with <modality>_train, <modality>_test, y_train,
@@ -340,6 +376,13 @@ class PairedData(ModalitiesData, FilesData, Extended):
 
 
 DataSpec = Annotated[
-    DigitsData | NpzData | IdxData | FolderData | TorchvisionData | EyesData | PairedData,
+    DigitsData
+    | NpzData
+    | IdxData
+    | FolderData
+    | TorchvisionData
+    | EyesData
+    | EyePhotosData
+    | PairedData,
     Field(discriminator="source"),
 ]

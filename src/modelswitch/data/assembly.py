@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from modelswitch.data.arrays import ImageArrays, image_arrays
+from modelswitch.data.eyes.irises import Irises
 from modelswitch.data.folders import WHOLE, some
 from modelswitch.data.labels import alike_names, numbered
 from modelswitch.data.splits import contents, for_testing, split_units, uniform
@@ -34,7 +35,8 @@ class Stored:
         files: by data set, how image files were read; see `ImageArrays.files`.
         names: what a person knows the parts by, where that is not ``where`` and the split.
         files_of: of each sample of a source of files its file in every data set, as a list in
-            ``data.csv`` names them.
+            ``data.csv`` names them; of one file for all data sets that one.
+        irises: of photographs of eyes, what was found in which.
     """
 
     where: str
@@ -46,6 +48,7 @@ class Stored:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     files_of: Mapping[str, Sequence[Sequence[str]]] | None = None
+    irises: Irises | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Assembled:
     sets: dict[str, ImageArrays]
     columns: list[str]
     rows: list[tuple[str, ...]]
+    irises: Irises | None = None
 
 
 def assembled(stored: Stored, test_share: float) -> Assembled:
@@ -120,7 +124,8 @@ def assembled(stored: Stored, test_share: float) -> Assembled:
             files=stored.files.get(name, {}),
         )
     places = _places(stored, labels, class_names, held)
-    return Assembled(sets, [*_columns(stored), *_ABOUT[: None if groups else 2]], places)
+    columns = [*_columns(stored), *_ABOUT[: None if groups else 2]]
+    return Assembled(sets, columns, places, stored.irises)
 
 
 def _places(
@@ -155,7 +160,8 @@ def _columns(stored: Stored) -> list[str]:
     """Those that say where a sample is from: as in a list in ``data.csv``, or its number."""
     if stored.files_of is None:
         return ["part", "number"]
-    return ["path"] if len(stored.images) == 1 else list(stored.images)
+    one = all(len(files) == 1 for part in stored.files_of.values() for files in part)
+    return ["path"] if one else list(stored.images)
 
 
 def _check_groups(

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from modelswitch.config.base import canonical, digest
-from modelswitch.config.data import DataSpec, FolderData, IdxData, NpzData, PairedData
+from modelswitch.config.data import (
+    DataSpec,
+    EyePhotosData,
+    FolderData,
+    IdxData,
+    NpzData,
+    PairedData,
+)
 from modelswitch.data.folders import shown
 from modelswitch.data.idx import idx_files
 from modelswitch.data.samples import find_samples, is_archive
@@ -63,7 +70,7 @@ def manifest(spec: DataSpec) -> Manifest:
 
 
 def _contents(spec: DataSpec) -> str:
-    if not isinstance(spec, NpzData | IdxData | FolderData | PairedData):
+    if not isinstance(spec, NpzData | IdxData | FolderData | EyePhotosData | PairedData):
         return ""
     path = Path(spec.path)
     if isinstance(spec, IdxData):

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
-from modelswitch.config.data import DataSpec, FolderData, NpzData, PairedData
+from modelswitch.config.data import DataSpec, EyePhotosData, FolderData, NpzData, PairedData
+from modelswitch.data.eyes.owners import eyes_in
 from modelswitch.data.folders import (
     IMAGE_ENDINGS,
     WHOLE,
@@ -32,13 +33,14 @@ from modelswitch.data.folders import (
 from modelswitch.data.lists import list_rows
 from modelswitch.errors import UserError
 
-FilesSpec = FolderData | PairedData
+FilesSpec = FolderData | PairedData | EyePhotosData
 Parts = dict[str, list["Sample"]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image file in every data set (modality), all of which show the same."""
+    """One image file in every data set (modality), all of which show the same; of an eye one
+    photograph, from which the modalities come."""
 
     label: str
     name: str
@@ -130,6 +132,10 @@ def _of_folders(spec: FilesSpec, tree: Folder) -> Parts:
     modalities = spec.modalities if isinstance(spec, PairedData) else ()
     parts = {}
     for split, holder in _holders(tree, spec, modalities).items():
+        if isinstance(spec, EyePhotosData):
+            owned = eyes_in(holder, spec)
+            parts[split] = [Sample(label, name, {"photo": file}) for label, name, file in owned]
+            continue
         found = {
             name: _in_classes(_modality(holder, name) if modalities else holder, spec, split)
             for name in spec.datasets
@@ -276,7 +282,8 @@ def _of_list(spec: FilesSpec, root: Path) -> tuple[Parts, list[str]]:
         if part is None:
             raise UserError(f"{where}: the split is {split!r}, expected train, validation or test")
         files = {}
-        for name, column in zip(spec.datasets, columns, strict=True):
+        names = ["photo"] if isinstance(spec, EyePhotosData) else spec.datasets
+        for name, column in zip(names, columns, strict=True):
             file = Path(os.path.normpath(root / row[column]))
             if (
                 not row[column].strip()

@@ -11,6 +11,7 @@ import numpy as np
 from modelswitch.config.data import (
     DataSpec,
     DigitsData,
+    EyePhotosData,
     EyesData,
     IdxData,
     NpzData,
@@ -39,6 +40,14 @@ def shapes_of(spec: DataSpec) -> dict[str, Shape | None]:
     if isinstance(spec, EyesData):
         classes = spec.identities
         return {"periocular": ((*spec.periocular, 3), classes), "iris": ((*spec.iris, 1), classes)}
+    if isinstance(spec, EyePhotosData):
+        # whatever is found in the photographs; classes may be left out for having too few
+        classes = len(find_samples(spec).labels)
+        colours, planes = 1 if spec.colour == "grey" else 3, 2 if spec.masked == "channel" else 1
+        return {
+            "periocular": ((*spec.periocular, colours), classes),
+            "iris": ((*spec.iris, planes), classes),
+        }
     if isinstance(spec, TorchvisionData):
         sources.torchvision_dataset(spec.dataset)
         return dict.fromkeys(spec.datasets, _published(spec))

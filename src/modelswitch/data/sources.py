@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from modelswitch.config.data import (
     DataSpec,
     DigitsData,
+    EyePhotosData,
     EyesData,
     IdxData,
     NpzData,
@@ -88,6 +90,8 @@ def _stored(
         return _idx(spec)
     if is_archive(spec):
         return _npz(spec)
+    if isinstance(spec, EyePhotosData):
+        return _eye_photos(spec)
     assert not isinstance(spec, NpzData)
     return _files(spec, room, report)
 
@@ -124,6 +128,60 @@ def _eyes(spec: EyesData) -> Stored:
     labels = {"train": arrays.train_labels.numpy(), "test": arrays.test_labels.numpy()}
     facts = {name: {"pixels": "drawn at random, 8 bit"} for name in arrays.modalities}
     return Stored("eyes", images, labels, arrays.class_names, facts=facts)
+
+
+def _eye_photos(spec: EyePhotosData) -> Stored:
+    from modelswitch.data.eyes.photographs import PhotographReader
+
+    found, where = find_samples(spec), shown(spec.path)
+    files = PictureReader(spec.frames)
+    total = sum(map(len, found.parts.values()))
+    reader = PhotographReader(spec, total)
+    kept: dict[str, list[tuple[Sample, dict[str, torch.Tensor]]]] = {}
+    for split, samples in found.parts.items():
+        kept[split] = []
+        for sample in samples:
+            file = sample.files["photo"]
+            name = Path(os.path.relpath(file, spec.path)).as_posix()
+            for frame in files.read(file, reader.options):
+                views = reader.read(frame, shown(file), name, sample.label, split)
+                if views is not None:
+                    kept[split].append((sample, views))
+    files.finish(spec.corrupt == "skip")
+    reader.finish()
+    trained = found.parts.get("train", found.parts.get(WHOLE, []))
+    learnt = kept.get("train", kept.get(WHOLE, []))
+    few = reader.too_few(
+        dict.fromkeys(s.label for s in trained), Counter(s.label for s, _ in learnt), where
+    )
+    kept = {k: [pair for pair in part if pair[0].label not in few] for k, part in kept.items()}
+    if "test" in kept and not kept["test"]:
+        raise UserError(f"{where}: no iris was found in any photograph for testing")
+    left_out = found.left_out + Counter({"corrupt photograph": len(files.corrupt)})
+    facts = {"pixels": reader.pixel_facts()} | reader.facts(few)
+    if +left_out:
+        facts["left out"] = ", ".join(f"{n} × {why}" for why, n in sorted((+left_out).items()))
+    groups = {split: [s.group for s, _ in part] for split, part in kept.items()}
+    grouped = any(group is not None for part in groups.values() for group in part)
+    return Stored(
+        where,
+        {
+            name: {k: torch.stack([v[name] for _, v in part]) for k, part in kept.items() if part}
+            for name in spec.datasets
+        },
+        {split: [s.label for s, _ in part] for split, part in kept.items() if part},
+        [label for label in found.labels if label not in few],
+        {k: [g or "" for g in part] for k, part in groups.items() if part} if grouped else None,
+        dict.fromkeys(spec.datasets, facts),
+        files_of={
+            split: [
+                [Path(os.path.relpath(s.files["photo"], spec.path)).as_posix()] for s, _ in part
+            ]
+            for split, part in kept.items()
+            if part
+        },
+        irises=reader.irises,
+    )
 
 
 def _npz(spec: NpzData | PairedData) -> Stored:

@@ -11,6 +11,7 @@ import torch
 from modelswitch.config.base import canonical
 from modelswitch.config.data import DataSpec
 from modelswitch.data.arrays import ImageArrays
+from modelswitch.data.eyes.photographs import TooFewPhotographs
 from modelswitch.data.folders import shown
 from modelswitch.data.images import UnreadableFiles
 from modelswitch.data.leaks import leaks
@@ -18,7 +19,13 @@ from modelswitch.data.manifest import Manifest, Record, manifest
 from modelswitch.data.sources import read_with_places
 from modelswitch.data.splits import unrepresented
 from modelswitch.errors import UserError
-from modelswitch.lineage import CHECKSUM_FILE, SOURCE_FILE, SPLITS_FILE
+from modelswitch.lineage import (
+    CHECKSUM_FILE,
+    IRIS_EXAMPLES_FILE,
+    IRISES_FILE,
+    SOURCE_FILE,
+    SPLITS_FILE,
+)
 from modelswitch.storage import artifacts, atomic
 from modelswitch.storage.stored_rows import chosen
 
@@ -35,7 +42,8 @@ def prepare(
     """Write the data set to ``paths``, one a modality in order; lines about each are returned.
 
     Beside each lie its checksum, which changes where the arrays do, and what it was made from;
-    beside the first a table of which sample is in which split, in the form of ``data.csv``.
+    beside the first a table of which sample is in which split, in the form of ``data.csv``, and of
+    photographs of eyes a table of what was found in them, with examples.
     Files that cannot be read are all listed on stderr, before the error that names the first ones.
 
     Args:
@@ -49,7 +57,7 @@ def prepare(
         assembled = read_with_places(
             spec, Path(paths[0]).parent, lambda line: print(line, file=sys.stderr, flush=True)
         )
-    except UnreadableFiles as error:
+    except (UnreadableFiles, TooFewPhotographs) as error:
         print(*error.lines, sep="\n", file=sys.stderr)
         raise
     source = shown(getattr(spec, "path", spec.source))
@@ -78,6 +86,9 @@ def prepare(
     splits = Path(paths[0]).with_name(Path(SPLITS_FILE).name)
     with atomic.replacing(splits) as part, part.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([assembled.columns, *assembled.rows])
+    if assembled.irises is not None:
+        beside = [Path(paths[0]).with_name(Path(f).name) for f in (IRISES_FILE, IRIS_EXAMPLES_FILE)]
+        assembled.irises.write(*beside)
     return lines
 
 

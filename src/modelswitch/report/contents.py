@@ -34,6 +34,7 @@ class PageFacts:
     sides: tuple[str, ...] = ()  # modalities that are degraded, for the selectors
     contact_sheet: bool = False
     verifies: bool = False  # people in no training are told apart
+    iris_sheet: bool = False  # data are photographs of eyes
     deploys: bool = False  # models are exported for devices
     absent: frozenset[str] = frozenset()  # tidy tables that are not there
 
@@ -96,6 +97,7 @@ SELECTION = Entry("selection", SELECTOR, "Selecting a modality", "selection:for_
 ABSTAINING = Entry("abstaining", SELECTOR, "Answers only where sure", "abstaining:risks")
 VERIFICATION = Entry("verification", SELECTOR, "People in no training", "verification:det")
 CONTACT_SHEET = Entry("contact_sheet", SELECTOR, "Degraded images")
+IRIS_SHEET = Entry("iris_sheet", RUN, "Irises found in photographs")  # rules/data.smk draws it
 # One maker each in summaries/make.py.
 TABLES = (
     Entry("claims", CLAIMS, "Claims", applies=lambda facts: facts.claims),
@@ -155,13 +157,13 @@ def verification_figures(facts: PageFacts) -> list[Entry]:
 
 def all_figures(facts: PageFacts) -> list[Entry]:
     """Every picture of the page, in its order."""
-    sheet = [CONTACT_SHEET] if facts.contact_sheet else []
+    sheets = [CONTACT_SHEET] * facts.contact_sheet + [IRIS_SHEET] * facts.iris_sheet
     of_selectors = [
         *selection_figures(facts),
         *abstaining_figures(facts),
         *verification_figures(facts),
     ]
-    return [*figures(facts), *of_selectors, *sheet]
+    return [*figures(facts), *of_selectors, *sheets]
 
 
 def tables(facts: PageFacts) -> list[Entry]:
@@ -194,6 +196,7 @@ def facts_of(experiment: Experiment) -> PageFacts:
         sides=() if selector is None else _sides(experiment.datasets),
         contact_sheet=selector is not None,
         verifies=selector is not None and selector.verification is not None,
+        iris_sheet=experiment.data.source == "eye_photos",
         deploys=experiment.deploy is not None,
     )
 

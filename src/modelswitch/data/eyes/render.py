@@ -71,7 +71,9 @@ def _largest_blur(settings: EyeSettings) -> float:
     return 0.016 + 0.02 * settings.variation
 
 
-def _captures(settings: EyeSettings, identity: int, captures: list[int]) -> dict[str, torch.Tensor]:
+def draw_captures(
+    settings: EyeSettings, identity: int, captures: list[int]
+) -> dict[str, torch.Tensor]:
     """What varies between the captures of an identity: one tensor [captures] per property.
 
     Each capture has a random stream of its own, so it is the same eye however many are made.
@@ -112,7 +114,7 @@ def _captures(settings: EyeSettings, identity: int, captures: list[int]) -> dict
     return {key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in rows[0]}
 
 
-def _repeat(look: Look, times: int) -> dict[str, torch.Tensor]:
+def as_batch(look: Look, times: int) -> dict[str, torch.Tensor]:
     """One look as tensors with a batch of captures first (a view, nothing is copied)."""
     fields = {key: np.float32(getattr(look, key)) for key in Look.__dataclass_fields__}
     return {
@@ -120,7 +122,7 @@ def _repeat(look: Look, times: int) -> dict[str, torch.Tensor]:
     }
 
 
-def _lookup(
+def lookup(
     maps: torch.Tensor, x: torch.Tensor, y: torch.Tensor, spans: tuple, padding: str
 ) -> torch.Tensor:
     """Read maps [B, C, h, w], which cover spans (x, y), at points [B, H, W]."""
@@ -129,7 +131,7 @@ def _lookup(
     return F.grid_sample(maps, grid, padding_mode=padding, align_corners=False)
 
 
-def _lids(
+def lids(
     look: dict[str, torch.Tensor], opening: torch.Tensor, u: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Height v of the upper and the lower lid's edge at every u, all [B, H, W]."""
@@ -170,7 +172,7 @@ def _eyeball(
     wrapped = torch.cat((look["iris"][..., -1:], look["iris"], look["iris"][..., :1]), -1)
     edge = 2 * np.pi / IRIS_COLUMNS
     margin = 0.5 / (IRIS_ROWS - 1)
-    iris = _lookup(
+    iris = lookup(
         wrapped,
         turn % (2 * np.pi),
         depth,
@@ -206,13 +208,13 @@ def _render(
     def wide(values: torch.Tensor) -> torch.Tensor:
         return values[:, None, None]
 
-    x, y = _to_eye(capture, *_pixel_grid(rows, columns), columns / VIEW_WIDTH, size)
+    x, y = to_eye(capture, *pixel_grid(rows, columns), columns / VIEW_WIDTH, size)
     cos, sin = wide(torch.cos(look["tilt"])), wide(torch.sin(look["tilt"]))
     u, v = x * cos - y * sin, x * sin + y * cos
-    upper, lower = _lids(look, capture["opening"], u)
+    upper, lower = lids(look, capture["opening"], u)
     below_upper, above_lower = v - upper, lower - v
 
-    skin = _lookup(look["face"], x, y, (FACE_U, FACE_V), "border")
+    skin = lookup(look["face"], x, y, (FACE_U, FACE_V), "border")
     within = (1 - u.abs()).clamp(0, 1)
     # the crease runs along the lid and fades at the corners; above it the lid bulges
     crease = (below_upper + wide(look["crease"]) * (0.35 + within.sqrt())) / 0.028
@@ -239,7 +241,7 @@ def _render(
     spans = (LASH_U, LASH_D)
     hair = look["hair"][:, :, None, None] * 0.55
     for name, distance in (("upper_lashes", below_upper), ("lower_lashes", above_lower)):
-        lashes = _lookup(look[name][:, None], u, distance, spans, "zeros")
+        lashes = lookup(look[name][:, None], u, distance, spans, "zeros")
         picture = picture + lashes * (hair - picture)
 
     light = wide(capture["exposure"]) * (
@@ -255,13 +257,13 @@ def _render(
     return _blur(picture, capture["blur"] * unit, largest_blur * unit)
 
 
-def _pixel_grid(rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+def pixel_grid(rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
     x = (torch.arange(columns) + 0.5 - columns / 2).expand(rows, columns)
     y = (torch.arange(rows) + 0.5 - rows / 2)[:, None].expand(rows, columns)
     return x[None], y[None]
 
 
-def _to_eye(
+def to_eye(
     capture: dict[str, torch.Tensor],
     x: torch.Tensor,
     y: torch.Tensor,
@@ -326,7 +328,7 @@ def _unroll(
     half = VIEW_WIDTH / 2
     tall = half * pictures.shape[2] / pictures.shape[3]
     grey = (pictures * torch.tensor([0.5, 0.35, 0.15])[None, :, None, None]).sum(1, keepdim=True)
-    ring = _lookup(grey, x, y, ((-half, half), (-tall, tall)), "border")
+    ring = lookup(grey, x, y, ((-half, half), (-tall, tall)), "border")
     # iris cameras meter on the iris, so its mean brightness says little about the light
     return ring * (0.42 / ring.mean((1, 2, 3), keepdim=True)).clamp(0.4, 3)
 
@@ -350,8 +352,8 @@ def render_captures(
     drawn = draw_look(settings.seed, identity)
     for begin in range(0, len(captures), BATCH):
         part = captures[begin : begin + BATCH]
-        look = _repeat(drawn, len(part))
-        capture = _captures(settings, identity, part)
+        look = as_batch(drawn, len(part))
+        capture = draw_captures(settings, identity, part)
         pictures = _render(look, capture, (rows * finer, columns * finer), _largest_blur(settings))
         streams = [np.random.default_rng([settings.seed, 3, identity, n]) for n in part]
         small = F.avg_pool2d(pictures, finer)
