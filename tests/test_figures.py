@@ -54,6 +54,16 @@ def tables(request, tmp_path_factory):
     return Tables(tidy_examples.write(folder, images=200, **EXAMPLES[request.param]))
 
 
+def not_drawn(axes) -> list[Text]:
+    """Numbers of an axis whose places lie outside of what it shows."""
+    found = []
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        found += [tick.label1 for tick in axis.get_major_ticks()
+                  if not low <= tick.get_loc() <= high]  # fmt: skip
+    return found
+
+
 def overlaps(figure) -> list[tuple[str, str]]:
     """Pairs of texts of a drawn figure whose boxes cover each other by more than a hair."""
     figure.set_dpi(300)  # as it is saved; the letters of a screen are wider
@@ -61,8 +71,9 @@ def overlaps(figure) -> list[tuple[str, str]]:
     canvas.draw()
     renderer = canvas.get_renderer()
     texts = []
+    beyond = {id(label) for axes in figure.axes for label in not_drawn(axes)}
     for text in figure.findobj(Text):
-        if not text.get_text().strip() or not text.get_visible():
+        if not text.get_text().strip() or not text.get_visible() or id(text) in beyond:
             continue
         # an annotation's own box holds its arrow too
         box = (
@@ -99,7 +110,6 @@ def faults_of(tables, items) -> list[str]:
             figure = getattr(importlib.import_module(f"{style.__package__}.{module}"), function)(
                 part, *item.arguments
             )
-            # Numbers of axes whose places are outside of what is shown are among the short ones.
             found += [f"{item.file}: {a!r} on {b!r}" for a, b in overlaps(figure)
                       if min(len(a), len(b)) > 3]  # fmt: skip
             if figure.get_figwidth() > style.PAGE:
