@@ -53,7 +53,7 @@ if FROM_PHOTOGRAPHS:
         output:
             report(
                 f"{FIGURES}/iris_sheet.png",
-                caption="../workflow/report/iris_sheet.rst",
+                caption=f"../workflow/report/{contents.IRIS_SHEET.name}.rst",
                 category=contents.RUN,
                 labels={"result": contents.IRIS_SHEET.heading, "kind": "figure"},
             ),

@@ -191,7 +191,7 @@ def test_snakemake_s_report_has_the_captions_of_the_page():
         if '"kind": "figure"' in declared
     ]
     assert len(captions) >= 5
-    assert set(captions) == {"{item.name}", "{contents.CONTACT_SHEET.name}"}
+    assert all(re.fullmatch(r"\{(item|contents\.[A-Z_]+)\.name\}", name) for name in captions)
 
 
 def test_a_wrong_template_folder_is_named(tmp_path):
@@ -247,6 +247,7 @@ def test_the_terminal_tells_it_too(told):
 
 def test_captions_and_tables_speak_of_no_modality_that_other_data_lack():
     texts = {path.name: path.read_text(encoding="utf-8") for path in REPORT.glob("*.rst")}
+    del texts[f"{contents.IRIS_SHEET.name}.rst"]  # a figure that only photographs of eyes have
     texts |= {path.name: path.read_text(encoding="utf-8") for path in REPORT.glob("*.jinja")}
     room = Path(page.__file__).parent / "summaries"
     texts |= {path.name: path.read_text(encoding="utf-8") for path in room.glob("*.py")}

@@ -150,6 +150,7 @@ def test_the_page_says_what_is_missing(tmp_path, monkeypatch):
             f"Figure Selecting a modality, mms, {side}: not drawn, for want of results."
             for side in ("periocular", "iris", "both")
         ),
+        "Figure Answers only where sure, mms: not drawn, for want of results.",
         "Figure Degraded images: not drawn, for want of results.",
     ]
 
