@@ -168,7 +168,12 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
         "training": {"epochs": 8, "batch": 16, "learning_rate": 0.05, "warmup": 1},
         "selector": {
             "selectors": {"mms": {"recognisers": "full"}},
-            "degradations": {"seen": ["gaussian_noise"], "unseen": [], "levels": [0.5, 1.0]},
+            "degradations": {
+                "seen": ["gaussian_noise"],
+                "unseen": [],
+                "levels": [0.5, 1.0],
+                "absent": True,
+            },
         },
         "deploy": {"formats": ["onnx"], "tolerance": 0.0},
     }

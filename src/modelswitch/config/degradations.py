@@ -62,7 +62,12 @@ class Degradations(Extended):
         description="own: a level is linear in the quantity that the degradation sets; halving: "
         "level 0.5 halves what a recogniser of synthetic eyes can do above chance, as measured",
     )
-    later = ("scale",)
+    absent: bool = Field(
+        default=False,
+        description="also test with a modality that is not there at all, or several but not all: "
+        "nothing is heard of its recogniser; no selector is trained with that",
+    )
+    later = ("scale", "absent")
 
     @field_validator("levels")
     @classmethod

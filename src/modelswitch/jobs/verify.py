@@ -23,7 +23,14 @@ from modelswitch.selector.contest import known_temperatures
 from modelswitch.selector.deciding import stored
 from modelswitch.selector.gate import Gate
 from modelswitch.selector.graph import SelectorGraph
-from modelswitch.selector.outputs import CLEAN, Condition, all_conditions, load_outputs, situation
+from modelswitch.selector.outputs import (
+    ABSENT,
+    CLEAN,
+    Condition,
+    all_conditions,
+    load_outputs,
+    situation,
+)
 from modelswitch.selector.verification import (
     Embedded,
     Fusions,
@@ -79,6 +86,9 @@ class _Trial:
         condition: Condition
         for condition in all_conditions(self.modalities, self.known):
             at = situation(condition, self.modalities, self.known)
+            if at == ABSENT:
+                # Of two cosines one is missing then, and nothing is left to fuse.
+                continue
             yield at, self.people.pairs(condition, self.people.tested)
 
     def curve(self, at: str, scores: Sequence[torch.Tensor]) -> Curve:

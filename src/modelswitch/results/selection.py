@@ -18,6 +18,7 @@ SITUATIONS = {
     "unseen": "one modality degraded, in a way not seen in training",
     "everywhere": "every modality degraded",
     "clean": "nothing degraded",
+    "absent": "one modality or more not there at all",
 }
 NOT_BASELINES = (SELECTOR, *CEILINGS)
 
@@ -32,7 +33,8 @@ def how_chosen(rows: Iterable[Mapping[str, object]]) -> str:
 def situations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Rows of selection.csv by situation."""
     everywhere = table["side"].isin(("both", "all"))
-    degraded = table["level"] > 0
+    absent = table["degradation"] == "absent"
+    degraded = (table["level"] > 0) & ~absent
     seen = table["seen"].astype(str).str.lower() == "true"
     # level 0 is repeated for every curve: one of them is enough
     first = (table["degradation"] == table["degradation"].iloc[0]) & (
@@ -42,7 +44,8 @@ def situations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "seen": table[degraded & ~everywhere & seen],
         "unseen": table[degraded & ~everywhere & ~seen],
         "everywhere": table[degraded & everywhere],
-        "clean": table[~degraded & first],
+        "clean": table[(table["level"] == 0) & first],
+        "absent": table[(table["level"] > 0) & absent],
     }
 
 

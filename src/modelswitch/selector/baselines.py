@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from modelswitch.config import methods
-from modelswitch.selector.outputs import Mixture
+from modelswitch.selector.outputs import Mixture, named
 
 LARGEST_FUSION_SET = 4000  # samples for the logistic regression: it has M + 1 numbers to find
 
@@ -37,7 +37,7 @@ class Decision:
 
 def pick(logits: torch.Tensor, picked: torch.Tensor, tied: torch.Tensor | None = None) -> Decision:
     """The answers of the picked recognisers."""
-    classes = logits.argmax(2)
+    classes = named(logits)
     none = torch.zeros(len(picked), dtype=torch.bool)
     return Decision(classes.gather(0, picked[None])[0], none if tied is None else tied, picked)
 
@@ -225,7 +225,7 @@ def oracle(
 
     `clean` is bool [M]. No selection can be more accurate; fusion can.
     """
-    right = (logits.argmax(2) == labels).int()
+    right = (named(logits) == labels).int()
     return pick_largest(logits, 2 * right + clean[:, None].int(), modalities)
 
 

@@ -13,12 +13,15 @@ from modelswitch.config.selector import SelectorSettings
 from modelswitch.selector.baselines import Baselines, Decision, fit_temperatures, oracle, undegraded
 from modelswitch.selector.deciding import Network, decide
 from modelswitch.selector.outputs import (
+    ABSENT,
     UNDEGRADED,
     Condition,
     Mixture,
     PairedOutputs,
+    absent_conditions,
     all_conditions,
     mix,
+    named,
     situation,
     training_conditions,
 )
@@ -126,7 +129,7 @@ class Rivals:
         """What is told of answers."""
         modalities, labels = self.outputs.modalities, self.outputs.labels
         clean = self.clean(condition)
-        right = self.outputs.at(condition).argmax(2) == labels
+        right = named(self.outputs.at(condition)) == labels
         side = side_name(condition.degraded, modalities)
         # where none or all are degraded there is no modality to be found
         sought = bool(clean.any()) and not bool(clean.all())
@@ -205,7 +208,7 @@ class Contest:
         with nothing degraded, and with one side or more in the ways that are known."""
         found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         for condition in self.rivals.conditions:
-            if self.rivals.situation(condition) == "unseen":
+            if self.rivals.situation(condition) in ("unseen", ABSENT):
                 continue
             if condition.degraded and condition.degradation not in self.degradations.seen:
                 continue
@@ -231,6 +234,11 @@ class Contest:
                 for level in self.degradations.levels:
                     measured = self._measure(Condition(degradation, level, degraded))
                     result += [row | about | {"level": level} for row in measured]
+        for condition in absent_conditions(self.outputs.modalities, self.degradations):
+            side = side_name(condition.degraded, self.outputs.modalities)
+            about = {"degradation": ABSENT, "seen": False, "side": side}
+            result += [row | about | {"level": 0.0} for row in clean.values()]
+            result += [row | about | {"level": 1.0} for row in self._measure(condition)]
         return result
 
     def confusions(self) -> list[dict[str, object]]:

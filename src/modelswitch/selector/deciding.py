@@ -11,6 +11,7 @@ from modelswitch.models.build import fill
 from modelswitch.selector.baselines import Decision, fuse, pick_largest
 from modelswitch.selector.gate import Gate
 from modelswitch.selector.network import Selector, features
+from modelswitch.selector.outputs import silent
 
 Network = Selector | Gate
 
@@ -46,8 +47,9 @@ def decide(
     """What is said about logits [M, N, C]. Of a gate the modality that it listens to most counts as
     picked."""
     if isinstance(network, Selector):
-        trust = network(features(logits, spec)).log_softmax(1).T
-        said = pick_largest(logits, trust, modalities)
+        scores = network(features(logits, spec)).T.masked_fill(silent(logits), -torch.inf)
+        trust = scores.log_softmax(0)
+        said = pick_largest(logits, scores, modalities)
         # That the side is to be trusted, and that its recogniser is right then.
         sure = (logits.log_softmax(2).amax(2) + trust).gather(0, _row(said.picked))[0]
         return replace(said, confidence=sure)

@@ -20,6 +20,7 @@ from torch import nn
 from modelswitch.config.selector import SelectorSettings
 from modelswitch.selector.baselines import log_entropy, log_margin, log_odds
 from modelswitch.selector.network import perceptron, values_of
+from modelswitch.selector.outputs import silent
 
 # Past this odds say no more, and their squares would swamp a layer.
 _LARGEST = 30.0
@@ -142,11 +143,14 @@ class Gate(nn.Module):
 
     def _answers(self, logits: torch.Tensor, said: list[torch.Tensor]) -> torch.Tensor:
         parts = (logits / self.temperatures[:, None, None]).log_softmax(2)
+        nothing = silent(logits).T
         answers = []
         for numbers in said:
             exponent, weight, share = numbers.unbind(-1)
             product = (exponent.exp().T[..., None] * parts).sum(0).log_softmax(1)
-            mixture = (weight.log_softmax(1).T[..., None] + parts).logsumexp(0)
+            # Who says nothing would only blur what the others say.
+            heard = weight.masked_fill(nothing, -torch.inf).log_softmax(1)
+            mixture = (heard.T[..., None] + parts).logsumexp(0)
             mixed = share.mean(1, keepdim=True) + _MIXED
             answers.append(
                 torch.logaddexp(F.logsigmoid(-mixed) + product, F.logsigmoid(mixed) + mixture)
@@ -159,7 +163,8 @@ class Gate(nn.Module):
         networks."""
         said = self._said(logits)
         answer = self._answers(logits, said).logsumexp(0) - math.log(len(self.networks))
-        return answer, torch.stack([numbers[..., 0].exp() for numbers in said]).mean(0)
+        heard = torch.stack([numbers[..., 0].exp() for numbers in said]).mean(0)
+        return answer, heard.masked_fill(silent(logits).T, -1.0)
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
         return self.judge(logits)[0]

@@ -20,6 +20,7 @@ from modelswitch.randomness import derive_seed
 from modelswitch.storage import artifacts
 
 CLEAN = ("none", 0.0)
+ABSENT = "absent"
 _AT_ONCE = 500
 SPLITS = ("validation", "test")
 
@@ -38,9 +39,11 @@ UNDEGRADED = Condition(*CLEAN, ())
 
 def situation(condition: Condition, modalities: Sequence[str], degradations: Degradations) -> str:
     """`clean`, `everywhere` where all modalities are degraded, else whether selectors have `seen`
-    the degradation in training or it is `unseen`."""
+    the degradation in training or it is `unseen`; `absent` where some are not there at all."""
     if not condition.degraded:
         return "clean"
+    if condition.degradation == ABSENT:
+        return ABSENT
     if len(condition.degraded) == len(modalities):
         return "everywhere"
     return "seen" if condition.degradation in degradations.seen else "unseen"
@@ -55,7 +58,13 @@ def all_conditions(modalities: Sequence[str], degradations: Degradations) -> lis
         for side in sides(modalities)
         for level in degradations.levels
     ]
-    return [UNDEGRADED, *degraded]
+    return [UNDEGRADED, *degraded, *absent_conditions(modalities, degradations)]
+
+
+def absent_conditions(modalities: Sequence[str], degradations: Degradations) -> list[Condition]:
+    """Some modalities not there at all, but never all of them; none if that is not asked for."""
+    chosen = [side for side in sides(modalities) if len(side) < len(modalities)]
+    return [Condition(ABSENT, 1.0, side) for side in chosen if degradations.absent]
 
 
 def degraded_images(
@@ -91,7 +100,11 @@ class PairedOutputs:
     data: tuple[str, ...] = ()
 
     def at(self, condition: Condition) -> torch.Tensor:
-        """Logits [M, N, C] where some modalities are degraded and the others are clean."""
+        """Logits [M, N, C] where some modalities are degraded and the others are clean. Of one that
+        is absent all are 0: nothing is said, see `silent`."""
+        if condition.degradation == ABSENT:
+            heard = [name not in condition.degraded for name in self.modalities]
+            return self.logits[:, 0] * torch.tensor(heard)[:, None, None]
         worse = self.sets.index((condition.degradation, condition.level))
         chosen = [worse if name in condition.degraded else 0 for name in self.modalities]
         return torch.stack([self.logits[m, s] for m, s in enumerate(chosen)])
@@ -141,6 +154,20 @@ def load_outputs(
 
 def _sets(passport: dict) -> tuple[tuple[str, float], ...]:
     return (CLEAN, *((name, level) for name, level in passport["sets"]))
+
+
+def silent(logits: torch.Tensor) -> torch.Tensor:
+    """Where a recogniser says nothing, for its modality is absent: bool [M, N] of logits [M, N, C].
+
+    All classes have the same logit then, to the bit; so the probabilities are those of nothing
+    known, sums and products of them name what the others name, and no confidence is smaller.
+    """
+    return (logits == logits[..., :1]).all(-1)
+
+
+def named(logits: torch.Tensor) -> torch.Tensor:
+    """The class that each recogniser names, int64 [M, N]; -1 where it says nothing."""
+    return logits.argmax(2).masked_fill(silent(logits), -1)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ TITLES = {
     "unseen": "one side or more degraded, not as in training",
     "everywhere": "every side degraded",
     "clean": "nothing degraded",
+    "absent": "one side or more not there at all",
 }
 # What a rate of nothing or of all is drawn as, for the normal deviate of it is infinite.
 SMALLEST = 1e-4
