@@ -12,6 +12,7 @@ from test_selection import SelectorSettings
 from modelswitch.config.methods import CHOSEN, SELECTOR
 from modelswitch.report.figures import style
 from modelswitch.report.figures.abstaining import risks
+from modelswitch.report.figures.verification import looks
 from modelswitch.report.summaries.abstaining import abstaining_sheet
 from modelswitch.results.abstaining import GRID, RiskCoverage
 from modelswitch.results.tables import Tables, write_table
@@ -151,3 +152,13 @@ def test_the_table_and_the_curve_show_what_was_computed(folder):
     means = tables.risk_coverage.query("method == 'selector'").groupby("coverage")["risk"].mean()
     np.testing.assert_allclose(lines[SELECTOR].get_ydata(), 100 * means)
     assert "entropy" not in lines
+    [band] = panel.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() >= 0
+    assert heights.max() <= 100
+
+
+def test_no_two_methods_are_drawn_alike():
+    drawn = looks([SELECTOR, "always_a", "always_b", *map(str, range(12))])
+    told = {(look["color"], str(look.get("linestyle", "-"))) for look in drawn.values()}
+    assert len(told) == len(drawn)

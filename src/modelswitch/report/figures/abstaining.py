@@ -33,7 +33,8 @@ def risks(tables, selector: str) -> Figure:
             places = [100 * coverage for coverage in by_coverage.groups]
             panel.plot(places, [100 * e.mean for e in estimates], label=method, **drawn[method])
             if method == methods.SELECTOR:
-                low, high = ([100 * max(0, getattr(e, end)) for e in estimates]
+                # With few seeds a t interval may leave what a share can be.
+                low, high = ([100 * min(1, max(0, getattr(e, end))) for e in estimates]
                              for end in ("low", "high"))  # fmt: skip
                 panel.fill_between(places, low, high, color=style.BLUE, alpha=0.2, linewidth=0)
         panel.set_title(TITLES[name])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -83,7 +85,9 @@ def _curve(panel, rows, method: str, look: dict) -> None:
 
 def looks(shown: list[str]) -> dict[str, dict]:
     """The selector in front, single recognisers in grey, fusions in colours."""
-    colours = iter([c for c in style.PALETTE if c not in (style.BLUE, style.BLACK)] * 3)
+    colours = [c for c in style.PALETTE if c not in (style.BLUE, style.BLACK)]
+    # Neighbours differ in both, to be told apart without colours, too.
+    lines = zip(itertools.cycle(colours), itertools.cycle(style.DASHES), strict=False)
     greys = iter(("-", "--", ":", "-."))
     found = {}
     for method in shown:
@@ -93,6 +97,6 @@ def looks(shown: list[str]) -> dict[str, dict]:
             found[method] = {"color": style.GREY, "linewidth": 1.0,
                              "linestyle": next(greys, "-"), "zorder": 3}  # fmt: skip
         else:
-            found[method] = {"color": next(colours), "linewidth": 0.9, "zorder": 4,
-                             "linestyle": style.dashes(len(found))}  # fmt: skip
+            colour, dash = next(lines)
+            found[method] = {"color": colour, "linestyle": dash, "linewidth": 0.9, "zorder": 4}
     return found
