@@ -236,9 +236,9 @@ class Contest:
                     result += [row | about | {"level": level} for row in measured]
         for condition in absent_conditions(self.outputs.modalities, self.degradations):
             side = side_name(condition.degraded, self.outputs.modalities)
-            about = {"degradation": ABSENT, "seen": False, "side": side}
-            result += [row | about | {"level": 0.0} for row in clean.values()]
-            result += [row | about | {"level": 1.0} for row in self._measure(condition)]
+            told: dict[str, object] = {"degradation": ABSENT, "seen": False, "side": side}
+            result += [row | told | {"level": 0.0} for row in clean.values()]
+            result += [row | told | {"level": 1.0} for row in self._measure(condition)]
         return result
 
     def confusions(self) -> list[dict[str, object]]:
