@@ -129,11 +129,12 @@ rule selection_figures:
     params:
         selectors=SELECTION.names,
         sides=SELECTION.sides,
+        figures=lambda w, output: os.path.dirname(output[0]),
         code=code("selection_figures.py"),
     shell:
         "run_script selection_figures --selection {input.selection:q} "
         "--selectors {params.selectors:q} --sides {params.sides:q} "
-        '--figures "$(dirname {output[0]:q})" > {log:q} 2>&1'
+        "--figures {params.figures:q} > {log:q} 2>&1"
 
 
 rule contact_sheet:

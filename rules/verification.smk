@@ -102,11 +102,12 @@ rule verification_figures:
         runtime=brief_time,
     params:
         selectors=SELECTION.names,
+        figures=lambda w, output: os.path.dirname(output[0]),
         code=code("verification_figures.py"),
     shell:
         'run_script verification_figures --tables "$(dirname {input:q})" '
         "--selectors {params.selectors:q} "
-        '--figures "$(dirname {output[0]:q})" > {log:q} 2>&1'
+        "--figures {params.figures:q} > {log:q} 2>&1"
 
 
 rule verification:

@@ -203,6 +203,11 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
         *("left", "right", "top", "left+right", "left+top", "right+top", "all")
     }
     assert {"always_left", "always_right", "always_top", "selector"} <= set(table["method"])
+    gone = table[(table["degradation"] == "absent") & (table["level"] == 1)]
+    assert set(gone["side"]) == {*("left", "right", "top", "left+right", "left+top", "right+top")}
+    told = pd.read_csv(tmp_path / "results/three/tables/abstaining.csv")
+    assert "absent" in set(told["situation"])
+    assert (tmp_path / "results/three/figures/abstaining-mms.png").stat().st_size > 10_000
     confusion = pd.read_csv(tmp_path / "results/three/tables/confusion.csv")
     assert {"left+right", "all", "none"} <= set(confusion["right"])
     summary = (tmp_path / "results/three/tables/selection_summary.md").read_text()
@@ -219,6 +224,8 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
         assert found["accuracy"] == found["network_accuracy"]
         clean = table[(table["level"] == 0) & (table["method"] == "selector")]["accuracy"].iloc[0]
         worst = table[(table["level"] == 1) & (table["method"] == "selector")]
+        # No image is degraded where a modality is absent, and the file always takes all of them.
+        worst = worst[worst["degradation"] != "absent"]
         worst = worst[worst["side"].isin(["left", "right", "top"])]["accuracy"]
         assert found["network_accuracy"] == pytest.approx((clean + worst.sum()) / 4)
 

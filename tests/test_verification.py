@@ -162,6 +162,7 @@ def changed(data: dict, verification: dict | None) -> dict:
         ),
         (changed(EYES["data"], {"captures": 3, "enrolled": 3}), "enrolled: found 3, which leaves"),
         (changed(EYES["data"] | {"strangers": 0.2}, {}), "unknown key 'strangers'"),
+        (changed({"source": "eye_photos", "path": "x"}, {}), "'eye_photos', which holds nobody"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(values, said):

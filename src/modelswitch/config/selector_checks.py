@@ -12,7 +12,8 @@ def check_selectors(comparison: SelectorComparison, data: DataSpec) -> None:
     """Raise ValueError if they do not."""
     if len(data.datasets) < 2:
         raise ValueError(
-            f"selector: the data source {data.source!r} has one modality; allowed: eyes, paired"
+            f"selector: the data source {data.source!r} has one modality; "
+            "allowed: eyes, eye_photos, paired"
         )
     if data.validation == 0:
         raise ValueError(
@@ -26,6 +27,12 @@ def check_selectors(comparison: SelectorComparison, data: DataSpec) -> None:
                 f"selector.training.{key}: found {said}, which is for trainings on images; "
                 "leave it out"
             )
+    if comparison.verification is not None and data.source not in ("eyes", "paired"):
+        # A class of photographs is one eye, and the same person's other eye is no stranger.
+        raise ValueError(
+            f"selector.verification: found data.source {data.source!r}, which holds nobody back; "
+            "allowed: eyes, paired"
+        )
     _check_verification(comparison, getattr(data, "strangers", None))
 
 
