@@ -99,7 +99,7 @@ def contact_sheet(
             [f"{kind.replace('_', ' ')}\n{most[kind]}" for kind in kinds],
             fontsize=5,
         )
-        right.set_title(f"{name}: degraded, by level, and what the highest is")
+        right.set_title(f"{name}: degraded, by level")
     source = "Synthetic images, drawn at random: nobody's eyes. " if synthetic else ""
     figure.suptitle(source + "Test samples.", x=0.01, ha="left", fontsize=8, fontweight="bold")
     return figure
