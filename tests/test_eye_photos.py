@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.eyes.circles import Circle, Rims, find_rims, fitted_circle
 from modelswitch.data.eyes.covers import find_covers
 from modelswitch.data.eyes.irises import Irises
+from modelswitch.data.eyes.landmarks import landmarks_finder
 from modelswitch.data.eyes.render import EyeSettings, render_captures
 from modelswitch.data.eyes.truth import truths
 from modelswitch.data.eyes.unrolled import unrolled
@@ -385,6 +387,18 @@ def test_landmarks_need_their_extra(folder, tmp_path, monkeypatch):
         prepared(spec(folder, finder="landmarks"), tmp_path)
     assert "data.finder: landmarks needs ai-edge-litert" in str(error.value)
     assert "modelswitch[landmarks]" in str(error.value)
+
+
+def test_landmarks_lead_to_the_same_iris(photos):
+    """MediaPipe's network and the search for circles, each followed by the same measurement."""
+    if not all(map(importlib.util.find_spec, ("ai_edge_litert", "mediapipe"))):
+        pytest.skip("no landmarks here")
+    photo = np.asarray(Image.open(photos / "p0/left/0.png"), np.float32) / 255
+    searched = find_rims(photo, (0.15, 0.95))
+    proposed = find_rims(photo, (0.15, 0.95), landmarks_finder())
+    for part in ("pupil", "iris"):
+        one, other = getattr(searched, part), getattr(proposed, part)
+        assert (other.x, other.y, other.radius) == pytest.approx((one.x, one.y, one.radius), abs=1)
 
 
 @pytest.mark.slow
