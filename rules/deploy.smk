@@ -7,7 +7,7 @@ from modelswitch.lineage import LATENCY_FILE
 EXPORTED = GRAPH.exported()
 FORMATS = EXPERIMENT.deploy.formats
 # Files of one seed are timed: another seed's have the same shape.
-TIMED = [place for place in EXPORTED if place.branch.seed == EXPERIMENT.seeds[0]]
+TIMED = [place for place in EXPORTED if place.branch.seed == EXPERIMENT.deployed_seeds[0]]
 
 
 for FORMAT in FORMATS:
@@ -81,7 +81,7 @@ SELECTORS_EXPORTED = (
     expand(
         f"{SELECTOR}/{exported_file('onnx')}",
         experiment=EXPERIMENT.name,
-        branch=[f"seed{seed}" for seed in EXPERIMENT.seeds],
+        branch=[f"seed{seed}" for seed in EXPERIMENT.deployed_seeds],
         selector=list(EXPERIMENT.selector.selectors),
     )
     if EXPERIMENT.selector and "onnx" in FORMATS

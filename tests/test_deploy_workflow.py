@@ -22,6 +22,7 @@ from modelswitch.config.experiment import load
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.deployment import runtimes
 from modelswitch.errors import UserError
+from modelswitch.graph import Graph
 from modelswitch.planning.model_checks import check_models
 from modelswitch.report import contents
 from modelswitch.report.card import model_card
@@ -188,10 +189,19 @@ def test_by_default_the_ends_of_chains_are_deployed():
     assert load(BASE).deployed == []
 
 
+def test_models_of_chosen_seeds_alone_become_files():
+    def seeds(deploy):
+        return [place.branch.seed for place in Graph(load(BASE | deploy)).exported()]
+
+    assert seeds({"deploy": {"models": ["b"]}}) == [0, 1, 2]
+    assert seeds({"deploy": {"models": ["b"], "seeds": [2]}}) == [2]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"deploy": {"models": ["c"]}}, "deploy.models: unknown chain or lineage 'c'"),
+        ({"deploy": {"seeds": [0, 7]}}, "deploy.seeds: found 7, which is none of seeds"),
         ({"deploy": {"formats": ["onnx", "onnx"]}}, "deploy.formats: formats repeat"),
         ({"deploy": {"formats": ["tensorrt"]}}, "deploy.formats.0: found 'tensorrt'"),
         ({"deploy": {}, "report": {"split": "validation"}}, "judged on the test set"),

@@ -58,6 +58,32 @@ def test_gains_are_those_of_the_table_paired_by_seed(tmp_path):
     assert "68.8 k parameters, 1/8.1 of these" in small
 
 
+def test_a_direct_switch_by_another_transfer_is_told_and_named(tmp_path):
+    chains = {"scratch": "student", "fitted": "teacher/student@fit", "direct": "teacher/student@kd",
+              "chain": "teacher/middle@hint/student@hint"}  # fmt: skip
+    folder = tidy_examples.write(tmp_path / "tables", chains)
+    assert "from a direct switch by fit" in told(folder)["gain"]
+    claim = {"claim": "better", "verdict": "not supported", "better": "chain", "than": "direct",
+             "metric": "accuracy", "smallest": 0.0}  # fmt: skip
+    pd.DataFrame([claim]).to_csv(folder / "claims.csv", index=False)
+    set_accuracy(folder, {chains["direct"]: [0.9, 0.91, 0.9], chains["chain"]: [0.8, 0.8, 0.82]})
+    assert "points below a direct switch by kd (90.3 ± 1.4 %)" in told(folder)["gain"]
+
+
+def test_a_screen_is_told_of_what_the_selector_has_not_seen_as_well(tmp_path):
+    folder = tidy_examples.write(tmp_path / "tables")
+    tidy_examples.write_selection(folder)
+    rows = pd.read_csv(folder / "selection.csv")
+    worse = (rows["method"] == "selector") & ~rows["seen"]
+    rows.loc[worse, "accuracy"] = 0.1
+    rows.to_csv(folder / "selection.csv", index=False)
+    [one] = [s for s in sentences.sentences(Tables(folder)) if s.about == sentences.SELECTOR]
+    seen, unseen = one.brief.split("; ")
+    assert "which beats the best baseline" in seen
+    assert unseen.startswith("in ways it has not seen in 10.0 %, which is")
+    assert "points below the best baseline" in unseen
+
+
 def test_one_seed_has_no_interval(tmp_path):
     text = told(tidy_examples.write(tmp_path / "tables", seeds=(0,)))["gain"]
     assert "one seed, so no interval" in text

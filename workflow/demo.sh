@@ -1,8 +1,9 @@
 #!/bin/sh
-# What `make demo` runs: every system on data that needs no download, then the tables,
-# and last what the student costs on a device.
+# What `make demo` runs: every system on data that needs no download, then what was found, on one screen.
 set -eu
 
 snakemake --snakefile workflow/demo.smk --cores "${CORES:-2}" --logger modelswitch
-python workflow/scripts/show.py --last devices \
-    results/digits results/digits-selective results/demo-eyes
+echo
+python workflow/scripts/show.py --screen results/demo results/demo-eyes --next \
+    'Next: make plan CONFIG=config/cifar10.yaml   what a study on CIFAR-10 would cost' \
+    '      docs/start.md                          a study of your own'

@@ -1,4 +1,4 @@
-# What `make demo` runs: three experiments at once, each this workflow as a module with a
+# What `make demo` runs: two experiments at once, each this workflow as a module with a
 # configuration of its own. Another workflow can use it in the same way.
 
 from pathlib import Path
@@ -14,24 +14,14 @@ def configuration(name):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-module compression:
+module digits:
     snakefile:
         "../Snakefile"
     config:
-        configuration("digits")
+        configuration("demo")
 
 
-use rule * from compression as compression_*
-
-
-module selective:
-    snakefile:
-        "../Snakefile"
-    config:
-        configuration("digits-selective")
-
-
-use rule * from selective as selective_*
+use rule * from digits as digits_*
 
 
 module eyes:
@@ -47,7 +37,6 @@ use rule * from eyes as eyes_*
 rule all:
     default_target: True
     input:
-        rules.compression_all.input,
-        rules.selective_all.input,
+        rules.digits_all.input,
         rules.eyes_all.input,
     localrule: True

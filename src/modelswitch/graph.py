@@ -95,7 +95,7 @@ class Graph:
         return [
             ModelFolder(self.experiment.name, dataset, Replicate(seed), lineage)
             for dataset in self.experiment.datasets
-            for seed in self.experiment.seeds
+            for seed in self.experiment.deployed_seeds
             for lineage in self.experiment.deployed
         ]
 

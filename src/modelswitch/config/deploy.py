@@ -48,6 +48,9 @@ class Deploy(Strict):
     models: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None, description="chains or lineages; by default every chain's last model"
     )
+    seeds: Annotated[list[int], Field(min_length=1)] | None = Field(
+        default=None, description="seeds whose models become files; by default all"
+    )
     preprocessing: bool = Field(
         default=True,
         description="true: pixels (uint8 [N, H, W, C]) in, so that a device needs no code of its "

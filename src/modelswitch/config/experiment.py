@@ -205,6 +205,9 @@ class Experiment(Strict):
             )
         for name in self.deploy.models or ():
             check_known("deploy.models", name, self.trained, "chain or lineage")
+        for seed in self.deployed_seeds:
+            if seed not in self.seeds:
+                raise ValueError(f"deploy.seeds: found {seed}, which is none of seeds {self.seeds}")
 
     def _check_search(self) -> None:
         if self.search is None:
@@ -229,6 +232,11 @@ class Experiment(Strict):
     def trained(self) -> dict[str, Lineage]:
         """Every model that is trained, by its lineage and by the labels of its chains."""
         return {str(lineage): lineage for lineage in self.all_lineages} | self.lineages
+
+    @property
+    def deployed_seeds(self) -> list[int]:
+        """The seeds whose models are exported."""
+        return (self.deploy and self.deploy.seeds) or self.seeds
 
     @property
     def deployed(self) -> list[Lineage]:

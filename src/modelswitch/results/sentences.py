@@ -164,10 +164,7 @@ def of_gain(tables: Tables) -> Sentence | None:
     if node is None:
         return None
     first = node.lineage.split("/")[0]
-    rivals = {node.model: "the same network from scratch"}
-    if node.level > 1:
-        rivals[f"{first}/{node.step}"] = "a direct switch"
-    rivals[first] = first
+    rivals = {node.model: "the same network from scratch"} | _direct(tables, node) | {first: first}
     parts, counts = [], []
     for rival, name in rivals.items():
         difference = _difference(tables, node.lineage, rival)
@@ -177,6 +174,32 @@ def of_gain(tables: Tables) -> Sentence | None:
     if not parts:
         return None
     return Sentence(GAIN, f"{_called(node)} {_listed(parts)}{_over(counts)}.")
+
+
+def _direct(tables: Tables, node: TreeNode) -> dict[str, str]:
+    """The direct switch to a chain's student, by the chain's last transfer, else the one that a
+    claim names, else the first; by another transfer that one is named, for it differs as well."""
+    if node.level < 2:
+        return {}
+    first, rules = node.lineage.split("/")[0], differences.of_rules(tables)
+    compared = {rule.node.lineage for rule in rules}
+    direct = [
+        end
+        for end in tree.ends(tables.models)
+        if end.parent == first and end.model == node.model and end.lineage not in compared
+    ]
+    if not direct:
+        return {}
+    claimed = [than for better, than in _claimed(tables) if better in node.labels]
+    chosen = min(
+        direct,
+        key=lambda end: (
+            end.transfer != node.transfer,
+            not {end.lineage, *end.labels} & set(claimed),
+        ),
+    )
+    other = "" if chosen.transfer == node.transfer else f" by {chosen.transfer}"
+    return {chosen.lineage: f"a direct switch{other}"}
 
 
 def _called(node: TreeNode) -> str:
@@ -284,25 +307,26 @@ def of_selector(tables: Tables) -> Sentence | None:
     own = [row for row in rows if row["selector"] == rows[0]["selector"]]
     told = {row["situation"]: row for row in own if row["method"] == SELECTING}
     best = {row["situation"]: row for row in own if row["best_baseline"]}
-    parts = []
+    # A screen has less room, but also for it what is seen says nothing without what is not.
+    parts, shorter = [], []
     for situation, words in (("seen", ""), ("unseen", " in ways it has not seen")):
         if situation in told:
             row = told[situation]
             picked = row["selection_accuracy"]
             picks = f"picks an undegraded one in {SHARE.text(picked)} % and " * (picked == picked)
-            parts.append(
-                f"with one modality degraded{words} the selector {row['selector']} {picks}answers "
-                f"rightly in {SHARE.text(row['accuracy'])} %, which "
-                + beside(
-                    _difference_of(row),
-                    f"the best baseline ({SHARE.text(best[situation]['accuracy'])} %)",
-                )
+            baseline = f"the best baseline ({SHARE.text(best[situation]['accuracy'])} %)"
+            against = (
+                f"in {SHARE.text(row['accuracy'])} %, which {beside(_difference_of(row), baseline)}"
             )
+            who = f"with one modality degraded{words} the selector {row['selector']}"
+            parts.append(f"{who} {picks}answers rightly {against}")
+            briefly = f"{who} answers rightly" if not shorter else words.strip()
+            shorter.append(f"{briefly} {against}")
     if not parts:
         return None
     over = _over([rows[0]["seeds"]])
-    whole, first = (f"{text[0].upper()}{text[1:]}{over}." for text in ("; ".join(parts), parts[0]))
-    return Sentence(SELECTOR, whole, first)
+    whole, first = ("; ".join(each) for each in (parts, shorter))
+    return Sentence(SELECTOR, *(f"{text[0].upper()}{text[1:]}{over}." for text in (whole, first)))
 
 
 def _difference_of(row: dict[str, Any]) -> PairedDifference:
