@@ -59,10 +59,11 @@ def test_gains_are_those_of_the_table_paired_by_seed(tmp_path):
 
 
 def test_a_direct_switch_by_another_transfer_is_told_and_named(tmp_path):
-    chains = {"scratch": "student", "fitted": "teacher/student@fit", "direct": "teacher/student@kd",
-              "chain": "teacher/middle@hint/student@hint"}  # fmt: skip
+    chains = {"scratch": "student", "fitted": "teacher/student@kd_hint_pretrain",
+              "direct": "teacher/student@kd",
+              "chain": "teacher/middle@kd_hint_joint/student@kd_hint_joint"}  # fmt: skip
     folder = tidy_examples.write(tmp_path / "tables", chains)
-    assert "from a direct switch by fit" in told(folder)["gain"]
+    assert "a direct switch by kd_hint_pretrain (" in told(folder)["gain"]
     claim = {"claim": "better", "verdict": "not supported", "better": "chain", "than": "direct",
              "metric": "accuracy", "smallest": 0.0}  # fmt: skip
     pd.DataFrame([claim]).to_csv(folder / "claims.csv", index=False)

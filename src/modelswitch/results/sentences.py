@@ -308,7 +308,8 @@ def of_selector(tables: Tables) -> Sentence | None:
     told = {row["situation"]: row for row in own if row["method"] == SELECTING}
     best = {row["situation"]: row for row in own if row["best_baseline"]}
     # A screen has less room, but also for it what is seen says nothing without what is not.
-    parts, shorter = [], []
+    parts: list[str] = []
+    shorter: list[str] = []
     for situation, words in (("seen", ""), ("unseen", " in ways it has not seen")):
         if situation in told:
             row = told[situation]
