@@ -414,9 +414,9 @@ def test_a_training_goes_on_with_the_own_code_only_that_it_began_with(own, tmp_p
     keys = []
 
     class Noted(session.ResumeFiles):
-        def __init__(self, folder, key, *report):
+        def __init__(self, folder, key, *others, **named):
             keys.append(key)
-            super().__init__(folder, key, *report)
+            super().__init__(folder, key, *others, **named)
 
     monkeypatch.setattr(session, "ResumeFiles", Noted)
 
