@@ -1,0 +1,59 @@
+"""Pages of reference studies say what the tables beside them say."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1] / "results" / "reference"
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[+-]?\d+\.?\d*", text)]
+
+
+def test_the_page_of_files_for_devices_is_its_table():
+    text = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
+    table = pd.read_csv(ROOT / "deploy/tables/devices.csv")
+    lines = [cells(line) for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(lines) == len(table)
+    for line, row in zip(lines, table.itertuples(), strict=True):
+        assert line[:2] == [row.name, row.format]
+        shares = (row.accuracy, row.accuracy_low, row.accuracy_high)
+        assert numbers(line[2]) == [round(100 * share, 1) for share in shares]
+        if row.format != "torch":
+            lost = (row.lost, row.lost_low, row.lost_high)
+            assert numbers(line[3]) == [round(100 * share, 2) for share in lost]
+        assert numbers(line[4]) == [round(row.file_bytes / 1000)]
+        assert numbers(line[5]) == [round(row.median_ms, 3)]
+        assert numbers(line[6]) == [round(row.batch_ms, 2)]
+        assert numbers(line[7]) == [round(row.peak_memory_mb)]
+
+
+def test_what_the_page_of_files_for_devices_concludes_is_in_its_table():
+    text = " ".join((ROOT / "deploy/README.md").read_text(encoding="utf-8").split())
+    table = pd.read_csv(ROOT / "deploy/tables/devices.csv").set_index(["name", "format"])
+    files = table.drop(index="torch", level="format")
+    [most] = re.findall(r"No file loses more than ([\d.]+) points", text)
+    assert float(most) == round(100 * files["lost_high"].max(), 2)
+    away = files[(files["lost_low"] > 0) | (files["lost_high"] < 0)]
+    assert away.index.tolist() == [("assistant@kd", "executorch-int8")]
+    integers = files[files.index.get_level_values("format").str.endswith("int8")]["agreement"]
+    [agreed] = re.findall(r"those of eight bits on ([\d.]+) to ([\d.]+) %", text)
+    assert [*map(float, agreed)] == [
+        round(100 * share, 1) for share in (min(integers), max(integers))
+    ]
+    times = table["median_ms"]["chain"]
+    [times_less] = re.findall(r"(\d+) times less", text)
+    assert int(times_less) == round(times["torch"] / times["onnx"])
+    assert times["onnx"] > table["median_ms"]["teacher"]["onnx"]
+    # Integers: slower under ONNX Runtime than floats, faster under ExecuTorch.
+    assert times["onnx-int8"] > times["onnx"]
+    assert times["executorch-int8"] < times["executorch"]
+    short = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"eight bits cost at most {most} points" in short
+    assert f"the student is {times_less} times as fast as in PyTorch" in short
