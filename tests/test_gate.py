@@ -1,5 +1,6 @@
 """Selectors that weigh: where they begin, what they are alike for, what they learn."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -11,14 +12,16 @@ from scipy.special import log_softmax, logsumexp
 from modelswitch.config.degradations import Degradations
 from modelswitch.config.job import Recogniser, SelectorJob
 from modelswitch.config.methods import CHOSEN
-from modelswitch.config.selector import SelectorSettings
+from modelswitch.config.selector import SelectorComparison, SelectorSettings
 from modelswitch.config.training import Training
 from modelswitch.jobs.train_selector import train_selector
 from modelswitch.results.selection import summarise
+from modelswitch.selector.carrying import left_out
 from modelswitch.selector.contest import Contest, Rivals, fit_baselines, known_temperatures
 from modelswitch.selector.deciding import decide, made, stored
 from modelswitch.selector.draws import CLEAN_SHARE, EVERYWHERE_SHARE, GateBatches
 from modelswitch.selector.gate import Gate, seen
+from modelswitch.selector.objective import AnswerRightly
 from modelswitch.selector.outputs import CLEAN, PairedOutputs, all_conditions
 from modelswitch.storage import artifacts
 
@@ -232,6 +235,7 @@ def test_the_chosen_baseline_is_that_of_the_held_back_samples():
     [
         ({"decides": "weigh", "target": "right"}, "target: only with decides: pick"),
         ({"gates": 5}, "gates: only with decides: weigh"),
+        ({"leave_out": True}, "leave_out: only with decides: weigh"),
         ({"parts": "agreement"}, "agreement, which is for decides: weigh"),
         ({"decides": "weight"}, "pick"),
     ],
@@ -243,4 +247,59 @@ def test_settings_that_do_not_go_together_are_refused(changes, said):
 
 def test_what_picks_is_stored_as_before():
     kept = SelectorSettings(recognisers="x").model_dump(mode="json")
-    assert not {"decides", "gates"} & set(kept)
+    assert not {"decides", "gates", "leave_out"} & set(kept)
+
+
+@pytest.mark.parametrize(("seen", "gates"), [(["lid", "jpeg"], 3), (["lid"], 2)])
+def test_every_degradation_is_left_out_as_often_or_it_is_refused(seen, gates):
+    selector = {"recognisers": "x", "decides": "weigh", "leave_out": True, "gates": gates}
+    degradations = {"seen": seen, "unseen": []}
+    with pytest.raises(ValueError, match=f"s.gates: found {gates}, of which with leave_out each"):
+        SelectorComparison(selectors={"s": selector}, degradations=degradations)
+
+
+def test_a_network_learns_nothing_of_the_degradation_that_it_leaves_out():
+    paired = outputs()
+    temperatures = known_temperatures(paired, SETTINGS)
+    spec = WEIGH.model_copy(update={"gates": 4, "leave_out": True})
+    batches = GateBatches(paired, SETTINGS.seen, 2000, 500, lambda epoch: epoch)
+    batch = next(batches.epoch(0))
+    lid = (batch.degraded == SETTINGS.seen.index("lid")).any(1)
+    assert 0 < lid.sum() < len(lid)
+    gradients = []
+    for spoilt in (False, True):
+        torch.manual_seed(0)
+        gate = Gate(spec, seen(batch.logits, temperatures, spec).shape[2], temperatures)
+        # Who is right under the lid is turned round.
+        labels = torch.where(lid & spoilt, (batch.labels + 1) % 6, batch.labels)
+        objective = AnswerRightly(gate, left_out(spec, SETTINGS))
+        objective(dataclasses.replace(batch, labels=labels))["loss"].backward()
+        gradients.append([network[-1].weight.grad for network in gate.networks])
+    same = [torch.equal(a, b) for a, b in zip(*gradients, strict=True)]
+    assert same == [True, False, True, False]
+    assert all(own.abs().sum() > 0 for own in gradients[0])
+
+
+def test_what_carries_over_is_told_of_every_degradation(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["workflow/scripts/train_selector.py"])
+    weigh = job(parts="agreement", leave_out=True, gates=2)
+    held_back, model = outputs(), tmp_path / "selector.safetensors"
+    files = stored_outputs(tmp_path, held_back, outputs(seed=1))
+    train_selector(weigh, files, str(model), str(tmp_path / "history.csv"))
+    tensors, passport = artifacts.load(model)
+    gate = stored(tensors, passport, weigh.spec, 2)
+    told = {each["degradation"]: each for each in passport["carried_over"]}
+    assert list(told) == SETTINGS.seen
+    conditions = [
+        c for c in all_conditions(held_back.modalities, SETTINGS)
+        if c.degradation == "lid" and len(c.degraded) == 1
+    ]  # fmt: skip
+    logits = torch.cat([held_back.at(c) for c in conditions], 1)
+    labels = held_back.labels.repeat(len(conditions))
+    with torch.no_grad():
+        without, learnt = (own.argmax(1) for own in gate.each(logits))
+    assert told["lid"]["left_out"] == pytest.approx((without == labels).double().mean().item())
+    assert told["lid"]["learnt"] == pytest.approx((learnt == labels).double().mean().item())
+    # What is learnt of one degradation holds for the other, which works in the same way here.
+    assert told["lid"]["left_out"] > told["lid"]["product"]
+    assert "lid: right on" in capsys.readouterr().out

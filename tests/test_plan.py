@@ -1,5 +1,6 @@
 """The plan says what it should: every number is worked out here by hand."""
 
+import dataclasses
 import io
 import json
 
@@ -222,6 +223,29 @@ def test_every_modality_has_its_own_pace_and_selectors_are_counted():
     assert by_place[selector.format("right")] == pytest.approx(5 * 5 * 0.03)
     assert plan.counts(tasks(EYES, **SELECTION), TRAININGS) == (6, "4 models, 2 selectors")
     assert plan.counts(tasks(EYES, **SELECTION), ANSWERS) == (2, "2 sets of degraded outputs")
+
+
+@pytest.mark.parametrize(("source", "images"), [("eyes", 20 * 4), ("paired", 130)])
+def test_what_recognisers_make_of_people_in_no_training_is_counted(source, images):
+    """So many people are drawn beside the synthetic ones; of other data some are held back."""
+    settings = {"people": 20, "captures": 4} if source == "eyes" else {}
+    changes = SELECTION | {"selector": SELECTION["selector"] | {"verification": settings}}
+    if source == "paired":
+        names = ["periocular", "iris"]
+        changes["data"] = {
+            "source": source, "path": "eyes.npz", "modalities": names,
+            "validation": 0.2, "strangers": 0.1,
+        }  # fmt: skip
+    sizes = {name: dataclasses.replace(size, strangers=130) for name, size in EYES.items()}
+    found = {task.makes: task for task in tasks(sizes, **changes)}
+    # As the degraded sets: clean, and two degradations at two levels.
+    for modality, answer, degrading in (("periocular", 0.0005, 0.01), ("iris", 0.001, 0.002)):
+        folder = f"study/{modality}/seed0/teacher/student@kd"
+        task = found[f"{folder}/embeddings.safetensors"]
+        assert task.seconds == pytest.approx(images * (5 * answer + degrading))
+        assert task.needs == (f"{folder}/model.safetensors",)
+    said = "2 sets of degraded outputs, 2 sets of inner vectors of people in no training"
+    assert plan.counts(tasks(sizes, **changes), ANSWERS) == (4, said)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,13 @@ class SelectorSettings(Extended):
     gates: Annotated[int, Field(ge=1, le=100)] = Field(
         default=3, description="with `decides: weigh`, networks whose answers are averaged"
     )
-    later: ClassVar[tuple[str, ...]] = ("decides", "gates")
+    leave_out: bool = Field(
+        default=False,
+        description="with `decides: weigh`, each network is trained without one of the "
+        "degradations that are `seen`, in turn, and the log says what it makes of that one, which "
+        "is what it carries over from the others; `gates` has to be a multiple of their number",
+    )
+    later: ClassVar[tuple[str, ...]] = ("decides", "gates", "leave_out")
 
     @model_validator(mode="after")
     def _keys_fit(self) -> "SelectorSettings":
@@ -53,12 +59,11 @@ class SelectorSettings(Extended):
                 "parts: found agreement, which is for decides: weigh; allowed here: "
                 "whole, sorted, matched"
             )
-        given = "target" if self.decides == "weigh" else "gates"
-        if given in self.model_fields_set and getattr(self, given) != (
-            type(self).model_fields[given].default
-        ):
-            other = "pick" if self.decides == "weigh" else "weigh"
-            raise ValueError(f"{given}: only with decides: {other}")
+        others = ("target",) if self.decides == "weigh" else ("gates", "leave_out")
+        for given in others:
+            if getattr(self, given) != type(self).model_fields[given].default:
+                other = "pick" if self.decides == "weigh" else "weigh"
+                raise ValueError(f"{given}: only with decides: {other}")
         return self
 
 
@@ -91,3 +96,19 @@ class SelectorComparison(Strict):
         description="whether people who are in no training can be told apart; no training depends "
         "on it",
     )
+
+    @model_validator(mode="after")
+    def _each_is_left_out(self) -> "SelectorComparison":
+        seen = len(self.degradations.seen)
+        for name, settings in self.selectors.items():
+            if settings.leave_out and (seen < 2 or settings.gates % seen):
+                raise ValueError(
+                    f"selectors.{name}.gates: found {settings.gates}, of which with leave_out "
+                    f"each is trained without one of {seen} degradations (degradations.seen); "
+                    + (
+                        f"allowed: {seen} or a multiple"
+                        if seen > 1
+                        else "allowed: two or more seen"
+                    )
+                )
+        return self

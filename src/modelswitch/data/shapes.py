@@ -27,6 +27,7 @@ from modelswitch.data.labels import class_names_in, numbered
 from modelswitch.data.pixels import shape_arranged
 from modelswitch.data.published import PUBLISHED
 from modelswitch.data.samples import FilesSpec, find_samples, is_archive
+from modelswitch.data.strangers import share_of
 
 Shape = tuple[tuple[int, int, int], int]
 
@@ -150,6 +151,7 @@ class DataSize:
         shape: of an image, (H, W, C).
         train: images to train on, those among them that are held back for validation included.
         validation: images that come with the data for that, where it has such.
+        strangers: images of people who are held back from every training, about.
     """
 
     shape: tuple[int, int, int]
@@ -157,6 +159,7 @@ class DataSize:
     train: int
     test: int
     validation: int | None = None
+    strangers: int = 0
 
     def to_validate(self, share: float) -> int:
         """Images that are held back when a share of the training images is to be, about."""
@@ -168,11 +171,13 @@ class DataSize:
 
 
 class Counts(NamedTuple):
-    """Images to train on, to test on, and those that come with the data for validation."""
+    """Images to train on, to test on, those that come with the data for validation, and those of
+    people who are held back."""
 
     train: int
     test: int
     validation: int | None = None
+    strangers: int = 0
 
 
 def sizes_of(spec: DataSpec) -> dict[str, DataSize | None]:
@@ -180,7 +185,7 @@ def sizes_of(spec: DataSpec) -> dict[str, DataSize | None]:
     # What is wrong with files is told by what looks at their shapes.
     shapes, counts = shapes_of(spec), image_counts(spec)
     return {
-        name: DataSize(*known, counts.train, counts.test, counts.validation)
+        name: DataSize(*known, **counts._asdict())
         if known is not None and counts is not None
         else None
         for name, known in shapes.items()
@@ -209,4 +214,18 @@ def image_counts(spec: DataSpec) -> Counts | None:
         found = {split: len(part) for split, part in find_samples(spec).parts.items()}
     train = found.get(WHOLE, found.get("train", 0))
     test = found["test"] if "test" in found else round(train * getattr(spec, "test", 0.0))
-    return Counts(train if "test" in found else train - test, test, found.get("validation"))
+    whole = Counts(train if "test" in found else train - test, test, found.get("validation"))
+    return _without_strangers(whole, share_of(spec))
+
+
+def _without_strangers(whole: Counts, share: float) -> Counts:
+    """As large a share of the images as of the people is held back, about."""
+
+    def left(count: int) -> int:
+        return round(count * (1 - share))
+
+    validation = None if whole.validation is None else left(whole.validation)
+    kept = Counts(left(whole.train), left(whole.test), validation)
+    strangers = whole.train + whole.test + (whole.validation or 0)
+    strangers -= kept.train + kept.test + (validation or 0)
+    return kept._replace(strangers=strangers)

@@ -16,7 +16,7 @@ from modelswitch.jobs import session, write
 from modelswitch.models import metrics
 from modelswitch.models.kept import difference
 from modelswitch.randomness import derive_seed, seeded
-from modelswitch.selector import gate
+from modelswitch.selector import carrying, gate
 from modelswitch.selector.contest import known_temperatures
 from modelswitch.selector.deciding import Network, stored
 from modelswitch.selector.draws import GateBatches
@@ -81,6 +81,11 @@ def train_selector(
             "data": list(held_back.data),
         }
         passport |= {"job_digest": digest(job.canonical()), "code": code}
+        if job.spec.leave_out:
+            assert isinstance(network, gate.Gate)
+            found = carrying.carried_over(network, held_back, job.degradations)
+            passport["carried_over"] = [vars(each) for each in found]
+            session.report("\n".join(map(str, found)))
         with artifacts.saving(model, network.state_dict(), passport) as part:
             copy = stored(artifacts.load(part)[0], passport, job.spec, modalities)
             if apart := difference(learning.scores(network), learning.scores(copy)):
@@ -149,7 +154,7 @@ def _gate(job: SelectorJob, held_back: PairedOutputs, seed: Seeds) -> _Learning:
     network.standardise(seen)
     return _Learning(
         network,
-        AnswerRightly(network),
+        AnswerRightly(network, carrying.left_out(job.spec, known)),
         batches,
         logits,
         lambda one: _said(one, logits),

@@ -113,7 +113,8 @@ class MeasuredPace:
                 temperatures = torch.ones(len(modalities))
                 inputs = gate.seen(logits, temperatures, settings)
                 objective = AnswerRightly(gate.Gate(settings, inputs.shape[2], temperatures))
-                batch = AnsweredBatch(logits, torch.zeros(images, dtype=torch.long))
+                none = torch.full((images, len(modalities)), -1)
+                batch = AnsweredBatch(logits, torch.zeros(images, dtype=torch.long), none)
             else:
                 inputs = features(logits, settings)
                 objective = PickTrusted(Selector(inputs.shape[1], len(modalities), settings.hidden))

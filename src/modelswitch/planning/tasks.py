@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelswitch.config.data import EyesData
 from modelswitch.config.job import Job
 from modelswitch.config.training import Training
 from modelswitch.config.transfer import Layer
@@ -14,7 +15,7 @@ from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.shapes import DataSize
 from modelswitch.graph import Graph
 from modelswitch.lineage import ModelFolder
-from modelswitch.selector.graph import SelectorGraph
+from modelswitch.selector.graph import EMBEDDINGS, SelectorGraph
 from modelswitch.selector.outputs import selector_conditions
 
 
@@ -62,6 +63,7 @@ ANSWERS = {
     "adopted": "models taken as they are",
     "responses": "sets of stored responses",
     "degraded": "sets of degraded outputs",
+    "embedded": "sets of inner vectors of people in no training",
 }
 
 
@@ -153,6 +155,14 @@ class Tasks:
     def _add_selectors(self, selection: SelectorGraph) -> None:
         for branch, name in selection.pairs():
             places = selection.recognisers(branch, name)
+            if selection.settings.verification is not None:
+                for place in places:
+                    self._add(
+                        "embedded",
+                        place.file(EMBEDDINGS),
+                        [_trained(place)],
+                        functools.partial(self._of_embedded, selection, place),
+                    )
             needs = [
                 self._add(
                     "degraded",
@@ -243,8 +253,24 @@ class Tasks:
     def _of_degraded(self, selection: SelectorGraph, place: ModelFolder) -> float:
         job, size = self._graph.train_job(place), self._sizes[place.dataset]
         images = size.to_validate(job.validation) + size.test
-        answers = (1 + len(selection.degradations.sets)) * self._answer_an_image(job, place)
-        return images * (answers + self._pace.degrade(place.dataset))
+        return images * self._on_every_set(selection, place)
+
+    def _of_embedded(self, selection: SelectorGraph, place: ModelFolder) -> float:
+        data, settings = self._graph.experiment.data, selection.settings.verification
+        assert settings is not None
+        images = (
+            settings.people * settings.captures
+            if isinstance(data, EyesData)
+            else self._sizes[place.dataset].strangers
+        )
+        return images * self._on_every_set(selection, place)
+
+    def _on_every_set(self, selection: SelectorGraph, place: ModelFolder) -> float:
+        """One image under every degradation, and what a recogniser makes of it."""
+        answers = (1 + len(selection.degradations.sets)) * self._answer_an_image(
+            self._graph.train_job(place), place
+        )
+        return answers + self._pace.degrade(place.dataset)
 
     def _of_selector(self, selection: SelectorGraph, name: str, place: ModelFolder) -> float:
         comparison = self._graph.experiment.selector

@@ -20,10 +20,12 @@ CLEAN_SHARE, EVERYWHERE_SHARE = 0.2, 0.3
 
 @dataclass(frozen=True)
 class AnsweredBatch:
-    """Logits [M, B, C] of the recognisers and the right classes int64 [B]."""
+    """Logits [M, B, C] of the recognisers, the right classes int64 [B], and which degradation each
+    modality has, int64 [B, M]: its place among those that are drawn, -1 for none."""
 
     logits: torch.Tensor
     labels: torch.Tensor
+    degraded: torch.Tensor
 
 
 class GateBatches:
@@ -46,6 +48,10 @@ class GateBatches:
         self._sets = torch.tensor(
             [at for at, (name, _) in enumerate(outputs.sets) if name in degradations]
         )
+        names = list(degradations)
+        self._kinds = torch.tensor(
+            [names.index(name) if name in names else -1 for name, _ in outputs.sets]
+        )
         self._clean = outputs.sets.index(CLEAN)
         self._cuts = epoch_cuts(rows, batch)
         self._order_seed = order_seed
@@ -59,7 +65,9 @@ class GateBatches:
         for step in range(skip, self.steps):
             rows = slice(self._cuts[step], self._cuts[step + 1])
             yield AnsweredBatch(
-                self.answers(samples[rows], sets[rows]), self._outputs.labels[samples[rows]]
+                self.answers(samples[rows], sets[rows]),
+                self._outputs.labels[samples[rows]],
+                self._kinds[sets[rows]],
             )
 
     def answers(self, samples: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:

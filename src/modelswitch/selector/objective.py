@@ -73,18 +73,30 @@ class AnswerRightly(nn.Module):
     """Minus the log of the probability of the right class, the mean over a gate's networks.
 
     Each network learns by itself; it is their answers that are averaged, not their errors.
+
+    Args:
+        left_out: int64 [G], for each network the degradation, `AnsweredBatch.degraded`, of which it
+            is to see no sample; of all where there is none.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, left_out: torch.Tensor | None = None) -> None:
         super().__init__()
-        self.gate = gate
+        self.gate, self._left_out = gate, left_out
 
     def forward(self, batch: AnsweredBatch) -> dict[str, torch.Tensor]:
         each = self.gate.each(batch.logits)
-        loss = F.nll_loss(each.flatten(0, 1), batch.labels.repeat(len(each)))
+        loss = self._loss(each, batch)
         with torch.no_grad():
             hit = (each.logsumexp(0).argmax(1) == batch.labels).float().mean()
         return {"loss": loss, "loss_selection": loss.detach(), "selection_accuracy": hit}
+
+    def _loss(self, each: torch.Tensor, batch: AnsweredBatch) -> torch.Tensor:
+        labels = batch.labels.repeat(len(each))
+        if self._left_out is None:
+            return F.nll_loss(each.flatten(0, 1), labels)
+        own = F.nll_loss(each.flatten(0, 1), labels, reduction="none").view(len(each), -1)
+        learnt = (batch.degraded[None] != self._left_out[:, None, None]).all(2)
+        return (own * learnt).sum() / learnt.sum().clamp(min=1)
 
 
 def trusted(mixture: Mixture, target: str) -> tuple[torch.Tensor, torch.Tensor]:
