@@ -98,6 +98,8 @@ def test_rivals_answer_once_for_all_selectors_over_the_same_recognisers(monkeypa
     once = len(asked)
     assert once == len(rivals.conditions)
     assert second.rows() == rows
+    first.sure_on_held_back()
+    second.sure_on_held_back()
     assert len(asked) == once
     assert second.confusion == first.confusion
 

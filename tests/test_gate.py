@@ -84,10 +84,13 @@ def test_names_and_order_of_modalities_and_classes_change_nothing(modalities):
     torch.testing.assert_close(gate(logits[:, :, classes]), gate(logits)[:, classes])
 
 
-def test_the_same_gate_serves_other_people_and_recognisers():
-    held_back = outputs(classes=12)
-    gate = learnt(held_back)
-    others = outputs(classes=5, seed=9, modalities=("ear", "gait", "voice"))
+@pytest.mark.parametrize(
+    ("classes", "samples", "other_classes", "others"),
+    [(12, 120, 5, ("ear", "gait", "voice")), (64, 384, 20, ("face", "iris"))],
+)
+def test_the_same_gate_serves_other_people_and_recognisers(classes, samples, other_classes, others):
+    gate = learnt(outputs(classes, samples))
+    others = outputs(other_classes, seed=9, modalities=others)
     known = Degradations(seen=["lid", "jpeg"], unseen=["rectangle"], levels=[0.5, 1.0])
     fresh = Gate(WEIGH, len(gate.mean), known_temperatures(others, known))
     kept = {k: v for k, v in gate.state_dict().items() if k != "temperatures"}
@@ -302,4 +305,4 @@ def test_what_carries_over_is_told_of_every_degradation(tmp_path, monkeypatch, c
     assert told["lid"]["learnt"] == pytest.approx((learnt == labels).double().mean().item())
     # What is learnt of one degradation holds for the other, which works in the same way here.
     assert told["lid"]["left_out"] > told["lid"]["product"]
-    assert "lid: right on" in capsys.readouterr().out
+    assert "lid: right on" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,7 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
         [
             *SNAKEMAKE,
             "selector",
+            "results",
             *([WHOLE] if EXPORTS else []),
             "--cores",
             "2",
@@ -212,6 +214,14 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
     assert {"left+right", "all", "none"} <= set(confusion["right"])
     summary = (tmp_path / "results/three/tables/selection_summary.md").read_text()
     assert "best baseline" in summary
+    # Nothing in here is an eye, and nothing says so.
+    for file in ("results.html", "summary.md", "tables/selection_summary.md"):
+        text = (tmp_path / "results/three" / file).read_text()
+        words = re.sub(r"base64,[^\"')]+", "", text)
+        assert "left" in words
+        assert not re.findall(r".*\b(?:eyes?|iris(?:es)?|periocular)\b.*", words, re.IGNORECASE), (
+            file
+        )
     assert (tmp_path / "results/three/figures/contact_sheet.png").stat().st_size > 10_000
     if EXPORTS:
         about = json.loads((tmp_path / f"{WHOLE}.json").read_text())

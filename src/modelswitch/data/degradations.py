@@ -102,14 +102,15 @@ def _torchvision():
 
 
 def gaussian_blur(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:
-    """torchvision's Gaussian blur, the same for all images."""
+    """torchvision's Gaussian blur, the same for all images; first along one side, then along the
+    other, which is the same and much less work."""
     sigma = BLUR_SIGMA * level * min(images.shape[1:3])
     # reflection needs a kernel whose half is shorter than the image
     reach = min(int(np.ceil(3 * sigma)), min(images.shape[1:3]) - 1)
-    blurred = _torchvision().gaussian_blur(
-        channels_first(images), [2 * reach + 1] * 2, [sigma, sigma]
-    )
-    return blurred.permute(0, 2, 3, 1).contiguous()
+    planes, width = channels_first(images).float(), 2 * reach + 1
+    for kernel in ([width, 1], [1, width]):
+        planes = _torchvision().gaussian_blur(planes, kernel, [sigma, sigma])
+    return quantise(planes).permute(0, 2, 3, 1).contiguous()
 
 
 def motion_blur(images: torch.Tensor, level: float, streams: list) -> torch.Tensor:

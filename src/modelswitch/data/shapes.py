@@ -35,7 +35,16 @@ Shape = tuple[tuple[int, int, int], int]
 def shapes_of(spec: DataSpec) -> dict[str, Shape | None]:
     """Image shape (H, W, C) and number of classes of every data set; several modalities are a data
     set each. None for what cannot be known before a download: of torchvision's sets those are known
-    that are published in one size, or get one."""
+    that are published in one size, or get one. People who are held back from every training are
+    none of the classes."""
+    share = share_of(spec)
+    return {
+        name: known and (known[0], known[1] - round(share * known[1]))
+        for name, known in _of_all_people(spec).items()
+    }
+
+
+def _of_all_people(spec: DataSpec) -> dict[str, Shape | None]:
     if isinstance(spec, DigitsData):
         return dict.fromkeys(spec.datasets, ((8, 8, 1), 10))
     if isinstance(spec, EyesData):

@@ -70,7 +70,21 @@ def log_odds(logits: torch.Tensor) -> torch.Tensor:
 
     It rises with p, and still tells recognisers apart where p itself is rounded to 1.
     """
-    ordered = logits.double().sort(-1, descending=True).values
+    return _log_odds(_falling(logits))
+
+
+def confidences(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`log_odds`, `log_margin` and minus `log_entropy` of the same logits [..., C]: to bring them
+    into order takes longer than all the rest."""
+    falling = _falling(logits)
+    return _log_odds(falling), _log_margin(falling), -_log_entropy(falling)
+
+
+def _falling(logits: torch.Tensor) -> torch.Tensor:
+    return logits.double().sort(-1, descending=True).values
+
+
+def _log_odds(ordered: torch.Tensor) -> torch.Tensor:
     return ordered[..., 0] - ordered[..., 1:].logsumexp(-1)
 
 
@@ -80,7 +94,10 @@ def log_margin(logits: torch.Tensor) -> torch.Tensor:
     With odds o = exp(l - l_max) of the classes, s their sum over all but the largest and o2 the
     second, m = (1 - o2) / (1 + s), so 1 - m = (s + o2) / (1 + s).
     """
-    ordered = logits.double().sort(-1, descending=True).values
+    return _log_margin(_falling(logits))
+
+
+def _log_margin(ordered: torch.Tensor) -> torch.Tensor:
     odds = ordered[..., 1:] - ordered[..., :1]
     rest = odds.logsumexp(-1)
     return F.softplus(rest) - torch.logaddexp(rest, odds[..., 0])
@@ -92,7 +109,10 @@ def log_entropy(logits: torch.Tensor) -> torch.Tensor:
     With odds o = exp(l - l_max) and s their sum over all but the largest, the entropy is
     log(1 + s) - sum(o log o) / (1 + s): terms that are all positive, so nothing cancels.
     """
-    ordered = logits.double().sort(-1, descending=True).values
+    return _log_entropy(_falling(logits))
+
+
+def _log_entropy(ordered: torch.Tensor) -> torch.Tensor:
     odds = ordered[..., 1:] - ordered[..., :1]
     rest = odds.logsumexp(-1)
     log1p = F.softplus(rest)
@@ -187,7 +207,7 @@ class Baselines:
         plain = exact.log_softmax(2)
         calibrated = exact / self.temperatures.double()[:, None, None]
         calibrated_clean = exact / self.clean_temperatures.double()[:, None, None]
-        sure = log_odds(exact)
+        sure, margin, certainty = confidences(exact)
         result = {
             methods.always(name): replace(
                 pick(logits, torch.full((logits.shape[1],), m)), confidence=sure[m]
@@ -195,13 +215,13 @@ class Baselines:
             for m, name in enumerate(self.modalities)
         }
         # [M, N]: the most confident recogniser is picked
-        confidences = {
+        scales = {
             methods.LARGEST_PROBABILITY: sure,
             methods.CALIBRATED_PROBABILITY: log_odds(calibrated),
-            methods.ENTROPY: -log_entropy(exact),
-            methods.MARGIN: log_margin(exact),
+            methods.ENTROPY: certainty,
+            methods.MARGIN: margin,
         }
-        for name, confidence in confidences.items():
+        for name, confidence in scales.items():
             chosen = pick_largest(logits, confidence, self.modalities)
             result[name] = replace(chosen, confidence=confidence.amax(0))
         product = _sum(plain)

@@ -85,17 +85,22 @@ class Rivals:
         self.outputs, self.held_back, self.baselines = outputs, held_back, baselines
         self.degradations = degradations
         self.conditions = all_conditions(outputs.modalities, degradations)
+        self._sure = {condition: self._of_held_back(condition) for condition in self.conditions}
         self._chosen = self._choose()
         self._measured: dict[Condition, Measured] = {}
+
+    def _of_held_back(self, condition: Condition) -> Sure:
+        answers = self.baselines.answers(self.held_back.at(condition))
+        return sure_and_right(answers, self.held_back.labels)
 
     def _choose(self) -> dict[str, str]:
         """Situation to the baseline with the largest share of right answers in it; of equal ones
         the first by name."""
         right: dict[str, Counter[str]] = {}
-        for condition in self.conditions:
+        for condition, sure in self._sure.items():
             counts = right.setdefault(self.situation(condition), Counter())
-            for name, answer in self.baselines.answers(self.held_back.at(condition)).items():
-                counts[name] += int((answer.predicted == self.held_back.labels).sum())
+            for name, (_, hits) in sure.items():
+                counts[name] += int(hits.sum())
         return {at: max(sorted(c), key=c.__getitem__) for at, c in right.items()}
 
     def situation(self, condition: Condition) -> str:
@@ -106,10 +111,9 @@ class Rivals:
         names = self.outputs.modalities
         return torch.tensor([name not in condition.degraded for name in names])
 
-    def answers(self, condition: Condition, held_back: bool = False) -> dict[str, Decision]:
+    def answers(self, condition: Condition) -> dict[str, Decision]:
         """Of every baseline and of the one that is chosen."""
-        outputs = self.held_back if held_back else self.outputs
-        answers = self.baselines.answers(outputs.at(condition))
+        answers = self.baselines.answers(self.outputs.at(condition))
         return answers | {methods.CHOSEN: answers[self._chosen[self.situation(condition)]]}
 
     def measured(self, condition: Condition) -> Measured:
@@ -155,7 +159,8 @@ class Rivals:
 
     def sure(self, condition: Condition) -> Sure:
         """Of every baseline how sure it is of each held-back sample, and whether it is right."""
-        return sure_and_right(self.answers(condition, held_back=True), self.held_back.labels)
+        sure = self._sure[condition]
+        return sure | {methods.CHOSEN: sure[self._chosen[self.situation(condition)]]}
 
 
 def sure_and_right(answers: dict[str, Decision], labels: torch.Tensor) -> Sure:

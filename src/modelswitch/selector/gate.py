@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from modelswitch.config.selector import SelectorSettings
-from modelswitch.selector.baselines import log_entropy, log_margin, log_odds
+from modelswitch.selector.baselines import confidences
 from modelswitch.selector.network import perceptron, values_of
 from modelswitch.selector.outputs import silent
 
@@ -54,9 +54,7 @@ def _confidence(calibrated: torch.Tensor, temperatures: torch.Tensor) -> torch.T
     of the logits and their log-sum-exp above their mean, and the logarithm of the temperature."""
     return torch.stack(
         [
-            log_odds(calibrated),
-            log_margin(calibrated),
-            -log_entropy(calibrated),
+            *confidences(calibrated),
             calibrated.std(2),
             calibrated.logsumexp(2) - calibrated.mean(2),
             temperatures.double().log()[:, None].expand(calibrated.shape[:2]),
@@ -132,30 +130,26 @@ class Gate(nn.Module):
         self.mean.copy_(flat.mean(0))
         self.std.copy_(flat.std(0, unbiased=False).clamp(min=1e-3))
 
-    def _said(self, logits: torch.Tensor) -> list[torch.Tensor]:
-        """Of each network, its three numbers a recogniser [N, M, 3]."""
+    def _said(self, logits: torch.Tensor) -> torch.Tensor:
+        """Of each network, its three numbers a recogniser [G, N, M, 3]."""
         inputs = (self.seen(logits) - self.mean) / self.std
-        return [network(inputs) for network in self.networks]
+        return torch.stack([network(inputs) for network in self.networks])
 
     def each(self, logits: torch.Tensor) -> torch.Tensor:
         """What each of the networks answers [G, N, C]."""
         return self._answers(logits, self._said(logits))
 
-    def _answers(self, logits: torch.Tensor, said: list[torch.Tensor]) -> torch.Tensor:
-        parts = (logits / self.temperatures[:, None, None]).log_softmax(2)
-        nothing = silent(logits).T
-        answers = []
-        for numbers in said:
-            exponent, weight, share = numbers.unbind(-1)
-            product = (exponent.exp().T[..., None] * parts).sum(0).log_softmax(1)
-            # Who says nothing would only blur what the others say.
-            heard = weight.masked_fill(nothing, -torch.inf).log_softmax(1)
-            mixture = (heard.T[..., None] + parts).logsumexp(0)
-            mixed = share.mean(1, keepdim=True) + _MIXED
-            answers.append(
-                torch.logaddexp(F.logsigmoid(-mixed) + product, F.logsigmoid(mixed) + mixture)
-            )
-        return torch.stack(answers)
+    def _answers(self, logits: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
+        # All networks at once, [G, N, M] and with the classes [G, N, M, C]: a training of small
+        # networks spends its time on the number of operations.
+        exponent, weight, share = said.unbind(-1)
+        parts = (logits / self.temperatures[:, None, None]).log_softmax(2).transpose(0, 1)
+        product = (exponent.exp()[..., None] * parts).sum(2).log_softmax(2)
+        # Who says nothing would only blur what the others say.
+        heard = weight.masked_fill(silent(logits).T, -torch.inf).log_softmax(2)
+        mixture = (heard[..., None] + parts).logsumexp(2)
+        mixed = share.mean(2, keepdim=True) + _MIXED
+        return torch.logaddexp(F.logsigmoid(-mixed) + product, F.logsigmoid(mixed) + mixture)
 
     def judge(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The answer [N, C], and how far each recogniser is listened to [N, M]: its exponent in
@@ -163,7 +157,7 @@ class Gate(nn.Module):
         networks."""
         said = self._said(logits)
         answer = self._answers(logits, said).logsumexp(0) - math.log(len(self.networks))
-        heard = torch.stack([numbers[..., 0].exp() for numbers in said]).mean(0)
+        heard = said[..., 0].exp().mean(0)
         return answer, heard.masked_fill(silent(logits).T, -1.0)
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
