@@ -61,6 +61,14 @@ def test_commands_name_scripts_targets_and_modules_that_are_there():
             assert (ROOT / name).is_file(), f"{where}: {name}"
 
 
+def test_formulas_are_read_without_an_extension_for_mathematics():
+    """The site has none, and neither has a terminal."""
+    for path in ours():
+        if path.suffix == ".md":
+            prose = re.sub(r"```.*?```|`[^`]*`", "", path.read_text(encoding="utf-8"), flags=re.S)
+            assert "$" not in prose, path.relative_to(ROOT)
+
+
 @pytest.mark.parametrize("name", [name for name in REFERENCES if name not in MEASURED])
 def test_figures_of_every_committed_study_are_drawn_by_one_command(name):
     """The one in docs/results.md, wherever in the folder its tables lie."""

@@ -15,7 +15,7 @@ class Loss(Strict):
 
     Attributes:
         source: paper or code that it is from.
-        formula: in LaTeX, with s and t the logits of student and teacher, or F_s and F_t the
+        formula: as plain text, with s and t the logits of student and teacher, or F_s and F_t the
             features of their layers, y the label, T the temperature, B the batch, C the classes.
         needs: what else it asks for, in words.
         classes, batch: the fewest with which it has something to teach.
@@ -47,7 +47,7 @@ class KlLoss(Loss):
     """Kullback-Leibler divergence of softened outputs (Hinton 2015)."""
 
     source = "Hinton, Vinyals, Dean 2015, arXiv:1503.02531"
-    formula = r"T^2\, \mathrm{KL}(p_t \,\|\, p_s),\ p_z = \mathrm{softmax}(z/T)"
+    formula = "T² · KL(p_t ‖ p_s)\np_z = softmax(z / T)"
 
     name: Literal["kl"] = "kl"
 
@@ -56,7 +56,7 @@ class LogitMseLoss(Loss):
     """Mean squared difference of logits (Ba 2014); the transfer's `temperature` is not used."""
 
     source = "Ba, Caruana 2014, arXiv:1312.6184; Kim et al. 2021, arXiv:2105.08919"
-    formula = r"\frac{1}{C} \sum_c (s_c - t_c)^2"
+    formula = "Σ_c (s_c − t_c)² / C"
     needs = "with `views: stored`: `centred: true`, for stored logits are known but for a shift"
 
     name: Literal["mse"]
@@ -71,9 +71,9 @@ class DkdLoss(Loss):
 
     source = "Zhao et al. 2022, arXiv:2203.08679, equation 7"
     formula = (
-        r"T^2 (\alpha\, \mathrm{KL}(b_t \,\|\, b_s) "
-        r"+ \beta\, \mathrm{KL}(\hat p_t \,\|\, \hat p_s)),\ "
-        r"b = (p_y, 1 - p_y),\ \hat p = p \text{ among the classes but } y"
+        "T² · (α · KL(b_t ‖ b_s) + β · KL(q_t ‖ q_s))\n"
+        "b = (p_y, 1 − p_y)\n"
+        "q = p among the classes other than y"
     )
     needs = "3 classes for the non-target part"
     weights = ("alpha", "beta")
@@ -91,10 +91,7 @@ class StandardisedLoss(Loss):
     """The divergence of z-scored logits (Sun 2024); the transfer's `temperature` is not used."""
 
     source = "Sun et al. 2024, arXiv:2403.01427"
-    formula = (
-        r"T_0^2\, \mathrm{KL}(\mathrm{softmax}(Z(t)/T_0) \,\|\, \mathrm{softmax}(Z(s)/T_0))"
-        r",\ Z(z) = (z - \mathrm{mean}(z)) / \mathrm{std}(z)"
-    )
+    formula = "T₀² · KL(softmax(Z(t) / T₀) ‖ softmax(Z(s) / T₀))\nZ(z) = (z − mean(z)) / std(z)"
     needs = "3 classes: with 2, z-scores are the same for all samples"
     classes = 3
 
@@ -109,8 +106,8 @@ class DistLoss(Loss):
 
     source = "Huang et al. 2022, arXiv:2205.10536"
     formula = (
-        r"T^2 \bigl(\beta (1 - \rho(p_s, p_t)) + \gamma \tfrac{1}{C} \sum_c "
-        r"(1 - \rho(p_s^{(c)}, p_t^{(c)}))\bigr),\ \rho \text{ Pearson's correlation}"
+        "T² · (β · (1 − ρ(p_s, p_t)) + γ · Σ_c (1 − ρ(p_s[c], p_t[c])) / C)\n"
+        "p[c]: what the images of a batch give class c"
     )
     needs = "`beta` 3 classes, `gamma` a batch of 2"
     weights = ("beta", "gamma")
@@ -138,9 +135,8 @@ class MultiLevelLoss(Loss):
 
     source = "Jin, Wang, Lin 2023, CVPR, Multi-Level Logit Distillation"
     formula = (
-        r"\sum_T T^2\, \mathrm{KL}(p_t \,\|\, p_s) "
-        r"+ \tfrac{1}{B} \|P_t P_t^\top - P_s P_s^\top\|^2 "
-        r"+ \tfrac{1}{C} \|P_t^\top P_t - P_s^\top P_s\|^2,\ P \text{ a batch's } p \text{ as rows}"
+        "Σ_T (T² · KL(p_t ‖ p_s) + ‖P_t P_tᵀ − P_s P_sᵀ‖² / B + ‖P_tᵀ P_t − P_sᵀ P_s‖² / C)\n"
+        "P: p of a batch's images as rows"
     )
 
     name: Literal["multi_level"]
@@ -155,7 +151,7 @@ class SmoothingLoss(Loss):
     """
 
     source = "Szegedy et al. 2016, arXiv:1512.00567; Yuan et al. 2020, arXiv:1909.11723"
-    formula = r"\mathrm{KL}(u \,\|\, \mathrm{softmax}(s)),\ u_c = 1/C"
+    formula = "KL(u ‖ softmax(s))\nu_c = 1 / C"
 
     name: Literal["ls"]
 
@@ -172,8 +168,7 @@ class TfKdLoss(Loss):
 
     source = "Yuan et al. 2020, arXiv:1909.11723, Tf-KD_reg"
     formula = (
-        r"\mathrm{KL}(\mathrm{softmax}(d/T) \,\|\, \mathrm{softmax}(s)),\ d_y = a,\ "
-        r"d_c = (1 - a)/(C - 1)"
+        "KL(softmax(d / T) ‖ softmax(s))\nd_y = a,  d_c = (1 − a) / (C − 1) for the other classes"
     )
 
     name: Literal["tf_kd"]
@@ -186,7 +181,7 @@ class MseLoss(Loss):
     """Mean squared error through a regressor that is trained along (FitNets, Romero 2015)."""
 
     source = "Romero et al. 2015, arXiv:1412.6550"
-    formula = r"\mathrm{mean}\,(r(F_s) - F_t)^2,\ r \text{ a } 1 \times 1 \text{ convolution}"
+    formula = "mean (r(F_s) − F_t)²\nr: a 1 × 1 convolution"
 
     name: Literal["mse"] = "mse"
 
@@ -195,10 +190,7 @@ class AttentionLoss(Loss):
     """Where the features of an image are strong (Zagoruyko 2017); its authors' weight is 1000."""
 
     source = "Zagoruyko, Komodakis 2017, arXiv:1612.03928; the authors' code, whose mean is no norm"
-    formula = (
-        r"\mathrm{mean}\,(a(F_s) - a(F_t))^2,\ "
-        r"a(F) = q / \|q\|,\ q = \text{mean over channels of } F^2"
-    )
+    formula = "mean (a(F_s) − a(F_t))²\na(F) = q / ‖q‖,  q = mean over channels of F²"
     needs = "maps, or as many tokens in both layers"
 
     name: Literal["attention"]
@@ -208,10 +200,7 @@ class SimilarityLoss(Loss):
     """Which images of a batch are alike (Tung 2019); its authors' weight is 3000."""
 
     source = "Tung, Mori 2019, arXiv:1907.09682"
-    formula = (
-        r"\tfrac{1}{B^2} \|G_s - G_t\|^2,\ "
-        r"G = \text{rows of } F F^\top \text{ scaled to length 1}"
-    )
+    formula = "‖G_s − G_t‖² / B²\nG: the rows of F Fᵀ scaled to length 1"
     needs = "a batch of 2; the larger the better"
     batch = 2
 
@@ -223,8 +212,8 @@ class RelationalLoss(Loss):
 
     source = "Park et al. 2019, arXiv:1904.05068"
     formula = (
-        r"\beta_d\, \mathrm{mean}\, h(d_s - d_t) + \beta_a\, \mathrm{mean}\, h(c_s - c_t),\ "
-        r"d = \|f_i - f_j\| / \text{mean},\ c = \cos \angle f_i f_j f_k,\ h \text{ Huber's}"
+        "β_d · mean h(d_s − d_t) + β_a · mean h(c_s − c_t)\n"
+        "d = ‖f_i − f_j‖ / its mean,  c = cos ∠ f_i f_j f_k,  h: Huber's loss"
     )
     needs = "a batch of 3; memory for its cube"
     batch = 3
@@ -239,10 +228,7 @@ class CorrelationLoss(Loss):
     """Images' similarities by a Gaussian kernel (Peng 2019)."""
 
     source = "Peng et al. 2019, arXiv:1904.01802"
-    formula = (
-        r"\tfrac{1}{B^2} \|K_s - K_t\|^2,\ K_{ij} = e^{-2\gamma} \sum_{p \le P} "
-        r"\frac{(2\gamma)^p}{p!} (f_i^\top f_j)^p,\ \|f\| = 1"
-    )
+    formula = "‖K_s − K_t‖² / B²\nK_ij = exp(−2γ) · Σ_{n ≤ P} (2γ)ⁿ / n! · (f_iᵀ f_j)ⁿ,  ‖f‖ = 1"
     needs = "a batch of 2"
     batch = 2
 
@@ -259,8 +245,8 @@ class ReviewLoss(Loss):
 
     source = "Chen et al. 2021, arXiv:2104.09044"
     formula = (
-        r"\sum_l \mathrm{HCL}(\mathrm{ABF}(F_{s,l}, F_{s,l+1}, \dots), F_{t,l}),\ \mathrm{HCL}"
-        r" \text{: squared errors at } 1, \tfrac12, \dots \text{ of the weight on coarser fields}"
+        "Σ_l HCL(ABF(F_s,l, F_s,l+1, …), F_t,l)\n"
+        "HCL: mean squared errors, every coarser field at half the weight of the one before"
     )
     needs = "maps"
 

@@ -12,30 +12,34 @@ Everything that gets from a teacher into its student, with its formula and sourc
 generated from `src/modelswitch/config/` by `make docs`, and a test keeps it in step; the settings
 of each, with defaults, are in [config/README.md](../config/README.md).
 
-$s$ and $t$ are the logits of student and teacher for one image, $p_z = \\mathrm{softmax}(z/T)$ at
-the transfer's `temperature` $T$, $y$ the label, $B$ the images of a batch and $C$ the classes.
-$F_s$ and $F_t$ are the features of two inner layers, $f$ those of one image. What a step minimises
-is the mean over the batch of
+`s` and `t` are the logits of student and teacher for one image, `p_z = softmax(z / T)` at the
+transfer's `temperature` `T`, `y` the label, `B` the images of a batch and `C` the classes. `F_s`
+and `F_t` are the features of two inner layers, `f` those of one image. What a step minimises is
+the mean over the batch of
 
-$$w\\, L_{soft} + w'\\, \\mathrm{CE}(s, y) + \\sum_i \\beta_i L_{hint,i}$$
+```text
+w · L_soft + w' · CE(s, y) + Σ_i β_i · L_hint,i
+```
 
-with weights $w$ and $w' = 1 - w$ by the weighting rule. Each loss is held against its original by
-`tests/test_originals.py`: numbers that torchdistill or the authors' code gave once.
+with weights `w` and `w' = 1 − w` by the weighting rule. `λ` is the transfer's `soft`, `‖a‖` the
+root of the sum of squares, `KL(a ‖ b)` the Kullback-Leibler divergence, `CE` cross-entropy and
+`ρ` Pearson's correlation. Each loss is held against its original by `tests/test_originals.py`:
+numbers that torchdistill or the authors' code gave once.
 """
 _PARTS: tuple[tuple[str, str, Any], ...] = (
     (
         "Output losses: `transfers.<name>.loss`",
-        "One value $L_{soft}$ a sample, from the outputs of both models.",
+        "One value `L_soft` a sample, from the outputs of both models.",
         OutputLoss,
     ),
     (
         "Inner losses: `hint.loss`, `hints[].loss`",
-        "One value $L_{hint}$ a batch, from the features of two layers.",
+        "One value `L_hint` a batch, from the features of two layers.",
         InnerLoss,
     ),
     (
         "Weighting rules: `transfers.<name>.weighting`",
-        "The weight $w$ of the soft loss, sample by sample; every output loss can be weighted by "
+        "The weight `w` of the soft loss, sample by sample; every output loss can be weighted by "
         "every rule, but for what the configuration refuses in a line.",
         WeightingSpec,
     ),
@@ -60,7 +64,7 @@ def _name(kind: type[Loss | Weighting]) -> str:
 def _entry(kind: type[Loss | Weighting]) -> str:
     lines = [f"### `{_name(kind)}`", "", " ".join((kind.__doc__ or "").split()), ""]
     if kind.formula:
-        lines += [f"$${kind.formula}$$", ""]
+        lines += ["```text", kind.formula, "```", ""]
     if kind.source:
         lines += [f"Source: {kind.source}.", ""]
     if needs := getattr(kind, "needs", ""):

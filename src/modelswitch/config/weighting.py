@@ -12,7 +12,7 @@ class Weighting(Strict):
 
     Attributes:
         source: paper that it is from.
-        formula: of the soft weight w of a sample in LaTeX, lambda being the transfer's `soft`.
+        formula: of the soft weight w of a sample as plain text, λ being the transfer's `soft`.
     """
 
     source: ClassVar[str] = ""
@@ -23,7 +23,7 @@ class FixedWeighting(Weighting):
     """The same balance for every sample."""
 
     source = "Hinton, Vinyals, Dean 2015, arXiv:1503.02531"
-    formula = r"w = \lambda"
+    formula = "w = λ"
 
     rule: Literal["fixed"] = "fixed"
 
@@ -31,7 +31,7 @@ class FixedWeighting(Weighting):
 class CorrectnessWeighting(Weighting):
     """soft + delta where the teacher is right, soft - delta where it is wrong."""
 
-    formula = r"w = \lambda + \delta \text{ where the teacher is right, else } \lambda - \delta"
+    formula = "w = λ + δ where the teacher is right, else λ − δ"
 
     rule: Literal["correctness"]
     delta: Share = Field(description="shift of the soft weight, clipped to [0, 1] with it")
@@ -41,7 +41,7 @@ class HardSwitchWeighting(Weighting):
     """Soft loss alone where the teacher is right, hard loss alone where it is wrong (Meng 2019)."""
 
     source = "Meng et al. 2019, ICASSP, Conditional Teacher-Student Learning"
-    formula = r"w = 1 \text{ where the teacher is right, else } 0"
+    formula = "w = 1 where the teacher is right, else 0"
 
     rule: Literal["hard_switch"]
 
@@ -49,7 +49,7 @@ class HardSwitchWeighting(Weighting):
 class ConfidenceWeighting(Weighting):
     """A shift from -delta to +delta with the teacher's probability of the true class."""
 
-    formula = r"w = \lambda + \delta\,(2 p_t(y) - 1)"
+    formula = "w = λ + δ · (2 p_t(y) − 1)"
 
     rule: Literal["confidence"]
     delta: Share = Field(description="largest shift of the soft weight")
@@ -59,10 +59,7 @@ class WslWeighting(Weighting):
     """Weighted soft labels (Zhou 2021): the soft weight grows where the student lags."""
 
     source = "Zhou et al. 2021, arXiv:2102.00650"
-    formula = (
-        r"w = \lambda\,(1 - \exp(-\mathrm{CE}(s) / \mathrm{CE}(t))),\ "
-        r"\text{hard weight } 1 - \lambda"
-    )
+    formula = "w = λ · (1 − exp(−CE(s) / CE(t)))\nweight of the hard loss: 1 − λ"
 
     rule: Literal["wsl"]
 
@@ -71,7 +68,7 @@ class AdjustedWeighting(Weighting):
     """Knowledge adjustment (Wen 2019): a wrong teacher's top probability goes to the true class."""
 
     source = "Wen, Lai, Qian 2019, arXiv:1911.07471"
-    formula = r"w = \lambda,\ t_y \leftrightarrow \max_c t_c \text{ where the teacher is wrong}"
+    formula = "w = λ\nwhere the teacher is wrong, t_y and max_c t_c change places"
 
     rule: Literal["adjusted"]
 
@@ -83,7 +80,7 @@ class WeightedWeighting(Weighting):
     standardised` with `{rule: weighted, soft_weight: 9, hard_weight: 0.1}`.
     """
 
-    formula = r"w = w_0 \min(1, (e + 1) / e_0) \text{ in epoch } e \text{ of a warm-up of } e_0"
+    formula = "w = w₀ · min(1, (e + 1) / e₀) in epoch e of a warm-up of e₀ epochs"
 
     rule: Literal["weighted"]
     soft_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -119,7 +116,7 @@ class StandardisedWeighting(Weighting):
 class ShuffledWeighting(Weighting):
     """Control: `correctness` with right and wrong permuted over the samples of a batch."""
 
-    formula = r"w = \lambda \pm \delta, \text{ right and wrong permuted over the batch}"
+    formula = "w = λ ± δ, right and wrong permuted over the batch"
 
     rule: Literal["shuffled"]
     delta: Share = Field(description="as for correctness")
@@ -128,7 +125,7 @@ class ShuffledWeighting(Weighting):
 class MatchedWeighting(Weighting):
     """Control: fixed weights at the means that another transfer really used."""
 
-    formula = r"w = \text{mean of the other transfer}"
+    formula = "w = mean of the other transfer"
 
     rule: Literal["matched"]
     to: Name = Field(description="the transfer whose mean weights are taken")
