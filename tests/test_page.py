@@ -14,6 +14,7 @@ import tidy_examples
 from modelswitch.config.claims import Claim
 from modelswitch.errors import UserError
 from modelswitch.report import contents, page
+from modelswitch.report import sheet as sheet_module
 from modelswitch.report.figures import draw
 from modelswitch.report.summaries import make
 from modelswitch.report.write import write_claims
@@ -149,6 +150,12 @@ def test_columns_are_chosen_that_a_page_has_room_for(told):
         shown = sheet.foremost()
         assert sum(map(sheet._pixels, shown)) <= 1200, sheet.name
         assert shown[0] is sheet.visible()[0]
+    # The style asks for no more than was reckoned with.
+    css = (REPORT / "page.css").read_text(encoding="utf-8").partition("@media")[0]
+    least = dict(re.findall(r"([\w.]+) \{[^}]*min-width: (\d+)rem", css))
+    assert least.keys() == {"td.words", ".first"}
+    assert 16 * int(least[".first"]) <= sheet_module.FIRST
+    assert 16 * int(least["td.words"]) <= sheet_module.LETTER * sheet_module.WORDS
     chains = sheets["chains"]
     assert len(chains.foremost()) < len(chains.visible())
     assert {column.heading for column in chains.visible() if column.brief} <= {
@@ -158,6 +165,17 @@ def test_columns_are_chosen_that_a_page_has_room_for(told):
     head = html[html.index("<thead") : html.index("</thead>")]
     assert head.count(" extra") == len(chains.visible()) - len(chains.foremost())
     assert f"all {len(chains.visible())} columns" in html, "and the others by a click"
+
+
+def test_only_texts_that_are_long_go_on_in_the_next_line():
+    rows = [{"name": "chain", "said": "twenty-five letters or so, and more", "n": 1e6}]
+    columns = [sheet_module.text("name", "name"), sheet_module.text("in words", "said"),
+               sheet_module.number("count", "n", "{:.0f} of them, in one line")]  # fmt: skip
+    html = page.table_page(
+        page.Templates(REPORT), sheet_module.Sheet("some", "Some", "Run", rows, columns)
+    )
+    body = html.partition("<tbody")[2].partition("</tbody>")[0]
+    assert re.findall(r'class="([^"]*)"', body) == [" first", "words", "number"]
 
 
 def test_numbers_are_sorted_as_numbers_whatever_is_shown(html):

@@ -53,6 +53,7 @@ def test_gains_are_those_of_the_table_paired_by_seed(tmp_path):
     assert "is not to be told from a direct switch" in text
     assert "points below teacher (90.3 ± 1.4 %)" in text
     assert text.endswith("(3 seeds).")
+    assert text.startswith("The chain beats"), "not `the chain chain`"
     small = told(folder)["compression"]
     assert "teacher (5 layers, 559 k parameters) was switched through middle into student" in small
     assert "68.8 k parameters, 1/8.1 of these" in small

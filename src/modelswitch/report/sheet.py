@@ -12,9 +12,9 @@ from modelswitch.storage import atomic
 from modelswitch.wording import markdown_table
 
 DASH = "–"  # what a cell with nothing to say shows
-# Of a table on a page of 1280 pixels: its width, of a letter, beside a cell's text, and the letters
-# after which a text goes on in the next line.
-WIDTH, LETTER, PADDING, WORDS = 1200, 8, 22, 24
+# Of a table on a page of 1280 pixels, as page.css has it: its width, of a letter, beside a cell's
+# text, the least of the first column, and the letters after which a text goes on in the next line.
+WIDTH, LETTER, PADDING, FIRST, WORDS = 1200, 8, 22, 144, 24
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,17 @@ class Sheet:
 
     def _pixels(self, column: Shown) -> int:
         """About how wide a column of the page is. Numbers are on one line, texts on several."""
-        longest = max((len(column.text(row)) for row in self.rows), default=0)
         head = max(len(word) for word in f"{column.heading} ".split(" ")) + 2  # an arrow behind it
-        least = head if column.numeric else max(head, min(longest, WORDS))
-        return LETTER * max(least, longest if column.numeric else 0) + PADDING
+        longest = self._longest(column)
+        pixels = LETTER * max(head, longest if column.numeric else min(longest, WORDS)) + PADDING
+        return max(pixels, FIRST if column is self.visible()[0] else 0)
+
+    def wraps(self, column: Shown) -> bool:
+        """Whether its texts are too long for one line of the page."""
+        return not column.numeric and self._longest(column) > WORDS
+
+    def _longest(self, column: Shown) -> int:
+        return max((len(column.text(row)) for row in self.rows), default=0)
 
     def write_csv(self, folder: Path) -> None:
         import pandas as pd

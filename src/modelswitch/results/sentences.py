@@ -203,7 +203,8 @@ def _direct(tables: Tables, node: TreeNode) -> dict[str, str]:
 
 
 def _called(node: TreeNode) -> str:
-    return f"The chain {node.labels[0]}" if node.labels else f"The chain {node.lineage}"
+    name = node.labels[0] if node.labels else node.lineage
+    return "The chain" if name == "chain" else f"The chain {name}"
 
 
 def _difference(tables: Tables, better: str, than: str) -> PairedDifference | None:

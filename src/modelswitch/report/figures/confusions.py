@@ -82,7 +82,10 @@ def _matrices(nodes, own, names: list[str], split: str) -> Figure:
     for spare in list(axes.flat)[len(nodes) :]:
         spare.set_visible(False)
     figure.supxlabel("answer", fontsize=7)
-    figure.supylabel(f"right class ({split})", fontsize=7)
+    if down == 1:  # a square in a wide figure stands far from its edge
+        axes[0, 0].set_ylabel(f"right class ({split})")
+    else:
+        figure.supylabel(f"right class ({split})", fontsize=7)
     return figure
 
 

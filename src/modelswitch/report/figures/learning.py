@@ -109,8 +109,12 @@ def calibration(tables, bins: int = 10) -> Figure:
                       linewidths=0, zorder=4, clip_on=False)  # fmt: skip
         error = errors.get(node.lineage)
         if error is not None and not math.isnan(error.mean):
-            panel.text(0.04, 0.93, f"ECE {100 * error.mean:.1f} %", transform=panel.transAxes,
-                       va="top", fontsize=6, zorder=5,
+            # In the half that the curve leaves free: above the diagonal is who is too modest.
+            modest = np.average(true - sure, weights=counts[filled]) > 0
+            x, y, across, along = (0.96, 0.07, "right", "bottom") if modest else (
+                0.04, 0.93, "left", "top")  # fmt: skip
+            panel.text(x, y, f"ECE {100 * error.mean:.1f} %", transform=panel.transAxes,
+                       ha=across, va=along, fontsize=6, zorder=5,
                        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0,
                              "pad": 0.6})  # fmt: skip
         panel.set_title(short(node.name, TITLE), pad=2, fontsize=6.3)
