@@ -130,6 +130,13 @@ def test_the_selector_stands_beside_the_best_baseline(tmp_path):
     assert seen.startswith("With one modality degraded the selector mms picks an undegraded one")
     assert "which beats the best baseline" in seen
     assert unseen.startswith("with one modality degraded in ways it has not seen")
+    rows = pd.read_csv(folder / "selection.csv")
+    clean = rows[(rows["level"] == 0) & (rows["method"] == "selector")]
+    text = told(folder)["clean"]
+    assert text.startswith(
+        f"With nothing degraded mms answers rightly in {100 * clean['accuracy'].mean():.1f} %"
+    )
+    assert "the best baseline (" in text
 
 
 def test_tables_with_nothing_switched_say_nothing_of_it(tmp_path):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from modelswitch.results.tables import Tables
 
 COMPRESSION, GAIN, DEVICE = "compression", "gain", "device"
-TRANSFER, SELECTOR, CLAIMS = "transfer", "selector", "claims"
+TRANSFER, SELECTOR, CLEAN, CLAIMS = "transfer", "selector", "clean", "claims"
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,12 @@ def sentences(tables: Tables) -> list[Sentence]:
         part, on = tables.of(dataset), f"On {dataset}: " if len(every) > 1 else ""
         of_one = (of_compression(part), of_gain(part), of_device(part), of_transfer(part))
         found += [Sentence(one.about, on + one.text, on + one.brief) for one in of_one if one]
-    return found + [one for one in (of_selector(tables), of_claims(tables)) if one]
+    of_all = (of_selector(tables), of_clean(tables), of_claims(tables))
+    return found + [one for one in of_all if one]
 
 
 # What a page needs first, where there is more than it has room for.
-ORDER = (COMPRESSION, CLAIMS, GAIN, SELECTOR, DEVICE, TRANSFER)
+ORDER = (COMPRESSION, CLAIMS, GAIN, SELECTOR, DEVICE, TRANSFER, CLEAN)
 MOST = 5
 
 
@@ -301,13 +302,7 @@ def _number(count: int) -> str:
 
 def of_selector(tables: Tables) -> Sentence | None:
     """The configuration's first selector: what it picks, and what that is worth."""
-    table = tables.selection
-    if table is None:
-        return None
-    rows = summarise(table)
-    own = [row for row in rows if row["selector"] == rows[0]["selector"]]
-    told = {row["situation"]: row for row in own if row["method"] == SELECTING}
-    best = {row["situation"]: row for row in own if row["best_baseline"]}
+    told, best = _first_selector(tables)
     # A screen has less room, but also for it what is seen says nothing without what is not.
     parts: list[str] = []
     shorter: list[str] = []
@@ -316,19 +311,46 @@ def of_selector(tables: Tables) -> Sentence | None:
             row = told[situation]
             picked = row["selection_accuracy"]
             picks = f"picks an undegraded one in {SHARE.text(picked)} % and " * (picked == picked)
-            baseline = f"the best baseline ({SHARE.text(best[situation]['accuracy'])} %)"
-            against = (
-                f"in {SHARE.text(row['accuracy'])} %, which {beside(_difference_of(row), baseline)}"
-            )
+            against = _against(row, best[situation])
             who = f"with one modality degraded{words} the selector {row['selector']}"
             parts.append(f"{who} {picks}answers rightly {against}")
             briefly = f"{who} answers rightly" if not shorter else words.strip()
             shorter.append(f"{briefly} {against}")
     if not parts:
         return None
-    over = _over([rows[0]["seeds"]])
+    over = _over([row["seeds"] for row in told.values()])
     whole, first = ("; ".join(each) for each in (parts, shorter))
     return Sentence(SELECTOR, *(f"{text[0].upper()}{text[1:]}{over}." for text in (whole, first)))
+
+
+def of_clean(tables: Tables) -> Sentence | None:
+    """What that selector costs or gains where it is not needed."""
+    told, best = _first_selector(tables)
+    if "clean" not in told:
+        return None
+    row = told["clean"]
+    against = _against(row, best["clean"])
+    return Sentence(CLEAN, f"With nothing degraded {row['selector']} answers rightly {against}.")
+
+
+Rows = dict[str, dict[str, Any]]
+
+
+def _first_selector(tables: Tables) -> tuple[Rows, Rows]:
+    """Of the configuration's first selector and of its best baseline: a row for each situation."""
+    if tables.selection is None:
+        return {}, {}
+    rows = summarise(tables.selection)
+    own = [row for row in rows if row["selector"] == rows[0]["selector"]]
+    return (
+        {row["situation"]: row for row in own if row["method"] == SELECTING},
+        {row["situation"]: row for row in own if row["best_baseline"]},
+    )
+
+
+def _against(row: dict[str, Any], best: dict[str, Any]) -> str:
+    baseline = f"the best baseline ({SHARE.text(best['accuracy'])} %)"
+    return f"in {SHARE.text(row['accuracy'])} %, which {beside(_difference_of(row), baseline)}"
 
 
 def _difference_of(row: dict[str, Any]) -> PairedDifference:
