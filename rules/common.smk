@@ -75,8 +75,9 @@ def checked_data():
 
 
 wildcard_constraints:
-    experiment=EXPERIMENT.name.replace(".", r"\.").replace("+", r"\+"),
-    dataset=NAME,
+    experiment=re.escape(EXPERIMENT.name),
+    # Or the folder of the selectors would be a data set, whose models two rules could export.
+    dataset="|".join(map(re.escape, EXPERIMENT.datasets)),
     branch=BRANCH,
     lineage=ANY_LINEAGE,
 

@@ -18,17 +18,20 @@ from PIL import Image
 from pydantic import ValidationError
 
 from modelswitch.config.data import EyePhotosData
+from modelswitch.config.verification import Verification
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.eyes.circles import Circle, Rims, find_rims, fitted_circle
 from modelswitch.data.eyes.covers import find_covers
 from modelswitch.data.eyes.irises import Irises
 from modelswitch.data.eyes.landmarks import landmarks_finder
+from modelswitch.data.eyes.photographs import PhotographReader
 from modelswitch.data.eyes.render import EyeSettings, render_captures
 from modelswitch.data.eyes.truth import truths
 from modelswitch.data.eyes.unrolled import unrolled
 from modelswitch.data.manifest import manifest
 from modelswitch.data.samples import find_samples
-from modelswitch.data.shapes import image_counts, shapes_of
+from modelswitch.data.shapes import image_counts, shapes_of, sizes_of
+from modelswitch.data.sources import read, read_strangers
 from modelswitch.errors import UserError
 from modelswitch.jobs.prepare import prepare
 from modelswitch.report.figures.irises import iris_sheet
@@ -431,6 +434,33 @@ def test_photographs_in_folders_become_a_trained_selector(photos, tmp_path):
     assert (results / "figures/iris_sheet.png").stat().st_size > 10_000
     assert "Irises found in photographs" in (results / "results.html").read_text(encoding="utf-8")
     assert len(pd.read_csv(results / "periocular/irises.csv")) == 2 * PEOPLE * CAPTURES
+
+
+def test_people_are_held_back_with_both_eyes_for_verification(tmp_path, monkeypatch):
+    names = [
+        f"p{n}/{side}/{k}.png" for n in range(10) for side in ("left", "right") for k in "abcd"
+    ]
+    # One person with one eye.
+    root = placed(tmp_path / "photos", *names, *(f"p10/left/{k}.png" for k in "abcd"))
+    for number, file in enumerate(sorted(root.rglob("*.png"))):
+        Image.new("L", (40, 40), number).save(file)
+
+    def views(self, picture, path, name, label, split):
+        grey = torch.full((8, 8, 1), int(picture.pixels.flat[0]), dtype=torch.uint8)
+        self.irises.rows.append({"photo": name, "class": label, "split": split, "found": "yes"})
+        return {"periocular": grey.expand(8, 8, 3), "iris": grey}
+
+    monkeypatch.setattr(PhotographReader, "read", views)
+    data = spec(root, strangers=0.75, periocular=(8, 8), iris=(8, 8), fewest=2)
+    sets, strangers = read(data), read_strangers(data, Verification())
+    own = strangers["iris"]
+    assert len(set(own.owners)) == 8
+    assert own.owners == [name.rsplit("-", 1)[0] for name in own.names]
+    left = {name.rsplit("-", 1)[0] for name in sets["iris"].class_names}
+    assert len(left) == 3
+    assert left.isdisjoint(own.owners)
+    assert len(own.labels) == 4 * len(own.names)
+    assert sizes_of(data)["iris"].classes == len(sets["iris"].class_names)
 
 
 def test_circles_are_values():

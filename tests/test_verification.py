@@ -1,5 +1,6 @@
 """People in no training: who they are, what stands for an image, error rates, who can decide."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from modelswitch.config.data import PairedData
+from modelswitch.config.data import EyePhotosData, PairedData
 from modelswitch.config.degradations import Degradations
 from modelswitch.config.experiment import load
 from modelswitch.config.selector import SelectorSettings
 from modelswitch.config.verification import Verification
 from modelswitch.data.assembly import Stored
-from modelswitch.data.strangers import parted
+from modelswitch.data.strangers import owner_of, parted
 from modelswitch.data.views import Normaliser
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
@@ -130,10 +131,26 @@ def test_people_are_parted_whole_and_by_their_names_alone():
 
 @pytest.mark.parametrize("share", [0.1, 0.95])
 def test_too_few_on_either_side_are_refused(share):
-    with pytest.raises(
-        UserError, match=f"data.strangers: {share} of 20 classes of here holds back"
-    ):
+    with pytest.raises(UserError, match=f"data.strangers: {share} of 20 people of here holds back"):
         parted(people(), share)
+
+
+def test_both_eyes_of_a_person_are_held_back_together():
+    stored = people()
+    # Two classes after each other are the eyes of one person, but for one who has one only.
+    sides = {f"p{n}": f"q{n // 2}-{('left', 'right')[n % 2]}" for n in range(19)} | {
+        "p19": "q10-left"
+    }
+    eyes = Stored(
+        "here", stored.images, {s: [sides[p] for p in own] for s, own in stored.labels.items()}
+    )
+    left, strangers = parted(eyes, 0.75, owner_of(EyePhotosData(source="eye_photos", path="x")))
+    own = strangers["face"]
+    assert len(set(own.owners)) == 8
+    assert own.owners == [name.rsplit("-", 1)[0] for name in own.names]
+    remaining = {label.rsplit("-", 1)[0] for part in left.labels.values() for label in part}
+    assert remaining.isdisjoint(own.owners)
+    assert len(remaining) == 3
 
 
 EYES = {
@@ -144,6 +161,7 @@ EYES = {
     "selector": {"selectors": {"mms": {"recognisers": "full"}}},
 }
 PAIRED = {"source": "paired", "path": "x", "modalities": ["a", "b"]}
+PHOTOS = {"source": "eye_photos", "path": "x"}
 
 
 def changed(data: dict, verification: dict | None) -> dict:
@@ -162,7 +180,16 @@ def changed(data: dict, verification: dict | None) -> dict:
         ),
         (changed(EYES["data"], {"captures": 3, "enrolled": 3}), "enrolled: found 3, which leaves"),
         (changed(EYES["data"] | {"strangers": 0.2}, {}), "unknown key 'strangers'"),
-        (changed({"source": "eye_photos", "path": "x"}, {}), "'eye_photos', which holds nobody"),
+        (changed(PHOTOS, {}), "data.strangers is 0, so that everybody is in a training"),
+        (changed(PHOTOS | {"strangers": 0.3}, None), "that needs selector.verification"),
+        (
+            changed(PHOTOS | {"strangers": 0.3, "csv": "x.csv"}, {}),
+            "the list in csv says which eye it is and not whose",
+        ),
+        (
+            changed(PHOTOS | {"strangers": 0.3, "pattern": "(?P<eye>C.)"}, {}),
+            "the group eye of pattern says which eye it is and not whose",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(values, said):
@@ -233,7 +260,7 @@ def embedded(count: int = 30, each: int = 6, noise: float = 0.5) -> Embedded:
         parts = [person + noise * torch.randn(person.shape, generator=generator)]
         parts += [torch.randn(person.shape, generator=generator) for _ in KNOWN.sets]
         vectors.append(torch.stack(parts))
-    return Embedded(("face", "iris"), sets, tuple(vectors), labels)
+    return Embedded(("face", "iris"), sets, tuple(vectors), labels, labels.unique())
 
 
 def test_nobody_who_is_tested_is_fitted_on_and_pairs_are_cosines_with_templates():
@@ -256,6 +283,17 @@ def test_nobody_who_is_tested_is_fitted_on_and_pairs_are_cosines_with_templates(
     assert len(worse.scores[1, 0].unique()) == 6
     # The other side is clean, and so are templates.
     torch.testing.assert_close(worse.scores[1, :, 0], pairs.scores[1, :, 0])
+
+
+def test_the_eyes_of_a_person_are_fitted_on_together_or_tested_together():
+    one = dataclasses.replace(embedded(), owners=torch.arange(30) // 2)
+    crowd = People(one, SETTINGS, seed=3)
+    # Of 15 people 30 % are fitted on.
+    assert len(crowd.fitted) == 2 * 4
+    assert {at // 2 for at in crowd.fitted.tolist()}.isdisjoint(
+        at // 2 for at in crowd.tested.tolist()
+    )
+    assert crowd.count == 11
 
 
 def test_fusions_are_their_formulas_and_better_than_one_side():

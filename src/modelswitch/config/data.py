@@ -281,7 +281,18 @@ class EyesData(ModalitiesData):
         return ("periocular", "iris")
 
 
-class EyePhotosData(ModalitiesData, FilesData, IrisSettings):
+class StrangersData(Extended):
+    """What the sources share that hold people back from every training."""
+
+    strangers: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="share of the people that no model is trained with, kept for "
+        "selector.verification; which ones depends on their names alone",
+    )
+    later = ("strangers",)
+
+
+class EyePhotosData(ModalitiesData, FilesData, IrisSettings, StrangersData):
     """Photographs of eyes in folders by person and side: the photograph made smaller is the
     periocular image, and the ring of its iris unrolled is the iris pattern."""
 
@@ -311,12 +322,26 @@ class EyePhotosData(ModalitiesData, FilesData, IrisSettings):
         "photographs depends on what they show alone",
     )
 
+    @model_validator(mode="after")
+    def _whose_eyes(self) -> "EyePhotosData":
+        told = self.csv is None and "(?P<eye>" not in (self.pattern or "")
+        if self.strangers and self.classes == "eyes" and not told:
+            said = (
+                "the list in csv says" if self.csv is not None else "the group eye of pattern says"
+            )
+            raise ValueError(
+                f"strangers: found {self.strangers}, but {said} which eye it is and not whose, so "
+                "that a person's other eye might be in a training; allowed: a pattern with person "
+                "and side, or classes: people"
+            )
+        return self
+
     @property
     def modalities(self) -> tuple[str, ...]:
         return ("periocular", "iris")
 
 
-class PairedData(ModalitiesData, FilesData, Extended):
+class PairedData(ModalitiesData, FilesData, StrangersData):
     """The same samples through several modalities: a folder <modality>/<class>/<sample>.<ext>
     (or that inside train/ and test/), or a .npz with <modality>_train, <modality>_test, y_train,
     y_test (or <modality> and y)."""
@@ -336,12 +361,6 @@ class PairedData(ModalitiesData, FilesData, Extended):
         description="share for testing where the data comes without a split; which samples "
         "depends on what they show alone",
     )
-    strangers: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0,
-        description="share of the classes (people) that no model is trained with, kept for "
-        "selector.verification; which ones depends on their names alone",
-    )
-    later = ("strangers",)
 
     @model_validator(mode="before")
     @classmethod

@@ -27,12 +27,6 @@ def check_selectors(comparison: SelectorComparison, data: DataSpec) -> None:
                 f"selector.training.{key}: found {said}, which is for trainings on images; "
                 "leave it out"
             )
-    if comparison.verification is not None and data.source not in ("eyes", "paired"):
-        # A class of photographs is one eye, and the same person's other eye is no stranger.
-        raise ValueError(
-            f"selector.verification: found data.source {data.source!r}, which holds nobody back; "
-            "allowed: eyes, paired"
-        )
     _check_verification(comparison, getattr(data, "strangers", None))
 
 
@@ -56,7 +50,7 @@ def _check_verification(comparison: SelectorComparison, held: float | None) -> N
     for key in ("people", "captures"):
         if key in settings.model_fields_set:
             raise ValueError(
-                f"{where}.{key}: only with data.source: eyes; of paired data data.strangers "
+                f"{where}.{key}: only with data.source: eyes; of other data data.strangers "
                 "says whom to hold back"
             )
     if not held:

@@ -10,8 +10,8 @@ from modelswitch.config.base import Strict
 class Verification(Strict):
     """Whether two samples show the same person, of people whom no model was trained with.
 
-    Of paired data they are the classes that `data.strangers` holds back; of synthetic eyes more
-    people are drawn.
+    Of paired data and of photographs of eyes they are those that `data.strangers` holds back; of
+    synthetic eyes more people are drawn.
     """
 
     people: Annotated[int, Field(ge=8, le=100_000)] = Field(

@@ -27,7 +27,7 @@ from modelswitch.data.labels import class_names_in, numbered
 from modelswitch.data.pixels import shape_arranged
 from modelswitch.data.published import PUBLISHED
 from modelswitch.data.samples import FilesSpec, find_samples, is_archive
-from modelswitch.data.strangers import share_of
+from modelswitch.data.strangers import held_back, owner_of, share_of
 
 Shape = tuple[tuple[int, int, int], int]
 
@@ -37,7 +37,8 @@ def shapes_of(spec: DataSpec) -> dict[str, Shape | None]:
     set each. None for what cannot be known before a download: of torchvision's sets those are known
     that are published in one size, or get one. People who are held back from every training are
     none of the classes."""
-    share = share_of(spec)
+    # Of photographs it is known whose they are.
+    share = 0.0 if isinstance(spec, EyePhotosData) else share_of(spec)
     return {
         name: known and (known[0], known[1] - round(share * known[1]))
         for name, known in _of_all_people(spec).items()
@@ -52,7 +53,9 @@ def _of_all_people(spec: DataSpec) -> dict[str, Shape | None]:
         return {"periocular": ((*spec.periocular, 3), classes), "iris": ((*spec.iris, 1), classes)}
     if isinstance(spec, EyePhotosData):
         # whatever is found in the photographs; classes may be left out for having too few
-        classes = len(find_samples(spec).labels)
+        labels, person = find_samples(spec).labels, owner_of(spec)
+        out = held_back(map(person, labels), spec.strangers)
+        classes = sum(person(label) not in out for label in labels)
         colours, planes = 1 if spec.colour == "grey" else 3, 2 if spec.masked == "channel" else 1
         return {
             "periocular": ((*spec.periocular, colours), classes),

@@ -36,7 +36,7 @@ from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
 from modelswitch.data.labels import class_names_in, groups_of
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
 from modelswitch.data.samples import FilesSpec, Sample, find_samples, is_archive
-from modelswitch.data.strangers import Strangers, drawn, parted, share_of
+from modelswitch.data.strangers import Strangers, drawn, owner_of, parted, share_of
 from modelswitch.data.streamed import StreamedPictures, to_be_streamed
 from modelswitch.errors import UserError
 from modelswitch.storage.stored_rows import Rows
@@ -64,7 +64,7 @@ def read_with_places(
     """
     found, share = _stored(spec, room, report), share_of(spec)
     if share:
-        found, _ = parted(found, share)
+        found, _ = parted(found, share, owner_of(spec))
     return assembled(found, getattr(spec, "test", 0.0))
 
 
@@ -72,7 +72,7 @@ def read_strangers(spec: DataSpec, settings: Verification) -> dict[str, Stranger
     """People that no model is trained with, by modality; raises `UserError` as `read`."""
     if isinstance(spec, EyesData):
         return drawn(spec, settings)
-    return parted(_stored(spec), share_of(spec))[1]
+    return parted(_stored(spec), share_of(spec), owner_of(spec))[1]
 
 
 def _stored(

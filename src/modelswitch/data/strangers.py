@@ -1,13 +1,16 @@
 """People that no model is trained with: held back by person, or drawn beside those that are."""
 
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from modelswitch.config.data import EyesData, PairedData
+from modelswitch.config.data import EyePhotosData, EyesData, StrangersData
 from modelswitch.config.verification import Verification
 from modelswitch.data.assembly import Stored
+from modelswitch.data.eyes.owners import person_of
 from modelswitch.data.folders import some
 from modelswitch.data.labels import numbered
 from modelswitch.errors import UserError
@@ -21,22 +24,27 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class Strangers:
-    """Images uint8 [N, H, W, C] of people and the number of each's person, int64 [N], rising."""
+    """Images uint8 [N, H, W, C] of people and the number of each's class, int64 [N], rising.
+
+    `names` are those of the classes, `owners` those of the people whom they show: of a class that
+    is one eye the person's.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     names: list[str]
+    owners: list[str]
 
     @classmethod
     def load(cls, path: str | Path) -> "Strangers":
         tensors, passport = artifacts.load(path, kind="strangers")
-        return cls(tensors["images"], tensors["labels"], passport["names"])
+        return cls(tensors["images"], tensors["labels"], passport["names"], passport["owners"])
 
     def save(self, path: str | Path) -> None:
         artifacts.save(
             path,
             {"images": self.images, "labels": self.labels},
-            {"kind": "strangers", "names": self.names},
+            {"kind": "strangers", "names": self.names, "owners": self.owners},
         )
 
 
@@ -56,13 +64,24 @@ def drawn(spec: EyesData, settings: Verification) -> dict[str, Strangers]:
                     parts[name].append(batch)
     labels = torch.arange(len(people)).repeat_interleave(settings.captures)
     names = [f"eye{person}" for person in people]
-    return {name: Strangers(torch.cat(own).clone(), labels, names) for name, own in parts.items()}
+    return {
+        name: Strangers(torch.cat(own).clone(), labels, names, names) for name, own in parts.items()
+    }
 
 
-def parted(stored: Stored, share: float) -> tuple[Stored, dict[str, Strangers]]:
-    """What a source holds without a share of its classes, and these, of all its splits.
+def held_back(people: Iterable[str], share: float) -> set[str]:
+    """A share of the people, which depends on their names alone."""
+    order = sorted(set(people), key=lambda name: derive_seed("stranger", name))
+    return set(order[: round(share * len(order))])
 
-    Which ones depends on the names of the classes alone.
+
+def parted(
+    stored: Stored, share: float, person: Callable[[str], str] = lambda name: name
+) -> tuple[Stored, dict[str, Strangers]]:
+    """What a source holds without the classes of a share of its people, and these, of all splits.
+
+    Args:
+        person: whom a class shows, by its name.
 
     Raises:
         UserError: too few are held back, or too few are left.
@@ -72,12 +91,13 @@ def parted(stored: Stored, share: float) -> tuple[Stored, dict[str, Strangers]]:
         {split: f"{stored.where}: {split}" if split else stored.where for split in stored.labels},
         stored.class_names,
     )
-    order = sorted(range(len(names)), key=lambda at: derive_seed("stranger", names[at]))
-    held = sorted(order[: round(share * len(names))])
-    if len(held) < FEWEST or len(names) - len(held) < 2:
+    owners = [person(name) for name in names]
+    people, out = set(owners), held_back(owners, share)
+    held = [at for at, owner in enumerate(owners) if owner in out]
+    if len(out) < FEWEST or len(people) - len(out) < 2:
         raise UserError(
-            f"data.strangers: {share} of {len(names)} classes of {stored.where} holds back "
-            f"{len(held)}; at least {FEWEST} have to be, and 2 be left"
+            f"data.strangers: {share} of {len(people)} people of {stored.where} holds back "
+            f"{len(out)}; at least {FEWEST} have to be, and 2 be left"
         )
     number = torch.full((len(names),), -1)
     number[held] = torch.arange(len(held))
@@ -106,12 +126,12 @@ def parted(stored: Stored, share: float) -> tuple[Stored, dict[str, Strangers]]:
     )
     labels = torch.cat([number[own[strange[split]]] for split, own in codes.items()])
     rows = labels.argsort(stable=True)
-    people = [names[at] for at in held]
     return left, {
         name: Strangers(
             torch.cat([parts[split][strange[split]] for split in codes])[rows],
             labels[rows],
-            people,
+            [names[at] for at in held],
+            [owners[at] for at in held],
         )
         for name, parts in stored.images.items()
     }
@@ -119,4 +139,10 @@ def parted(stored: Stored, share: float) -> tuple[Stored, dict[str, Strangers]]:
 
 def share_of(spec: object) -> float:
     """The share of the classes that a source holds back."""
-    return spec.strangers if isinstance(spec, PairedData) else 0.0
+    return spec.strangers if isinstance(spec, StrangersData) else 0.0
+
+
+def owner_of(spec: object) -> Callable[[str], str]:
+    """Whom a class of a source shows, by its name."""
+    classes = spec.classes if isinstance(spec, EyePhotosData) else "people"
+    return functools.partial(person_of, classes=classes)

@@ -33,6 +33,11 @@ def embed(session: Session, spec: DegradedSpec, weights: str, strangers: str, ou
     artifacts.save(
         outputs,
         {"vectors": vectors, "labels": people.labels},
-        session.passport("embeddings", sets=[list(s) for s in spec.sets], people=people.names),
+        session.passport(
+            "embeddings",
+            sets=[list(s) for s in spec.sets],
+            people=people.names,
+            owners=people.owners,
+        ),
     )
     report(f"{len(vectors)} sets of {len(people.labels)} in {time.perf_counter() - start:.1f} s")

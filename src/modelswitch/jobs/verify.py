@@ -55,11 +55,13 @@ def load_embedded(recognisers: Sequence[Recogniser], paths: Sequence[str | Path]
         if not same or (own["sets"], own["people"]) != (passport["sets"], passport["people"]):
             raise UserError(f"{path}: is of other people or sets than {ordered[0][1]}")
     sets = (CLEAN, *((name, level) for name, level in passport["sets"]))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(passport["owners"]))}
     return Embedded(
         tuple(recogniser.modality for recogniser, _ in ordered),
         sets,
         tuple(tensors["vectors"] for tensors, _ in files),
         first["labels"],
+        torch.tensor([numbers[name] for name in passport["owners"]]),
     )
 
 
@@ -148,7 +150,7 @@ def verify(experiment: Experiment, results: Path) -> None:
             "experiment": experiment.name,
             "seed": job.seed,
             "selector": name,
-            "people": len(trial.people.tested),
+            "people": trial.people.count,
             "recognisers": canonical({r.modality: r.lineage for r in job.recognisers}),
             "cannot": "",
         }

@@ -36,13 +36,15 @@ class Embedded:
     """What M recognisers make of the same N samples of people in no training.
 
     `vectors` holds, for each, [S, N, D] in the stored sets, the clean one first; D may differ.
-    `labels` int64 [N] is the person.
+    `labels` int64 [N] is the person, or the eye where a person has two of them; `owners` int64 [C]
+    then says whose an eye is.
     """
 
     modalities: tuple[str, ...]
     sets: tuple[tuple[str, float], ...]
     vectors: tuple[torch.Tensor, ...]
     labels: torch.Tensor
+    owners: torch.Tensor
 
     def at(self, condition: Condition) -> list[torch.Tensor]:
         """Vectors [N, D] of each modality, degraded or clean."""
@@ -75,11 +77,12 @@ class People:
         self.embedded, self.impostors = embedded, settings.impostors
         self._seed = seed
         count = int(embedded.labels.max()) + 1
-        order = np.random.default_rng(derive_seed(seed, "people") % 2**32).permutation(count)
-        fitted = min(max(2, round(settings.fitting * count)), count - 2)
-        self.fitted, self.tested = (
-            torch.from_numpy(np.sort(part)) for part in (order[:fitted], order[fitted:])
-        )
+        owners = int(embedded.owners.max()) + 1
+        order = np.random.default_rng(derive_seed(seed, "people") % 2**32).permutation(owners)
+        fitted = min(max(2, round(settings.fitting * owners)), owners - 2)
+        # Both eyes of a person are on the same side.
+        of_fitted = torch.isin(embedded.owners, torch.from_numpy(order[:fitted]))
+        self.fitted, self.tested = (part.nonzero().flatten() for part in (of_fitted, ~of_fitted))
         # The first captures of each person are enrolled, all others compared.
         rank = torch.cat([torch.arange(int(n)) for n in embedded.labels.bincount()])
         enrolled = rank < settings.enrolled
@@ -87,6 +90,11 @@ class People:
         clean = [F.normalize(own, dim=1) for own in embedded.at(UNDEGRADED)]
         member = F.one_hot(embedded.labels[enrolled], count).T.float()
         self._templates = [F.normalize(member @ own[enrolled], dim=1) for own in clean]
+
+    @property
+    def count(self) -> int:
+        """How many people are tested."""
+        return len(self.embedded.owners[self.tested].unique())
 
     def pairs(self, condition: Condition, of: torch.Tensor) -> Pairs:
         """Every sample of the people ``of`` that is no template, with its own person's template and

@@ -69,6 +69,11 @@ def eyes_in(holder: Folder, spec: EyePhotosData) -> list[Owned]:
     return found
 
 
+def person_of(label: str, classes: str) -> str:
+    """Whose eye a class shows."""
+    return label.rsplit("-", 1)[0] if classes == "eyes" else label
+
+
 def _hint(spec: EyePhotosData) -> str:
     if spec.pattern is not None:
         return ""
