@@ -115,6 +115,17 @@ def test_the_readme_can_be_read_in_one_sitting():
     assert len(blocks("README.md", "yaml")) == 3
 
 
+def test_the_readme_s_program_asks_a_model_of_its_first_experiment():
+    [code] = [text for text in blocks("README.md", "python") if "modelswitch.load" in text]
+    [path] = re.findall(r'load\("results/(.+)/model\.safetensors"\)', code)
+    experiment = load(yaml.safe_load(blocks("README.md", "yaml")[0]))
+    made = Graph(experiment).models()
+    assert path in {
+        f"{experiment.name}/{one.dataset}/{one.branch}/{one.lineage}" for one in made
+    }  # fmt: skip
+    assert path.endswith("@kd"), "the small one, for which all was done"
+
+
 def test_intervals_of_the_readme_are_those_of_the_results():
     """Each number with an interval stands in a table of claims or differences."""
     import pandas as pd
