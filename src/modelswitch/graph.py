@@ -14,7 +14,7 @@ from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import Job, Teacher
 from modelswitch.config.models import ChangedModel, ModelSpec, weights_of
 from modelswitch.config.training import Training
-from modelswitch.config.transfer import Hint, Transfer
+from modelswitch.config.transfer import Hint, Quantise, Transfer
 from modelswitch.config.weighting import MatchedWeighting
 from modelswitch.lineage import Lineage, ModelFolder, Replicate
 from modelswitch.storage.code_digest import own_digest
@@ -191,7 +191,8 @@ class Graph:
 
     def made_from(self, place: ModelFolder) -> list[ModelFolder]:
         """The model that a place's first weights and its architecture are made from, if any."""
-        return [self.parent(place)] if isinstance(self.model(place), ChangedModel) else []
+        changed = isinstance(self.model(place), ChangedModel)
+        return [self.parent(place)] if changed or self.quantise(place) is not None else []
 
     def measured(self, dataset: str) -> dict[str, ModelFolder]:
         """Of the designs that weights decide about, by their names, a model that is of each: of the
@@ -203,6 +204,11 @@ class Graph:
             )
             for design in self.experiment.estimated
         }
+
+    def quantise(self, place: ModelFolder) -> Quantise | None:
+        """How a place goes on with the model before it as integers, if it does."""
+        transfer = self.transfer(place)
+        return None if transfer is None else transfer.quantise
 
     def hint(self, place: ModelFolder) -> Hint | None:
         transfer = self.transfer(place)
@@ -291,10 +297,13 @@ class Graph:
         )
 
     def _origin_job(self, place: ModelFolder) -> Job:
-        """The making of the weights that a training starts from; of its settings it needs none."""
+        """The making of the weights that a training starts from; of its settings it needs none, and
+        of its transfer only what makes integers of them."""
         place = place.whole
         parents = [self._teacher(parent) for parent in self.made_from(place)]
-        return self._job(place, training=Training(), teachers=parents)
+        quantise = self.quantise(place)
+        transfer = None if quantise is None else Transfer(quantise=quantise)
+        return self._job(place, training=Training(), transfer=transfer, teachers=parents)
 
     def _origin(self, place: ModelFolder) -> str:
         return self.origin_job(place).digest if self.has_origin(place) else ""

@@ -58,11 +58,26 @@ class MergedModel(Strict):
     answer: Literal["probability", "logit"]
 
 
+class QuantisedModel(Strict):
+    """A network that calculates with integers of eight bits, as a device will.
+
+    Batch normalisation is part of the convolutions before it; weights of `weight_bits` are signed
+    and have a scale a channel, activations have eight bits, unsigned.
+    """
+
+    family: Literal["quantised"] = "quantised"
+    network: Architecture
+    shape: tuple[int, int, int] = Field(description="of its images [H, W, C]")
+    weight_bits: int
+
+
 Architecture = Annotated[
-    Network | NarrowedModel | AdaptedModel | MergedModel, Field(discriminator="family")
+    Network | NarrowedModel | AdaptedModel | MergedModel | QuantisedModel,
+    Field(discriminator="family"),
 ]
 AdaptedModel.model_rebuild()
 MergedModel.model_rebuild()
+QuantisedModel.model_rebuild()
 _ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
 

@@ -321,13 +321,19 @@ class Experiment(Strict):
         """How often a lineage's last model is trained for every seed."""
         return self.repeats.get(lineage.last.model, 1)
 
+    def quantises(self, lineage: Lineage) -> bool:
+        """Whether a lineage's last step goes on with the model before it, as integers."""
+        name = lineage.last.transfer
+        return name is not None and self.all_transfers[name].quantise is not None
+
     def design(self, lineage: Lineage) -> str:
         """What all that a network costs depends on: the model's name, behind the design of the
         model that it is made from, if it is."""
         name, parent = lineage.last.model, lineage.parent
-        if parent is None or not isinstance(self.all_models[name], ChangedModel):
-            return name
-        return f"{self.design(parent)}/{name}"
+        if parent is None or self.quantises(lineage):
+            return self.design(parent) if parent else name
+        changed = isinstance(self.all_models[name], ChangedModel)
+        return f"{self.design(parent)}/{name}" if changed else name
 
     @functools.cached_property
     def designs(self) -> dict[str, Lineage]:

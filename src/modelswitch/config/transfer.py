@@ -1,12 +1,12 @@
 """How what a teacher has learned gets into the next model, as validated values."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from modelswitch.config.augment import Augmentation
-from modelswitch.config.base import Share, Strict, numbers
+from modelswitch.config.base import Extended, Share, Strict, numbers
 from modelswitch.config.losses import (
     DkdLoss,
     InnerLoss,
@@ -122,7 +122,27 @@ class Hint(LayerPair):
         return self
 
 
-class Transfer(Strict):
+class Quantise(Strict):
+    """The model before it, trained on while it calculates with integers of eight bits as a device
+    will (quantisation-aware training, Jacob et al. 2018)."""
+
+    weight_bits: Annotated[int, Field(ge=2, le=8, strict=True)] = Field(
+        default=7,
+        description="bits of a weight. 8 overflow on x86 processors without VNNI, so that a file "
+        "answers differently from machine to machine",
+    )
+    observe: Share = Field(
+        default=0.5,
+        description="share of the epochs, from the first, in which the ranges of activations "
+        "follow what is seen; then they stay",
+    )
+
+    def observes(self, epoch: int, epochs: int) -> bool:
+        """Whether ranges follow what is seen in an epoch, counted from 0, of so many."""
+        return epoch < self.observe * epochs
+
+
+class Transfer(Extended):
     """How what a teacher has learned gets into the next model."""
 
     soft: Share = Field(
@@ -161,6 +181,12 @@ class Transfer(Strict):
         default=0.0, description="with ancestors: chance that a guide is left out of a step"
     )
     training: TrainingChange = Field(default=TrainingChange(), description="changes to `training`")
+    quantise: Quantise | None = Field(
+        default=None,
+        description="the step goes on with the model before it, which stands in it again "
+        "(`student@kd/student@qat`), as integers; {} for all defaults",
+    )
+    later: ClassVar[tuple[str, ...]] = ("quantise",)
 
     @model_validator(mode="before")
     @classmethod
@@ -180,6 +206,12 @@ class Transfer(Strict):
         self._loss_fits()
         if self.drop and self.guides == "parent":
             raise ValueError("drop: only with guides: ancestors")
+        if self.quantise is not None and self.hint_losses:
+            key = "hint" if self.hint is not None else "hints"
+            raise ValueError(
+                f"{key}: does not go with quantise, which has no layers of its own to compare: it "
+                "goes on with its parent's; leave one of them out"
+            )
         return self
 
     def _loss_fits(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import importlib.util
 import json
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelswitch.config.deploy import SUFFIXES
+from modelswitch.config.deploy import CALIBRATED, SUFFIXES
 from modelswitch.config.metrics import balanced_accuracy, calibration_error
 from modelswitch.deployment.blame import layer_of, reason_of
 from modelswitch.deployment.deployable import Deployable
@@ -31,6 +32,7 @@ from modelswitch.deployment.formats import (
 from modelswitch.deployment.runtimes import open_file, sidecar
 from modelswitch.deployment.selecting import OUTPUTS, DeployableSelector
 from modelswitch.errors import UserError
+from modelswitch.models.quantised import Quantised, set_rounding
 
 # Imported here, each light by itself, so that digests of code cover them.
 FORMATS: dict[str, ModuleType] = {
@@ -124,6 +126,9 @@ def export(
         "scale": model.scale.flatten().tolist(),
         "shift": model.shift.flatten().tolist(),
     }
+    if name not in CALIBRATED or not isinstance(model.network, Quantised):
+        model = copy.deepcopy(model)
+        set_rounding(model, False)
     example = (model.takes(calibration[:2]),)
     with _telling(name, metadata.get("lineage", "this model"), model, example):
         module.write(model, calibration, path, about)
@@ -148,6 +153,7 @@ def export_selector(
     import onnx as library
 
     about = metadata | {"format": "onnx", "preprocessing": model.preprocessing}
+    set_rounding(model, False)
     batch = torch.export.Dim("batch", min=1)
     examples = model.takes([part[:2] for part in pixels])
     with _telling("onnx", f"selector {metadata['selector']}", model, tuple(examples)):

@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from modelswitch.config.job import Teacher
 from modelswitch.jobs.guards import refuse_future
 from modelswitch.jobs.session import Session, report
 from modelswitch.jobs.write import write_model
 from modelswitch.models.isolation import refuse_shared
+from modelswitch.models.quantised import Quantised
 from modelswitch.storage import artifacts
 from modelswitch.transfer.distillation import Answers, Distillation
 from modelswitch.transfer.hints import JointTransfer, WeightedHint, hint_parts
+from modelswitch.transfer.observing import Observing
 from modelswitch.transfer.output_losses.registry import output_loss_for
 from modelswitch.transfer.teachers import LiveTeacher, StoredResponses
 from modelswitch.transfer.weighting import rule_for
@@ -122,8 +125,12 @@ def distil(
             report(f"hint, {parts.name}: {parts}")
             hints.append(WeightedHint.of(pair, parts, job.training.epochs))
         objective = JointTransfer(distillation, live[0], hints)
+    whole: nn.Module = objective
+    if transfer.quantise is not None:
+        assert isinstance(student, Quantised)
+        whole = Observing(objective, student, transfer.quantise, job.training.epochs)
     refuse_shared({owner: student} | {teacher.owner: teacher.model for teacher in live})
-    rows = session.fit(objective, student, "train", job.training)
+    rows = session.fit(whole, student, "train", job.training)
     for teacher in live:
         teacher.check_unchanged()
     write_model(

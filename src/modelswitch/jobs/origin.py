@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from modelswitch.config.models import ChangedModel
-from modelswitch.config.origin import EnsembleModel, GrownModel
+from modelswitch.config.origin import EnsembleModel, GrownModel, PrunedModel
 from modelswitch.errors import naming
 from modelswitch.jobs.session import Session, report
 from modelswitch.jobs.write import write_model
@@ -14,6 +14,7 @@ from modelswitch.models.given import given
 from modelswitch.models.grow import grown
 from modelswitch.models.origins import First
 from modelswitch.models.prune import pruned
+from modelswitch.models.quantised import quantised
 from modelswitch.randomness import seeded
 from modelswitch.storage import artifacts
 
@@ -27,18 +28,23 @@ def _first(session: Session, members: Sequence[str] = (), parent: str | None = N
     Raises:
         UserError: they cannot be read, or are of another model.
     """
-    spec = session.job.model
+    spec, transfer = session.job.model, session.job.transfer
     with naming(f"model {session.name}"), seeded(session.seed("weights")):
-        if isinstance(spec, ChangedModel):
+        if isinstance(spec, ChangedModel) or transfer is not None:
             assert parent is not None
             architecture, network = session.stored(
                 parent, kind="model", job_digest=session.job.teachers[0].digest
             )
             chosen = session.train_index[:_TRIED]
             pixels = session.normalise(session.data.train_images[chosen].to(session.device))
-            if isinstance(spec, GrownModel):
+            if transfer is not None:
+                assert transfer.quantise is not None
+                bits = transfer.quantise.weight_bits
+                first = quantised(architecture, network, session.images.shape, bits, pixels)
+            elif isinstance(spec, GrownModel):
                 first = grown(architecture, network, spec, session.images, pixels)
             else:
+                assert isinstance(spec, PrunedModel)
                 labels = session.data.train_labels[chosen].to(session.device)
                 first = pruned(architecture, network, spec, session.images, pixels, labels)
             # The parent's seed is in its weights, if it was trained.

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from modelswitch.config.architecture import Architecture
+from modelswitch.config.architecture import Architecture, QuantisedModel
 from modelswitch.config.base import digest
 from modelswitch.config.job import Job, Teacher
 from modelswitch.config.models import OWN_FAMILIES
@@ -342,8 +342,9 @@ class Session:
         }
 
     def _check_kept(self, batch: int) -> None:
-        """Refuse a model that its file would not hold; this project's own families are held."""
-        if isinstance(self.architecture, OWN_FAMILIES):
+        """Refuse a model that its file would not hold; this project's own families are held, and of
+        what is quantised its parent was looked at."""
+        if isinstance(self.architecture, (*OWN_FAMILIES, QuantisedModel)):
             return
         tried = self.train_index[: min(batch, _TRIED)]
         with naming(f"model {self.name}"):

@@ -15,6 +15,7 @@ from modelswitch.config.architecture import (
     Architecture,
     MergedModel,
     NarrowedModel,
+    QuantisedModel,
     architecture_in,
 )
 from modelswitch.config.base import argument_texts
@@ -40,6 +41,7 @@ from modelswitch.models.families import (
 )
 from modelswitch.models.narrow import narrow
 from modelswitch.models.pointwise import without_strides
+from modelswitch.models.quantised import Quantised
 from modelswitch.storage.state_dicts import refuse_code
 
 _BUILDERS: dict[type, Callable[[Any, int, int], nn.Module]] = {
@@ -67,6 +69,10 @@ def build(spec: Architecture, in_channels: int, num_classes: int) -> nn.Module:
     if isinstance(spec, MergedModel):
         members = [build(member, in_channels, num_classes) for member in spec.members]
         return Ensemble(members, spec.answer)
+    if isinstance(spec, QuantisedModel):
+        network = build(spec.network, in_channels, num_classes)
+        give_shapes(network, spec.shape)
+        return Quantised(network, spec)
     builder = _BUILDERS[type(spec)]
     if isinstance(spec, OWN_FAMILIES):
         return builder(spec, in_channels, num_classes)

@@ -21,6 +21,7 @@ from modelswitch.config.architecture import (
     LayerSize,
     MergedModel,
     NarrowedModel,
+    QuantisedModel,
 )
 from modelswitch.config.models import PlainModel, ResnetModel
 from modelswitch.config.origin import PrunedModel
@@ -204,7 +205,7 @@ class _Pruning:
             fresh = build(base.network, example.shape[1], _classes(parent, images))
             self._base, self._own = base.network, sizes_of(fresh)
         else:
-            assert not isinstance(base, AdaptedModel | MergedModel)
+            assert not isinstance(base, AdaptedModel | MergedModel | QuantisedModel)
             self._base, self._own = base, self._sizes
         with in_one_line("cannot be pruned"):
             self._channels = list(self._found(importance, example))

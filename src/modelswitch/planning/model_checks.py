@@ -17,7 +17,7 @@ from modelswitch.config.losses import ImportedLoss, Loss
 from modelswitch.config.models import OWN_FAMILIES
 from modelswitch.config.origin import Family
 from modelswitch.config.training import Training
-from modelswitch.config.transfer import Hint, LayerPair, Transfer
+from modelswitch.config.transfer import Hint, LayerPair, Quantise, Transfer
 from modelswitch.config.weighting import FixedWeighting, ImportedWeighting
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.shapes import DataSize, sizes_of
@@ -30,6 +30,7 @@ from modelswitch.models.designs import Designs
 from modelswitch.models.given import given
 from modelswitch.models.kept import check_kept
 from modelswitch.models.memory import Footprint, LiveMemory, answering_bytes
+from modelswitch.models.quantised import quantised
 from modelswitch.planning.memory import Needs
 from modelswitch.randomness import seeded
 from modelswitch.training import precision
@@ -189,6 +190,7 @@ class _Trial:
         """Look whether losses have what they need, and take a step of every kind of hint between
         every two models; raises `UserError`."""
         experiment, seen = self._experiment, set()
+        tried_quantised: set[str] = set()
         for lineage in experiment.all_lineages:
             step, parent = lineage.last, lineage.parent
             if step.transfer is None or parent is None:
@@ -196,6 +198,12 @@ class _Trial:
             transfer = experiment.all_transfers[step.transfer]
             with naming(f"transfers.{step.transfer}.loss"):
                 self._has_enough(transfer.separated.loss, experiment.training_of(step))
+            if transfer.quantise is not None:
+                design = experiment.design(parent)
+                if design not in tried_quantised:
+                    tried_quantised.add(design)
+                    with naming(f"transfers.{step.transfer}.quantise: {parent.last.model}"):
+                        self._quantise(design, transfer.quantise, experiment.training_of(step))
             for key, hints in _kinds_of_hints(transfer):
                 where = f"transfers.{step.transfer}.{key}"
                 for hint in hints:
@@ -223,6 +231,15 @@ class _Trial:
                 f"{training.batch} makes batches of {batch}; it needs at least "
                 f"{loss.smallest_batch} images in each"
             )
+
+    def _quantise(self, design: str, quantise: Quantise, training: Training) -> None:
+        model, batch, shape = self._new(design), self._batch(), self._size.shape
+        if _bytes(model) > _LARGE:
+            return
+        spec = self.designs.of(design)
+        network = quantised(spec, model, shape, quantise.weight_bits, batch.images).network
+        with in_one_line("cannot take a step of training"):
+            _take_step(CrossEntropy(network), batch, training)
 
     def _hint(
         self, key: str, hints: Sequence[LayerPair], student: Lineage, teacher: Lineage

@@ -136,7 +136,11 @@ class StoredResults:
             "transfer": step.transfer or "",
             "parent": str(parent or ""),
             "chains": ";".join(self._labels.get(place.lineage, [])),
-            "origin": origin_of(self.graph.model(place)),
+            "origin": (
+                "quantised"
+                if self.graph.quantise(place) is not None
+                else origin_of(self.graph.model(place))
+            ),
         }
         result |= self._made_from(place)
         if transfer is not None:

@@ -23,7 +23,7 @@ SCHEMAS = {
             transfer? | text | transfer that made it from its parent; empty for a first model
             parent? | text | lineage of its teacher; empty for a first model
             chains? | text | labels of the chains that end here, joined by `;`
-            origin? | text | where its first weights come from: `fresh`, `given`, `merged` from others, `pruned` or `grown` from its parent
+            origin? | text | where its first weights come from: `fresh`, `given`, `merged` from others, `pruned`, `grown` or `quantised` from its parent
             split | text | `validation` or `test`
             images? | integer | images in the split
             """

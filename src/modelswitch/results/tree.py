@@ -31,8 +31,8 @@ class TreeNode:
 
     @property
     def kind(self) -> str:
-        """How it came about: trained, given, merged, distilled, pruned or grown."""
-        if self.origin in ("pruned", "grown"):
+        """How it came about: trained, given, merged, distilled, pruned, grown or quantised."""
+        if self.origin in ("pruned", "grown", "quantised"):
             return self.origin
         if self.parent:
             return "distilled"

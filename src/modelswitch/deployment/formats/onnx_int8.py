@@ -16,7 +16,9 @@ import torch
 
 from modelswitch.deployment.deployable import INPUT, Deployable
 from modelswitch.deployment.formats import onnx as plain
+from modelswitch.deployment.integers import with_integers
 from modelswitch.errors import UserError
+from modelswitch.models.quantised import Quantised
 
 EXTRA = "onnx"
 NEEDS = plain.NEEDS
@@ -27,7 +29,12 @@ _BATCH = 32
 
 
 def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[str, Any]) -> None:
-    """Write ``model`` to ``path``; the ranges of its activations are those on ``pixels``."""
+    """Write ``model`` to ``path``; the ranges of its activations are those on ``pixels``, or those
+    that it was trained with."""
+    if isinstance(model.network, Quantised):
+        # torch's exporter writes integers as they are, and ONNX Runtime takes them together.
+        plain.write(with_integers(model), pixels, path, metadata)
+        return
     import onnx
     from onnxruntime.quantization import (
         CalibrationDataReader,
