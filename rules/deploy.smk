@@ -2,7 +2,8 @@
 # only if its own runtime answered the whole test set with it, and lost no more than is allowed.
 
 from modelswitch.config.deploy import SUFFIXES, exported_file
-from modelswitch.lineage import LATENCY_FILE
+from modelswitch.lineage import LATENCY_FILE, SELECTOR_TIMES_FILE
+from modelswitch.selector.graph import SelectorGraph
 
 EXPORTED = GRAPH.exported()
 FORMATS = EXPERIMENT.deploy.formats
@@ -77,18 +78,11 @@ rule time_exports:
 
 
 # Of every selector, with its recognisers.
-SELECTORS_EXPORTED = (
-    expand(
-        f"{SELECTOR}/{exported_file('onnx')}",
-        experiment=EXPERIMENT.name,
-        branch=[f"seed{seed}" for seed in EXPERIMENT.deployed_seeds],
-        selector=list(EXPERIMENT.selector.selectors),
-    )
-    if EXPERIMENT.selector and "onnx" in FORMATS
-    else []
-)
+SELECTOR_FILES = list(SelectorGraph(GRAPH).exported()) if EXPERIMENT.selector else []
+SELECTORS_EXPORTED = [RESULTS + file for _, _, file in SELECTOR_FILES]
+SELECTOR_TIMES = RESULTS + SELECTOR_TIMES_FILE.format(experiment=EXPERIMENT.name)
 
-if SELECTORS_EXPORTED:
+if SELECTOR_FILES:
 
     rule export_selector:
         input:
@@ -122,9 +116,32 @@ if SELECTORS_EXPORTED:
             "--selector {input.selector:q} --threads {threads} --file {output.file:q} "
             "> {log:q} 2>&1"
 
+    rule time_selectors:
+        input:
+            [
+                path
+                for branch, _, file in SELECTOR_FILES
+                if branch == SELECTOR_FILES[0][0]
+                for path in (RESULTS + file, *([f"{RESULTS}{file}.json"] if IN_STORAGE else []))
+            ],
+        output:
+            SELECTOR_TIMES,
+        log:
+            SELECTOR_TIMES.removesuffix(".csv") + ".log",
+        benchmark:
+            SELECTOR_TIMES.removesuffix(".csv") + ".benchmark.tsv"
+        threads: ALL_CORES
+        resources:
+            runtime=brief_time,
+        params:
+            code=code("time_exports.py"),
+        shell:
+            "run_script time_exports --files {input:q} --latency {output:q} > {log:q} 2>&1"
+
 
 DEPLOYED = [
     *SELECTORS_EXPORTED,
+    *([SELECTOR_TIMES] if SELECTOR_FILES else []),
     *(
         path
         for place in EXPORTED

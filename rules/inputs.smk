@@ -138,4 +138,5 @@ def beside_them():
         *stored("hint_history.csv", *hinted),
         *sorted(answered),
         *(EXPORTS if EXPERIMENT.deploy else []),
+        *([f"{path}.json" for path in SELECTORS_EXPORTED] if EXPERIMENT.deploy else []),
     ]

@@ -1,5 +1,6 @@
 """Exported files as steps of the workflow: what is written, refused, planned, and shown."""
 
+import hashlib
 import json
 import math
 import os
@@ -14,13 +15,14 @@ import pandas as pd
 import pytest
 import script_runs
 import tidy_examples
+import yaml
 from scipy import stats
 from test_jobs import Runner
 
-from modelswitch.config.deploy import exported_file
+from modelswitch.config.deploy import CARD_FILE, exported_file
 from modelswitch.config.experiment import load
 from modelswitch.data.arrays import ImageArrays
-from modelswitch.deployment import runtimes
+from modelswitch.deployment import latency, runtimes
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.planning.model_checks import check_models
@@ -28,9 +30,14 @@ from modelswitch.report import contents
 from modelswitch.report.card import model_card
 from modelswitch.report.figures import devices as figure
 from modelswitch.report.summaries.devices import devices_sheet
+from modelswitch.report.summaries.make import all_sheets
+from modelswitch.report.summaries.selector_files import selector_files_sheet
+from modelswitch.report.write import Report
 from modelswitch.results.collect import StoredResults
 from modelswitch.results.devices import exported, pareto
 from modelswitch.results.tables import Tables
+from modelswitch.results.timings import selector_timings, timings
+from modelswitch.selector.graph import SelectorGraph
 from modelswitch.storage import artifacts
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -239,6 +246,91 @@ def tables(tmp_path_factory):
     return Tables(folder), own
 
 
+def of_selector(folder: Path) -> Path:
+    """Made-up tables of a selector's files, beside others."""
+    files = [
+        {"experiment": "x", "seed": seed, "selector": "mms", "format": "onnx",
+         "modalities": "iris;periocular", "file_bytes": 400_000, "images": 800,
+         "accuracy": 0.80 + 0.01 * seed, "network_accuracy": 0.81 + 0.012 * seed,
+         "agreement": 0.99, "selection_agreement": 0.97}
+        for seed in (0, 1, 2)
+    ]  # fmt: skip
+    pd.DataFrame(files).to_csv(folder / "selector_exports.csv", index=False)
+    times = [
+        {"seed": 0, "selector": "mms", "format": "onnx", "machine": machine, "threads": threads,
+         "batch": batch, "median_ms": ms * batch / threads, "p5_ms": ms, "p95_ms": ms,
+         "peak_memory_mb": 70.0}
+        for machine, ms in (("this one", 0.3), ("a board", 30.0))
+        for threads in (1, 2)
+        for batch in (1, 32)
+    ]  # fmt: skip
+    pd.DataFrame(times).to_csv(folder / "selector_latency.csv", index=False)
+    return folder
+
+
+def test_files_of_selectors_have_a_table_of_their_own(tables, tmp_path):
+    read, _ = tables
+    assert selector_files_sheet(read) is None
+    shutil.copytree(read.folder, tmp_path / "tables")
+    both = Tables(of_selector(tmp_path / "tables"))
+    sheet = selector_files_sheet(both)
+    assert [(row["machine"], row["median_ms"], row["all_threads_ms"]) for row in sheet.rows] == [
+        ("this one", 0.3, 0.15),
+        ("a board", 30.0, 15.0),
+    ]
+    row, lost = sheet.rows[0], np.array([0.01, 0.012, 0.014])
+    assert row["accuracy"] == pytest.approx(0.81)
+    assert (row["lost"], row["batch_ms"]) == (pytest.approx(lost.mean()), pytest.approx(9.6))
+    low, high = stats.ttest_1samp(lost, 0).confidence_interval()
+    assert (row["lost_low"], row["lost_high"]) == (pytest.approx(low), pytest.approx(high))
+    text = sheet.markdown()
+    assert "97.00" in text
+    assert "iris, periocular" in text
+    assert "selector_files" in [sheet.name for sheet in all_sheets(both)]
+    # On the page, in the section of devices, where a configuration has both.
+    eyes = BASE | {
+        "data": {"source": "eyes", "identities": 4, "train": 4, "test": 2},
+        "selector": {"selectors": {"mms": {"recognisers": "direct"}}},
+        "deploy": {},
+    }
+    elsewhere = eyes | {"deploy": {"formats": ["openvino"]}}
+    alone = BASE | {"deploy": {}}
+    for values, shown in ((eyes, True), (elsewhere, False), (alone, False)):
+        entries = {item.name: item for item in contents.tables(contents.facts_of(load(values)))}
+        assert ("selector_files" in entries) == shown
+    assert contents.facts_in(both).deploys_selectors
+
+
+def test_times_of_a_selector_join_by_the_digest_of_its_file(tmp_path):
+    values = BASE | {
+        "data": {"source": "eyes", "identities": 4, "train": 4, "test": 2},
+        "selector": {"selectors": {"mms": {"recognisers": "direct"}}},
+        "deploy": {"measured": [str(tmp_path / "board.csv")]},
+    }
+    [own, *_] = SelectorGraph(Graph(load(values))).exported()
+    assert own == ("seed0", "mms", "x/selector/seed0/mms/deploy/onnx.onnx")
+    file = tmp_path / own[2]
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"a graph")
+    row = dict.fromkeys(latency.COLUMNS, "") | {
+        "branch": "seed0", "format": "onnx", "selector": "mms", "machine": "a board",
+        "threads": 1, "batch": 1, "median_ms": 2.0, "p5_ms": 1.0, "p95_ms": 3.0,
+        "sha256": hashlib.sha256(b"a graph").hexdigest(),
+    }  # fmt: skip
+    pd.DataFrame([row]).to_csv(tmp_path / "board.csv", index=False)
+    experiment = load(values)
+    [found] = selector_timings(experiment, tmp_path).to_dict("records")
+    assert (found["selector"], found["seed"], found["median_ms"]) == ("mms", 0, 2.0)
+    assert timings(experiment, tmp_path).empty
+    for changes, message in (
+        ({"sha256": "0" * 64}, r"times selector mms as onnx \(seed0\), another file than this run"),
+        ({"selector": "other"}, r"times selector other as onnx \(seed0\), which this run has not"),
+    ):
+        pd.DataFrame([row | changes]).to_csv(tmp_path / "board.csv", index=False)
+        with pytest.raises(UserError, match=message):
+            selector_timings(experiment, tmp_path)
+
+
 def test_the_table_says_what_was_measured(tables):
     read, own = tables
     rows = {row["format"]: row for row in devices_sheet(read).rows}
@@ -393,3 +485,102 @@ def test_a_card_tells_the_facts_of_its_model(tables):
     assert "always answering the most frequent class would be right on 50.0 %" in text
     assert text.count("to be filled in by whoever passes the model on") == 2
     assert "nan" not in text
+
+
+@pytest.mark.parametrize(
+    ("origin", "transfer", "epochs", "said"),
+    [
+        ("fresh", "", 5, "trained first, on labels"),
+        ("given", "", 5, "from given weights, trained on labels"),
+        ("given", "", 0, "from given weights, taken as it is"),
+        ("merged", "", 0, "answers of several models together"),
+        ("given", "kd", 5, "switched to by `kd`"),
+        ("pruned", "kd", 5, "pruned from the one before and trained on by `kd`"),
+        ("grown", "kd", 5, "grown from the one before and trained on by `kd`"),
+        ("quantised", "qat", 5, "the one before, trained on as integers by `qat`"),
+    ],
+)
+def test_a_card_tells_where_its_model_comes_from(tables, tmp_path, origin, transfer, epochs, said):
+    read, _ = tables
+    shutil.copytree(read.folder, tmp_path / "tables")
+    for name in ("models", "exports"):
+        table = pd.read_csv(tmp_path / "tables" / f"{name}.csv")
+        chain, lineage = tidy_examples.FEW["chain"], "teacher"
+        if transfer:
+            lineage = f"teacher/middle@kd/student@{transfer}"
+            table["lineage"] = table["lineage"].replace(chain, lineage)
+        chosen = table["lineage"] == lineage
+        if name == "models":
+            table["origin"] = "fresh"
+            values = {"origin": origin, "epochs": epochs, "transfer": transfer}
+            for column, value in values.items():
+                table.loc[chosen, column] = value
+        table.to_csv(tmp_path / "tables" / f"{name}.csv", index=False)
+    about = {"dataset": "pictures", "shape": [32, 32, 3], "preprocessing": True, "data": "0" * 64,
+             "classes": ["a", "b"]}  # fmt: skip
+    text = re.sub(" +", " ", model_card(Tables(tmp_path / "tables"), lineage, 0, about))
+    assert f"| {said} |" in text
+
+
+@pytest.mark.slow
+def test_whatever_a_model_was_made_from_becomes_a_file(tmp_path, monkeypatch):
+    """Pruned, grown, merged from others, and trained as integers: through Snakemake, with cards."""
+    pytest.importorskip("torch_pruning")
+    values = {
+        "name": "made",
+        "data": {"source": "digits"},
+        "models": {
+            "teacher": {"family": "resnet", "widths": [8, 12], "blocks": [1, 1]},
+            "half": {"family": "pruned", "keep": 0.5},
+            "small": {"family": "plain", "stages": [[6], [8]]},
+            "larger": {"family": "grown", "widen": 1.5},
+            "both": {"family": "ensemble", "of": ["teacher", "small"]},
+        },
+        "transfers": {
+            "kd": {"soft": 0.5},
+            "qat": {"quantise": {}, "training": {"epochs": 2, "learning_rate": 0.005}},
+        },
+        "chains": {
+            "pruned": "teacher/half@kd",
+            "integers": "teacher/half@kd/half@qat",
+            "grown": "small/larger@kd",
+            "merged": "both",
+        },
+        "seeds": [0],
+        "training": {"epochs": 6, "batch": 64, "learning_rate": 0.05, "precision": "float32"},
+        "resources": {"gpu": 0},
+        "deploy": {"formats": ["onnx", "onnx-int8"], "tolerance": 0.05},
+    }
+    monkeypatch.chdir(tmp_path)
+    Path("made.yaml").write_text(yaml.safe_dump(values))
+    graph = Graph(load(values))
+    places = graph.exported()
+    files = [f"results/{place.file(exported_file(name))}"
+             for place in places for name in values["deploy"]["formats"]]  # fmt: skip
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [*(sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"),
+         *("--cores", "2", "--quiet", "all", "--configfile", "made.yaml"), *files],
+        env=os.environ | {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    exports = StoredResults(graph.experiment, "results").exports()
+    assert len(exports) == 8
+    plain, small = (exports[exports["format"] == name] for name in values["deploy"]["formats"])
+    # What was trained as integers is a network of floats in a format of floats.
+    as_trained = plain[~plain["lineage"].str.endswith("@qat")]
+    assert as_trained["largest_difference"].max() < 1e-4
+    assert (as_trained["accuracy"] == as_trained["network_accuracy"]).all()
+    assert small["agreement"].min() > 0.95
+    whole = Report(graph.experiment, root / "workflow" / "report", Path("results"))
+    whole.write_tables()
+    whole.write_cards()
+    said = {str(place.lineage): Path("results", place.file(CARD_FILE)).read_text()
+            for place in places}  # fmt: skip
+    assert "answers of several models together" in said["both"]
+    assert "pruned from the one before" in said["teacher/half@kd"]
+    assert "trained on as integers by `qat`" in said["teacher/half@kd/half@qat"]
+    assert "grown from the one before" in said["small/larger@kd"]

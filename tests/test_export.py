@@ -1,27 +1,34 @@
 """Files for devices: what they answer in their own runtimes, and what is refused."""
 
+import importlib.util
 import itertools
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from modelswitch.config.deploy import CALIBRATED, exported_file
+from modelswitch.config.experiment import load
 from modelswitch.config.selector import SelectorSettings
 from modelswitch.deployment import export, latency, runtimes
 from modelswitch.deployment.deployable import Deployable
 from modelswitch.deployment.selecting import DeployableSelector
 from modelswitch.errors import UserError
+from modelswitch.planning.model_checks import check_models
 from modelswitch.selector.network import Selector, features
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 SHAPE, CLASSES = (12, 10, 3), ["a", "b", "c", "d"]
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
-# Of the test extra; the other formats are tried where their packages are installed.
+# Of the test extra.
 FORMATS = ["onnx", "onnx-int8"]
+# Tried where their packages are installed.
+OTHERS = [name for name in export.FORMATS if name not in FORMATS]
 
 
 class Branching(nn.Module):
@@ -85,6 +92,55 @@ def test_a_file_answers_as_its_network_for_any_number_of_images(exported, model,
         np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)
         bound = 1e-5 if name == "onnx" else 0.05
         np.testing.assert_allclose(answers, expected[:count], atol=bound)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    # The exporters of these take up to half a minute to be imported.
+    [pytest.param(n, marks=() if n == "openvino" else pytest.mark.long) for n in OTHERS],
+)
+def test_so_does_a_file_of_every_other_format(name, model, network, pixels, tmp_path):
+    for package in export.FORMATS[name].NEEDS:
+        pytest.importorskip(package, reason="an extra that is not installed")
+    path = tmp_path / Path(exported_file(name)).name
+    about = {"lineage": "own", "classes": CLASSES, "shape": list(SHAPE)}
+    export.export(name, model, pixels, path, about)
+    answers = runtimes.open_file(path)(model.takes(pixels).numpy())
+    bound = 0.05 if name in CALIBRATED else 1e-4
+    np.testing.assert_allclose(answers, reference(network, pixels), atol=bound)
+    known = runtimes.describe(path)
+    assert known["classes"] == CLASSES
+    assert set(known["files"]) == {file.name for file in tmp_path.iterdir()} - {f"{path.name}.json"}
+    [first, *_] = latency.measure(path, threads=1)
+    assert (first["format"], first["batch"]) == (name, 1)
+
+
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_a_format_that_is_not_installed_names_the_extra(name, monkeypatch):
+    """Also before anything is trained."""
+    module = export.FORMATS[name]
+    find = importlib.util.find_spec
+
+    def absent(package, *more):
+        return None if package in module.NEEDS else find(package, *more)
+
+    monkeypatch.setattr(export.importlib.util, "find_spec", absent)
+    message = (
+        rf"^deploy\.formats: {name} needs the extra '{module.EXTRA}': pip install "
+        rf"'modelswitch\[{module.EXTRA}\]' \(not installed: {', '.join(module.NEEDS)}\)$"
+    )
+    with pytest.raises(UserError, match=message):
+        export.format_of(name)
+    values = {
+        "name": "x",
+        "data": {"source": "digits"},
+        "models": {"a": {"family": "plain", "stages": [[2]]}},
+        "chains": {"only": "a"},
+        "deploy": {"formats": [name]},
+    }
+    with pytest.raises(UserError, match=message):
+        check_models(load(values))
 
 
 def test_the_judgement_counts_what_differs(exported, model, network, pixels):
@@ -281,7 +337,15 @@ def test_recognisers_and_selector_are_one_graph(parts, preprocessing, tmp_path):
         picked = selector(seen).argmax(1)
     assert 0 < picked.sum() < 40
     whole = DeployableSelector(recognisers, selector.eval(), settings)
-    about = {"selector": "mms", "modalities": list(shapes), "classes": CLASSES}
+    about = {
+        "selector": "mms",
+        "branch": "seed0",
+        "modalities": list(shapes),
+        "classes": CLASSES,
+        "shapes": list(map(list, shapes.values())),
+        "scales": [part.scale.flatten().tolist() for part in recognisers],
+        "shifts": [part.shift.flatten().tolist() for part in recognisers],
+    }
     export.export_selector(whole, pixels, tmp_path / "mms.onnx", about)
     takes = dict(zip(shapes, (own.numpy() for own in whole.takes(pixels)), strict=True))
     for count in (1, 40):
@@ -293,3 +357,23 @@ def test_recognisers_and_selector_are_one_graph(parts, preprocessing, tmp_path):
         np.testing.assert_allclose(probabilities, answer.softmax(1), atol=1e-5)
     with pytest.raises(UserError, match=r"takes 2 images at once \(iris, periocular\)"):
         runtimes.open_file(tmp_path / "mms.onnx")
+    if parts == "whole":
+        # What it is timed with are images as it takes them.
+        shown = latency.example(runtimes.describe(tmp_path / "mms.onnx"), 5)
+        for name, own in shown.items():
+            assert (own.shape[1:], own.dtype) == (takes[name].shape[1:], takes[name].dtype)
+        assert len(runtimes.open_selector(tmp_path / "mms.onnx")(shown)[0]) == 5
+        rows = latency.measure(tmp_path / "mms.onnx", threads=1)
+        assert [(row["selector"], row["branch"], row["batch"]) for row in rows] == [
+            ("mms", "seed0", 1),
+            ("mms", "seed0", 32),
+        ]
+        assert all(row["median_ms"] > 0 and row["dataset"] == row["lineage"] == "" for row in rows)
+
+
+def test_a_selector_s_file_that_is_none_is_told_in_a_line(tmp_path):
+    with pytest.raises(UserError, match=r"mms\.onnx: no such file"):
+        runtimes.open_selector(tmp_path / "mms.onnx")
+    (tmp_path / "mms.onnx").write_bytes(b"no protobuf")
+    with pytest.raises(UserError, match=r"mms\.onnx: refused by its runtime"):
+        runtimes.open_selector(tmp_path / "mms.onnx")

@@ -156,7 +156,7 @@ def test_only_rounding_changes_what_a_network_answers(pair):
     ("name", "package"),
     [
         ("onnx-int8", "onnxruntime"),
-        pytest.param("executorch-int8", "executorch", marks=pytest.mark.slow),
+        pytest.param("executorch-int8", "executorch", marks=pytest.mark.long),
     ],
 )
 def test_a_file_of_integers_is_what_was_trained(pair, name, package, tmp_path):

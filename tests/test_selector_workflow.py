@@ -17,12 +17,14 @@ import yaml
 from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
+from modelswitch.results.collect import StoredResults
 from modelswitch.selector.graph import SelectorGraph
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 EXPORTS = importlib.util.find_spec("onnxruntime") is not None
 WHOLE = "results/three/selector/seed0/mms/deploy/onnx.onnx"
+TIMES = "results/three/selector/times.csv"
 EXPERIMENT = {
     "name": "pairs",
     "data": {"source": "eyes", "identities": 4, "train": 4, "test": 2},
@@ -185,7 +187,7 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
             *SNAKEMAKE,
             "selector",
             "results",
-            *([WHOLE] if EXPORTS else []),
+            *([WHOLE, TIMES] if EXPORTS else []),
             "--cores",
             "2",
             "--quiet",
@@ -239,6 +241,13 @@ def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
         worst = worst[worst["degradation"] != "absent"]
         worst = worst[worst["side"].isin(["left", "right", "top"])]["accuracy"]
         assert found["network_accuracy"] == pytest.approx((clean + worst.sum()) / 4)
+        stored = StoredResults(load(values), tmp_path / "results")
+        [row] = stored.selector_exports().to_dict("records")
+        assert row["modalities"] == "left;right;top"
+        assert (row["file_bytes"], row["accuracy"]) == (about["bytes"], found["accuracy"])
+        times = stored.selector_latency()
+        assert set(times["selector"]) == {"mms"}
+        assert set(times["batch"]) == {1, 32}
 
 
 @pytest.mark.slow

@@ -45,6 +45,8 @@ COSTS_FILE = f"{DATA_FOLDER}/models.json"
 LATENCY_FILE = f"{DATA_FOLDER}/latency.csv"
 MODEL_FOLDER = f"{DATA_FOLDER}/{{branch}}/{{lineage}}"
 SELECTOR_FOLDER = f"{EXPERIMENT_FOLDER}/selector/{{branch}}/{{selector}}"
+# How long files of selectors for devices take.
+SELECTOR_TIMES_FILE = f"{EXPERIMENT_FOLDER}/selector/times.csv"
 # Resume files lie outside the folder of a job's outputs, which Snakemake empties when it fails.
 RESUME_FOLDER = f"{EXPERIMENT_FOLDER}/.resume/{{dataset}}/{{branch}}/{{lineage}}/{{stage}}"
 SELECTOR_RESUME_FOLDER = f"{EXPERIMENT_FOLDER}/.resume/selector~{{branch}}~{{selector}}"

@@ -43,7 +43,7 @@ class Deploy(Strict):
 
     formats: Annotated[list[FormatName], Field(min_length=1)] = Field(
         default=["onnx", "onnx-int8"],
-        description="file formats; each but onnx is an extra to install",
+        description="file formats, each an extra to install: see docs/deployment.md",
     )
     models: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None, description="chains or lineages; by default every chain's last model"

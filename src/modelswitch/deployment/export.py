@@ -153,6 +153,7 @@ def export_selector(
     import onnx as library
 
     about = metadata | {"format": "onnx", "preprocessing": model.preprocessing}
+    model = copy.deepcopy(model)
     set_rounding(model, False)
     batch = torch.export.Dim("batch", min=1)
     examples = model.takes([part[:2] for part in pixels])

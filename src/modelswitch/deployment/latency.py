@@ -18,22 +18,36 @@ from typing import Any
 
 import numpy as np
 
-from modelswitch.deployment.runtimes import describe, open_file
+from modelswitch.deployment.runtimes import describe, open_file, open_selector
 from modelswitch.errors import UserError
 from modelswitch.execution import arithmetic
 
 BATCHES = (1, 32)
 COLUMNS = (
     "dataset", "branch", "lineage", "format", "file", "bytes", "machine", "threads", "batch",
-    "median_ms", "p5_ms", "p95_ms", "peak_memory_mb", "sha256",
+    "median_ms", "p5_ms", "p95_ms", "peak_memory_mb", "sha256", "selector",
 )  # fmt: skip
+# Those that say what a file is of: a lineage, or a selector and no data set.
+_KEY = ("dataset", "branch", "lineage", "format", "selector")
 _WARM_UP, _SECONDS, _FEWEST, _MOST = 10, 1.0, 30, 5000
 _PERCENTILES = {"median_ms": 50, "p5_ms": 5, "p95_ms": 95}
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def example(about: dict[str, Any], batch: int) -> np.ndarray:
-    """Random images as the file takes them; the same for every file of one image shape."""
+def example(about: dict[str, Any], batch: int) -> np.ndarray | dict[str, np.ndarray]:
+    """Random images as the file takes them, of a selector's for each modality; the same for every
+    file of one image shape."""
+    if "modalities" not in about:
+        return _images(about, batch)
+    # Files that take pixels are told by their shapes alone.
+    keys = [key for key in ("shape", "scale", "shift") if f"{key}s" in about]
+    return {
+        name: _images(about | {key: about[f"{key}s"][at] for key in keys}, batch)
+        for at, name in enumerate(about["modalities"])
+    }
+
+
+def _images(about: dict[str, Any], batch: int) -> np.ndarray:
     height, width, channels = about["shape"]
     pixels = np.random.default_rng(0).integers(0, 256, (batch, height, width, channels), np.uint8)
     if about["preprocessing"]:
@@ -44,7 +58,8 @@ def example(about: dict[str, Any], batch: int) -> np.ndarray:
 
 def time_here(path: Path, threads: int) -> dict[str, Any]:
     """Times of one file in this process, by batch size, and the process's largest memory."""
-    run, about = open_file(path, threads), describe(path)
+    about = describe(path)
+    run: Any = (open_selector if "modalities" in about else open_file)(path, threads)
     rows: dict[str, Any] = {}
     for size in BATCHES:
         batch = example(about, size)
@@ -80,12 +95,10 @@ def measure(
         machine: what the rows call this machine; by default its processor.
 
     Raises:
-        UserError: the file does not run here, or takes several images at once.
+        UserError: the file does not run here.
     """
     path = Path(path)
     about = describe(path)
-    if "shape" not in about:
-        raise UserError(f"{path}: takes several images at once; files of single models are timed")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     counts = [1] if len(processors) == 1 else [1, len(processors)]
@@ -94,7 +107,7 @@ def measure(
         found = _in_a_process(path, processors[:count])
         for size, times in found["batches"].items():
             rows.append(
-                {key: about.get(key, "") for key in COLUMNS[:4]}
+                {key: about.get(key, "") for key in _KEY}
                 | {"file": path.name, "bytes": about["bytes"], "threads": count,
                    "machine": machine or arithmetic.here(), "batch": int(size), **times,
                    "peak_memory_mb": found["peak_memory_mb"], "sha256": sha256}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,14 +49,25 @@ def open_file(path: str | Path, threads: int = 1) -> Runtime:
         UserError: the file or the runtime is missing, or the runtime does not take the file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    _check_there(path)
     opener = _OPENERS.get(path.suffix)
     if opener is None:
         raise UserError(f"{path}: unknown kind of file; known are {', '.join(_OPENERS)}")
     extra, start = opener
-    try:
+    with _telling(path, extra):
         return start(path, threads)
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+
+
+@contextlib.contextmanager
+def _telling(path: Path, extra: str) -> Iterator[None]:
+    """One line of a `UserError` where a file's runtime, of ``extra``, is missing or refuses it."""
+    try:
+        yield
     except ImportError as error:
         raise missing_extra(extra, error, str(path)) from error
     except UserError:
@@ -70,12 +82,12 @@ def open_selector(path: str | Path, threads: int = 1) -> Callable[..., list[np.n
     """Recognisers and selector in one ONNX file: from batches, one a modality, to its outputs.
 
     Raises:
-        UserError: ONNX Runtime is not installed.
+        UserError: the file or ONNX Runtime is missing, or it does not take the file.
     """
-    try:
-        session = _onnx_session(Path(path), threads)
-    except ImportError as error:
-        raise missing_extra("onnx", error, str(path)) from error
+    path = Path(path)
+    _check_there(path)
+    with _telling(path, "onnx"):
+        session = _onnx_session(path, threads)
     names = [given.name for given in session.get_inputs()]
 
     def run(batches: Mapping[str, np.ndarray]) -> list[np.ndarray]:

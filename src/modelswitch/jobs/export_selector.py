@@ -78,6 +78,8 @@ def export(
         "lineages": [job.recognisers[at].lineage for at in order],
         "classes": list(about[0].class_names),
         "shapes": [list(one.image_shape) for one in about],
+        "scales": [part.scale.flatten().tolist() for part in parts],
+        "shifts": [part.shift.flatten().tolist() for part in parts],
         "job_digest": passport["job_digest"],
     }
     target = Path(path)

@@ -22,6 +22,7 @@ from modelswitch.config.weighting import FixedWeighting, ImportedWeighting
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.shapes import DataSize, sizes_of
 from modelswitch.data.views import Batch
+from modelswitch.deployment.export import format_of
 from modelswitch.errors import UserError, in_one_line, naming
 from modelswitch.lineage import Lineage
 from modelswitch.models.build import build, give_shapes, to_channels_last
@@ -75,6 +76,8 @@ def check_models(experiment: Experiment) -> dict[str, Any]:
             with naming(f"models.{lineage.last.model}"):
                 footprints[dataset, design] = trial.model(design)
         trial.switches()
+    for name in experiment.deploy.formats if experiment.deploy else ():
+        format_of(name)
     if len(sizes) < len(experiment.datasets):
         # Whether models suit images that nobody has seen is told by the trainings.
         return {}

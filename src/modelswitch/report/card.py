@@ -76,6 +76,7 @@ def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
 
 def _chain(node: TreeNode, nodes: dict[str, TreeNode], tables) -> list[str]:
     accuracy = over_seeds(tables.models, "accuracy", "test")
+    taught = set(tables.models.loc[tables.models["epochs"] > 0, "lineage"])
     path: list[TreeNode] = []
     step: TreeNode | None = node
     while step is not None:
@@ -84,7 +85,7 @@ def _chain(node: TreeNode, nodes: dict[str, TreeNode], tables) -> list[str]:
     rows = [
         [
             f"`{one.model}`",
-            f"switched to by `{one.transfer}`" if one.transfer else "trained first, on labels",
+            _how(one, trained=one.lineage in taught),
             COUNT.text(one.parameters),
             percent(accuracy[one.lineage]) if one.lineage in accuracy else DASH,
         ]
@@ -97,6 +98,23 @@ def _chain(node: TreeNode, nodes: dict[str, TreeNode], tables) -> list[str]:
         "test accuracy %, mean over seeds ± half of the interval",
     ]
     return _table(heads, rows)
+
+
+def _how(node: TreeNode, trained: bool) -> str:
+    """How a model came about, in the words of a card."""
+    from_parent = {
+        "distilled": "switched to by",
+        "pruned": "pruned from the one before and trained on by",
+        "grown": "grown from the one before and trained on by",
+        "quantised": "the one before, trained on as integers by",
+    }
+    if node.parent:
+        return f"{from_parent[node.kind]} `{node.transfer}`"
+    if node.kind == "merged":
+        return "answers of several models together"
+    if node.kind == "given":
+        return f"from given weights{', trained on labels' if trained else ', taken as it is'}"
+    return "trained first, on labels"
 
 
 def _accuracy(tables, lineage: str, test) -> list[str]:

@@ -36,6 +36,7 @@ class PageFacts:
     verifies: bool = False  # people in no training are told apart
     iris_sheet: bool = False  # data are photographs of eyes
     deploys: bool = False  # models are exported for devices
+    deploys_selectors: bool = False  # and so is every selector with its recognisers
     absent: frozenset[str] = frozenset()  # tidy tables that are not there
 
     @property
@@ -104,6 +105,8 @@ TABLES = (
     Entry("chains", COMPRESSION, "Chains"),
     Entry("classes", COMPRESSION, "Hardest classes"),
     Entry("devices", DEVICES, "Files for devices", applies=lambda facts: facts.deploys),
+    Entry("selector_files", DEVICES, "A selector and its recognisers in one file",
+          applies=lambda facts: facts.deploys_selectors),
     Entry("rules", SELECTIVE, "Weighting rules", applies=lambda facts: facts.compares_rules),
     Entry("delta_top", SELECTIVE, "Top of the curve over δ",
           applies=lambda facts: facts.deltas > 2 and facts.compares_rules),
@@ -198,6 +201,9 @@ def facts_of(experiment: Experiment) -> PageFacts:
         verifies=selector is not None and selector.verification is not None,
         iris_sheet=experiment.data.source == "eye_photos",
         deploys=experiment.deploy is not None,
+        deploys_selectors=selector is not None
+        and experiment.deploy is not None
+        and "onnx" in experiment.deploy.formats,
     )
 
 
@@ -224,6 +230,7 @@ def facts_in(tables) -> PageFacts:
         sides=() if selection is None else tuple(dict.fromkeys(selection["side"])),
         verifies=tables.det is not None,
         deploys=tables.exports is not None,
+        deploys_selectors=tables.selector_exports is not None,
         absent=frozenset(
             item.needs for item in FIGURES if item.needs and getattr(tables, item.needs) is None
         ),

@@ -116,13 +116,20 @@ def _add_times(one: Exported, latency) -> None:
     if latency is None:
         return
     rows = latency[(latency["lineage"] == one.lineage) & (latency["format"] == one.format)]
+    one.on = by_machine(rows)
+
+
+def by_machine(rows) -> dict[str, Times]:
+    """What rows of a table of times say, by machine, in their order."""
+    found: dict[str, Times] = {}
     for row in rows.itertuples():
-        one.on.setdefault(row.machine, {})[int(row.threads), int(row.batch)] = {
+        found.setdefault(row.machine, {})[int(row.threads), int(row.batch)] = {
             "median_ms": row.median_ms,
             "p5_ms": row.p5_ms,
             "p95_ms": row.p95_ms,
             "peak_memory_mb": row.peak_memory_mb,
         }
+    return found
 
 
 def pareto(points: list[tuple[float, float]]) -> list[int]:

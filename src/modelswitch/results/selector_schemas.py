@@ -111,4 +111,46 @@ OF_SELECTORS = {
         ),
         key=("selector", "seed", "method", "situation", "fmr"),
     ),
+    "selector_exports": Schema(
+        "selector_exports.csv",
+        "one selector with its recognisers in one file for devices, run on the whole test set, clean and with each modality in turn degraded by each degradation at its highest level",
+        columns(
+            """
+            experiment? | text | the configuration's name
+            seed | integer | seed of the recognisers and the selector
+            selector | text | the selector's name in the configuration
+            format | text | `onnx`
+            modalities? | text | what it takes an image of each, joined by `;`
+            file_bytes | integer | size of the file, bytes
+            images | integer | samples, over all conditions
+            accuracy | number | share of them that the file answers rightly, 0 to 1
+            network_accuracy | number | share that torch answers rightly with the same models
+            agreement | number | share for which both name the same class
+            selection_agreement | number | share for which both pick the same modality
+            """
+        ),
+        key=("selector", "seed", "format"),
+        collected=True,
+    ),
+    "selector_latency": Schema(
+        "selector_latency.csv",
+        "one file of selector_exports.csv of the first seed on one machine, with so many threads and samples at a time",
+        columns(
+            """
+            experiment? | text | the configuration's name
+            seed | integer | as in selector_exports.csv
+            selector | text | as in selector_exports.csv
+            format | text | as in selector_exports.csv
+            machine? | text | where it was measured
+            threads | integer | processor threads
+            batch | integer | samples at a time, each an image of every modality
+            median_ms | number | milliseconds for them, median
+            p5_ms | number | 5th percentile
+            p95_ms | number | 95th percentile
+            peak_memory_mb? | number | largest resident memory of a process with the runtime alone, MiB
+            """
+        ),
+        key=("selector", "seed", "format", "machine", "threads", "batch"),
+        collected=True,
+    ),
 }

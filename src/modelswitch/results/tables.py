@@ -83,6 +83,14 @@ class Tables:
         return self._get("latency")
 
     @property
+    def selector_exports(self) -> pd.DataFrame | None:
+        return self._get("selector_exports")
+
+    @property
+    def selector_latency(self) -> pd.DataFrame | None:
+        return self._get("selector_latency")
+
+    @property
     def predictions(self) -> pd.DataFrame | None:
         return self._get("predictions")
 

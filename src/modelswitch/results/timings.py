@@ -10,15 +10,19 @@ from modelswitch.config.deploy import exported_file
 from modelswitch.config.experiment import Experiment
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
-from modelswitch.lineage import LATENCY_FILE, ModelFolder, Replicate
+from modelswitch.lineage import LATENCY_FILE, SELECTOR_TIMES_FILE, Replicate
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.tables import read_csv
+from modelswitch.selector.graph import SelectorGraph
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _WEIGHTS = "model.safetensors"
 _KEPT = ("format", "machine", "threads", "batch", "median_ms", "p5_ms", "p95_ms", "peak_memory_mb")
+_TEXT = ("branch", "sha256", "file", "selector")
+# What a row is of; of a selector's, no data set and no lineage.
+_OF = ("dataset", "branch", "lineage", "format", "selector")
 
 
 def timings(experiment: Experiment, results: Path) -> pd.DataFrame:
@@ -27,26 +31,36 @@ def timings(experiment: Experiment, results: Path) -> pd.DataFrame:
     Raises:
         UserError: a table of another machine cannot be read, or times files that are not these.
     """
+    datasets = dict.fromkeys(experiment.datasets if experiment.deploy else ())
+    own = [LATENCY_FILE.format(experiment=experiment.name, dataset=name) for name in datasets]
+    return _joined(experiment, results, own, ["dataset", "seed", "lineage"])
+
+
+def selector_timings(experiment: Experiment, results: Path) -> pd.DataFrame:
+    """Rows of selector_latency.csv, likewise."""
+    own = SELECTOR_TIMES_FILE.format(experiment=experiment.name)
+    return _joined(experiment, results, [own] if experiment.deploy else [], ["seed", "selector"])
+
+
+def _joined(experiment: Experiment, results: Path, own: list[str], key: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    deploy = experiment.deploy
-    frames = []
-    for dataset in dict.fromkeys(experiment.datasets if deploy else ()):
-        path = results / LATENCY_FILE.format(experiment=experiment.name, dataset=dataset)
-        if path.exists():
-            frames.append(_rows(experiment, read_csv(path, SCHEMAS["latency"], ["branch"])))
-    for name in deploy.measured if deploy else ():
-        frames.append(_rows(experiment, _from_elsewhere(experiment, results, Path(name))))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    frames = [_read(results / name) for name in own if (results / name).exists()]
+    measured = experiment.deploy.measured if experiment.deploy else []
+    frames += [_from_elsewhere(experiment, results, Path(name)) for name in measured]
+    if not frames:
+        return pd.DataFrame()
+    rows = pd.concat(frames, ignore_index=True)
+    rows = rows[(rows["selector"] != "") == ("selector" in key)]
+    rows["experiment"] = experiment.name
+    rows["seed"] = [Replicate.parse(branch).seed for branch in rows["branch"]]
+    return rows[["experiment", *key, *_KEPT]] if len(rows) else pd.DataFrame()
 
 
-def _rows(experiment: Experiment, found: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    seeds = [Replicate.parse(branch).seed for branch in found["branch"]]
-    key = pd.DataFrame({"experiment": experiment.name, "dataset": found["dataset"],
-                        "seed": seeds, "lineage": found["lineage"]})  # fmt: skip
-    return pd.concat([key, found[list(_KEPT)]], axis=1)
+def _read(path: Path) -> pd.DataFrame:
+    found = read_csv(path, SCHEMAS["latency"], _TEXT)
+    # Tables of before there were times of selectors.
+    return found if "selector" in found.columns else found.assign(selector="")
 
 
 def _from_elsewhere(experiment: Experiment, results: Path, path: Path) -> pd.DataFrame:
@@ -55,7 +69,7 @@ def _from_elsewhere(experiment: Experiment, results: Path, path: Path) -> pd.Dat
     if not path.is_file():
         raise UserError(f"{where}: no such file")
     try:
-        found = read_csv(path, SCHEMAS["latency"], ["branch", "sha256", "file"])
+        found = _read(path)
     except ValueError as error:
         raise UserError(
             f"{where}: is no table that `modelswitch measure` wrote ({error})"
@@ -66,30 +80,42 @@ def _from_elsewhere(experiment: Experiment, results: Path, path: Path) -> pd.Dat
         raise UserError(
             f"{where}: column {missing[0]!r} is missing; `modelswitch measure` writes it"
         )
-    own = {
-        (place.dataset, str(place.branch), str(place.lineage)): place
-        for place in Graph(experiment).exported()
-    }
+    own = _own_files(experiment)
     known: dict[tuple[str, ...], str] = {}
-    for row in found[["dataset", "branch", "lineage", "format", "sha256"]].itertuples(index=False):
-        key = tuple(row)[:4]
+    for row in found[[*_OF, "sha256"]].astype(str).to_dict("records"):
+        key = tuple(row[name] for name in _OF)
         if key not in known:
-            place = own.get(tuple(row)[:3])
-            known[key] = "" if place is None else _sha256(results, place, str(row.format))
-        if known[key] != row.sha256:
-            said = f"{row.lineage} as {row.format} ({row.dataset}, {row.branch})"
+            known[key] = _sha256(results / own[key]) if key in own else ""
+        if known[key] != row["sha256"]:
+            what = f"selector {row['selector']}" if row["selector"] else row["lineage"]
+            place = ", ".join(row[name] for name in ("dataset", "branch") if row[name])
             raise UserError(
-                f"{where}: times {said}, "
+                f"{where}: times {what} as {row['format']} ({place}), "
                 + ("another file than this run's" if known[key] else "which this run has not")
                 + "; measure the files of this run"
             )
     return found
 
 
-def _sha256(results: Path, place: ModelFolder, name: str) -> str:
-    """Digest of a model's file in a format; '' where it is not there."""
+def _own_files(experiment: Experiment) -> dict[tuple[str, ...], str]:
+    """Every file of this run that may be timed, below the folder of results, by what it is of."""
+    graph = Graph(experiment)
+    formats = experiment.deploy.formats if experiment.deploy else []
+    files = {"torch": _WEIGHTS} | {str(name): exported_file(name) for name in formats}
+    own: dict[tuple[str, ...], str] = {
+        (place.dataset, str(place.branch), str(place.lineage), name, ""): place.file(file)
+        for place in graph.exported()
+        for name, file in files.items()
+    }
+    if experiment.selector is not None:
+        for branch, name, path in SelectorGraph(graph).exported():
+            own["", branch, "", "onnx", name] = path
+    return own
+
+
+def _sha256(path: Path) -> str:
+    """Digest of a file; '' where it is not there."""
     try:
-        file = _WEIGHTS if name == "torch" else exported_file(name)
-        return hashlib.sha256((results / place.file(file)).read_bytes()).hexdigest()
-    except (KeyError, FileNotFoundError):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
         return ""

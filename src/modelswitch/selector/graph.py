@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from modelswitch.config.degradations import Degradations, side_name, sides
+from modelswitch.config.deploy import exported_file
 from modelswitch.config.job import DegradedSpec, Recogniser, SelectorJob
 from modelswitch.graph import Graph
 from modelswitch.lineage import SELECTOR_FOLDER, ModelFolder, Replicate
@@ -69,6 +70,19 @@ class SelectorGraph:
             experiment=self.experiment.name, branch=branch, selector=selector
         )
         return f"{folder}/selector.safetensors"
+
+    def exported(self) -> Iterator[tuple[str, str, str]]:
+        """Every (branch, selector, file) of which recognisers and selector become one graph."""
+        deploy = self.experiment.deploy
+        if deploy is None or "onnx" not in deploy.formats:
+            return
+        for seed in self.experiment.deployed_seeds:
+            for name in self.names:
+                branch = str(Replicate(seed))
+                folder = SELECTOR_FOLDER.format(
+                    experiment=self.experiment.name, branch=branch, selector=name
+                )
+                yield branch, name, f"{folder}/{exported_file('onnx')}"
 
     def job(self, branch: str, selector: str) -> SelectorJob:
         return SelectorJob(

@@ -9,7 +9,7 @@ from modelswitch.report.contents import DEVICES
 from modelswitch.report.sheet import Sheet, Shown, number, share, text
 from modelswitch.report.summaries.remarks import datasets, one_seed
 from modelswitch.results import intervals
-from modelswitch.results.devices import Exported, exported
+from modelswitch.results.devices import Exported, Times, exported
 
 NAN = math.nan
 
@@ -38,10 +38,10 @@ def devices_sheet(tables) -> Sheet | None:
         share("calibration error %", "ece", brief=False),
         number("size", "file_bytes", BYTES.text),
         *([text("on", "machine")] if len(machines) > 1 else []),
-        number("ms", "median_ms", _milliseconds),
-        Shown("5 to 95 %", _spread, lambda row: row["p5_ms"], brief=False),
-        number("all threads", "all_threads_ms", _milliseconds, brief=False),
-        number("32 images", "batch_ms", _milliseconds, brief=False),
+        number("ms", "median_ms", milliseconds),
+        Shown("5 to 95 %", spread, lambda row: row["p5_ms"], brief=False),
+        number("all threads", "all_threads_ms", milliseconds, brief=False),
+        number("32 images", "batch_ms", milliseconds, brief=False),
         number("memory MiB", "peak_memory_mb", "{:.0f}", brief=False),
         number("seeds", "seeds", "{:.0f}", brief=False),
         text("lineage", "lineage", brief=False),
@@ -62,13 +62,21 @@ def devices_sheet(tables) -> Sheet | None:
     )  # fmt: skip
 
 
-def _row(dataset: str, one: Exported, machine: str) -> dict:
-    accuracy = intervals.mean_interval(list(one.accuracy.values()))
-    lost = intervals.paired_by_seed(one.network_accuracy, one.accuracy, resamples=99)
-    times = one.on.get(machine, {})
+def costs(times: Times) -> dict[str, float]:
+    """Of what one machine took by (threads, images at a time), what a row of a table shows."""
     time = times.get((1, 1), {})
     alone = {key: value for key, value in times.items() if key[1] == 1}
     most = max(alone, default=(1, 1))
+    return {
+        **{key: time.get(key, NAN) for key in ("median_ms", "p5_ms", "p95_ms", "peak_memory_mb")},
+        "all_threads_ms": alone[most]["median_ms"] if most != (1, 1) else NAN,
+        "batch_ms": times.get((1, 32), {}).get("median_ms", NAN),
+    }
+
+
+def _row(dataset: str, one: Exported, machine: str) -> dict:
+    accuracy = intervals.mean_interval(list(one.accuracy.values()))
+    lost = intervals.paired_by_seed(one.network_accuracy, one.accuracy, resamples=99)
     return {
         "dataset": dataset,
         "lineage": one.lineage,
@@ -85,12 +93,7 @@ def _row(dataset: str, one: Exported, machine: str) -> dict:
         "balanced_accuracy": one.balanced_accuracy,
         "ece": one.ece,
         "file_bytes": one.file_bytes,
-        "median_ms": time.get("median_ms", NAN),
-        "p5_ms": time.get("p5_ms", NAN),
-        "p95_ms": time.get("p95_ms", NAN),
-        "all_threads_ms": alone[most]["median_ms"] if most != (1, 1) else NAN,
-        "batch_ms": times.get((1, 32), {}).get("median_ms", NAN),
-        "peak_memory_mb": time.get("peak_memory_mb", NAN),
+        **costs(one.on.get(machine, {})),
         "machine": machine,
     }
 
@@ -108,12 +111,13 @@ def _majority(tables) -> str:
     return f" Always answering the most frequent class: {said}." if said else ""
 
 
-def _milliseconds(value: float) -> str:
+def milliseconds(value: float) -> str:
     """Three figures where a hundredth of a millisecond says too little."""
     return MILLISECONDS.text(value) if value >= 1 else f"{value:.3f}"
 
 
-def _spread(row: dict) -> str:
+def spread(row: dict) -> str:
+    """From the 5th to the 95th percentile of a row's times; '' where there are none."""
     if math.isnan(row["p5_ms"]):
         return ""
-    return f"{_milliseconds(row['p5_ms'])} to {_milliseconds(row['p95_ms'])}"
+    return f"{milliseconds(row['p5_ms'])} to {milliseconds(row['p95_ms'])}"

@@ -12,6 +12,7 @@ from modelswitch.report.summaries.devices import devices_sheet
 from modelswitch.report.summaries.rules import rules_sheet
 from modelswitch.report.summaries.run_times import run_times_sheet
 from modelswitch.report.summaries.selection import selection_sheet
+from modelswitch.report.summaries.selector_files import selector_files_sheet
 from modelswitch.report.summaries.tops import tops_sheet
 from modelswitch.report.summaries.verification import verification_sheet
 
@@ -23,6 +24,7 @@ def all_sheets(tables) -> list[Sheet]:
         chains_sheet,
         classes_sheet,
         devices_sheet,
+        selector_files_sheet,
         rules_sheet,
         tops_sheet,
         selection_sheet,
