@@ -530,7 +530,12 @@ def test_whatever_a_model_was_made_from_becomes_a_file(tmp_path, monkeypatch):
         "name": "made",
         "data": {"source": "digits"},
         "models": {
-            "teacher": {"family": "resnet", "widths": [8, 12], "blocks": [1, 1]},
+            "teacher": {
+                "family": "resnet",
+                "widths": [8, 12],
+                "blocks": [1, 1],
+                "shortcut": "conv",
+            },
             "half": {"family": "pruned", "keep": 0.5},
             "small": {"family": "plain", "stages": [[6], [8]]},
             "larger": {"family": "grown", "widen": 1.5},
@@ -559,8 +564,8 @@ def test_whatever_a_model_was_made_from_becomes_a_file(tmp_path, monkeypatch):
              for place in places for name in values["deploy"]["formats"]]  # fmt: skip
     root = Path(__file__).parents[1]
     done = subprocess.run(
-        [*(sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"),
-         *("--cores", "2", "--quiet", "all", "--configfile", "made.yaml"), *files],
+        [*(sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile", *files),
+         *("--cores", "2", "--quiet", "all", "--configfile", "made.yaml")],
         env=os.environ | {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

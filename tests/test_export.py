@@ -19,6 +19,7 @@ from modelswitch.deployment import export, latency, runtimes
 from modelswitch.deployment.deployable import Deployable
 from modelswitch.deployment.selecting import DeployableSelector
 from modelswitch.errors import UserError
+from modelswitch.models.ensemble import Ensemble
 from modelswitch.planning.model_checks import check_models
 from modelswitch.selector.network import Selector, features
 
@@ -203,6 +204,15 @@ def test_eight_bits_are_smaller(network, pixels, tmp_path):
     assert sizes["onnx-int8"] < 0.5 * sizes["onnx"]
 
 
+@pytest.mark.parametrize("answer", ["probability", "logit"])
+def test_an_ensemble_is_written_with_eight_bits(answer, network, pixels, tmp_path):
+    torch.manual_seed(3)
+    model = Deployable(Ensemble([network, Branching().eval()], answer), MEAN, STD)
+    export.export("onnx-int8", model, pixels, tmp_path / "m.onnx", {"classes": CLASSES})
+    answers = runtimes.open_file(tmp_path / "m.onnx")(pixels.numpy())
+    np.testing.assert_allclose(answers, model(pixels).numpy(), atol=0.05)
+
+
 def test_two_exports_of_one_network_are_the_same_file(network, pixels, tmp_path):
     model = Deployable(network, MEAN, STD)
     for number in range(2):
@@ -267,12 +277,12 @@ class Undecided(nn.Module):
 @pytest.mark.parametrize(
     ("part", "reason"), [(Odd(), "svd"), (Undecided(), "data-dependent")], ids=["lacks", "branches"]
 )
-@pytest.mark.parametrize("name", ["onnx", "executorch"])
+@pytest.mark.parametrize("name", ["onnx", "executorch", "openvino", "litert"])
 def test_an_operator_that_a_format_lacks_is_named_with_its_layer(
     name, part, reason, pixels, tmp_path
 ):
-    if name == "executorch":
-        pytest.importorskip("executorch", reason="the extra executorch is not installed")
+    for package in export.FORMATS[name].NEEDS:
+        pytest.importorskip(package, reason="an extra that is not installed")
     network = nn.Sequential()
     network.add_module("stem", nn.Conv2d(3, 3, 1))
     network.add_module("body", nn.Sequential(nn.ReLU(), part))

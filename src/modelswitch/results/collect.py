@@ -21,16 +21,16 @@ from modelswitch.config.experiment import Experiment
 from modelswitch.config.metrics import of_models
 from modelswitch.config.models import origin_of
 from modelswitch.graph import Graph
-from modelswitch.lineage import COSTS_FILE, DATA_FILE, Lineage, ModelFolder, Replicate
+from modelswitch.lineage import COSTS_FILE, DATA_FILE, Lineage, ModelFolder
 from modelswitch.models.build import stored_architecture
 from modelswitch.models.cost import Cost, cost
 from modelswitch.models.designs import model_costs
 from modelswitch.results import findings, scores
+from modelswitch.results.devices import selector_files
 from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.tables import read_csv, write_table
 from modelswitch.results.timings import selector_timings, timings
-from modelswitch.selector.graph import SelectorGraph
 from modelswitch.storage import artifacts
 from modelswitch.transfer.distillation import WEIGHT_BINS
 
@@ -394,22 +394,8 @@ class StoredResults:
         return timings(self.experiment, self.results)
 
     def selector_exports(self) -> pd.DataFrame:
-        """Every file of a selector and its recognisers with what was found when it was run."""
-        rows = []
-        for branch, name, file in self._selectors_exported():
-            path = self.results / f"{file}.json"
-            if path.exists():
-                known = json.loads(path.read_text(encoding="utf-8"))
-                key = {"experiment": self.experiment.name, "seed": Replicate.parse(branch).seed}
-                about = {"selector": name, "format": "onnx", "file_bytes": known["bytes"]}
-                about["modalities"] = ";".join(known["modalities"])
-                rows.append(key | about | known["judgement"])
-        return pd.DataFrame(rows)
-
-    def _selectors_exported(self) -> Iterator[tuple[str, str, str]]:
-        """Branch, name and file of every selector that is exported."""
-        if self.experiment.selector is not None:
-            yield from SelectorGraph(self.graph).exported()
+        """Every file of a selector and its recognisers, see `results.devices`."""
+        return selector_files(self.experiment, self.results)
 
     def selector_latency(self) -> pd.DataFrame:
         """Times of these, see `results.timings`."""

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from modelswitch.config.experiment import Experiment
+from modelswitch.graph import Graph
+from modelswitch.lineage import Replicate
 from modelswitch.results.seeds import per_seed
 from modelswitch.results.tree import tree
+from modelswitch.selector.graph import SelectorGraph
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NETWORK = "torch"  # the format of what is trained
 Times = dict[tuple[int, int], dict[str, float]]
@@ -130,6 +140,25 @@ def by_machine(rows) -> dict[str, Times]:
             "peak_memory_mb": row.peak_memory_mb,
         }
     return found
+
+
+def selector_files(experiment: Experiment, results: Path) -> pd.DataFrame:
+    """Rows of selector_exports.csv: every file of a selector and its recognisers that is there,
+    with what was found when it was run."""
+    import pandas as pd
+
+    selects = experiment.selector is not None
+    files = SelectorGraph(Graph(experiment)).exported() if selects else ()
+    rows = []
+    for branch, name, file in files:
+        path = results / f"{file}.json"
+        if path.exists():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            key = {"experiment": experiment.name, "seed": Replicate.parse(branch).seed}
+            about = {"selector": name, "format": "onnx", "file_bytes": known["bytes"]}
+            about["modalities"] = ";".join(known["modalities"])
+            rows.append(key | about | known["judgement"])
+    return pd.DataFrame(rows)
 
 
 def pareto(points: list[tuple[float, float]]) -> list[int]:

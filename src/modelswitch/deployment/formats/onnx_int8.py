@@ -57,7 +57,9 @@ def write(model: Deployable, pixels: torch.Tensor, path: Path, metadata: dict[st
     with tempfile.TemporaryDirectory() as folder:
         float32, prepared, quantised = (Path(folder, f"{name}.onnx") for name in "abc")
         plain.write(model, pixels, float32, metadata)
-        quant_pre_process(str(float32), str(prepared))
+        # ONNX knows all shapes; ONNX Runtime's own search stops at operators that it does not know,
+        # as the one that joins an ensemble's answers.
+        quant_pre_process(str(float32), str(prepared), skip_symbolic_shape=True)
         nodes = onnx.load(str(prepared)).graph.node
         first = next((i for i, node in enumerate(nodes) if node.op_type in _WEIGHTED), None)
         if first is None:
