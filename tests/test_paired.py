@@ -1,9 +1,11 @@
 """Paired data: what is read, and what is refused with a count."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from modelswitch.config.data import NpzData, PairedData
@@ -272,6 +274,51 @@ def test_unpaired_samples_are_counted(tmp_path):
     assert "unpaired samples (9 in all)" in str(error.value)
     assert "face lacks 2: 'ann/0', 'bob/02'" in str(error.value)
     assert "iris lacks 2: 'bob/1', 'bob/2'" in str(error.value)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_samples_that_a_modality_lacks_are_left_out_where_that_is_said(tmp_path, listed):
+    root = folder(tmp_path / "data", samples=8)
+    (root / "iris/ann/3.png").unlink()
+    (root / "face/bob/5.png").unlink()
+    options = {"test": 0.25}
+    if listed:
+        lines = ["face,iris,label"]
+        for name in ("ann", "bob"):
+            for i in range(8):
+                cells = [f"{m}/{name}/{i}.png" for m in MODALITIES]
+                there = [cell if (root / cell).exists() else "" for cell in cells]
+                lines.append(",".join([*there, name]))
+        (tmp_path / "list.csv").write_text("\n".join(lines))
+        options["csv"] = str(tmp_path / "list.csv")
+    said = r"line 5: has no iris; every sample needs face, iris" if listed else "iris lacks 1"
+    with pytest.raises(UserError, match=rf"{said}.*data\.unpaired: skip"):
+        paired(root, **options)
+    data = paired(root, unpaired="skip", **options)
+    for arrays_of in data.values():
+        labels = torch.cat([arrays_of.train_labels, arrays_of.test_labels])
+        assert labels.bincount().tolist() == [7, 7]
+        left = "or of a sample that not all modalities have"
+        assert (
+            f"2 × image outside of {'the list' if listed else 'class folders'}, {left}"
+            in (arrays_of.reading["left out"])
+        )
+    spec = PairedData(source="paired", path=str(root), modalities=MODALITIES)
+    assert "unpaired" not in spec.canonical()
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_no_class_is_left_out_with_its_samples(tmp_path, listed):
+    root = folder(tmp_path / "data", samples=2)
+    shutil.rmtree(root / "iris/bob")
+    options = {"unpaired": "skip"}
+    if listed:
+        lines = [f"face/ann/{i}.png,iris/ann/{i}.png,ann" for i in range(2)]
+        lines += ["face/bob/0.png,,bob"]
+        (tmp_path / "list.csv").write_text("\n".join(["face,iris,label", *lines]))
+        options["csv"] = str(tmp_path / "list.csv")
+    with pytest.raises(UserError, match=r"would leave nothing of 1 classes, .*: 'bob'"):
+        paired(root, **options)
 
 
 def test_endings_may_differ_between_modalities(tmp_path):

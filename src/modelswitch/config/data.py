@@ -5,7 +5,7 @@ Apart from the experiment's configuration, so that preparing a data set depends 
 
 import os
 import re
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -289,7 +289,7 @@ class StrangersData(Extended):
         description="share of the people that no model is trained with, kept for "
         "selector.verification; which ones depends on their names alone",
     )
-    later = ("strangers",)
+    later: ClassVar[tuple[str, ...]] = ("strangers",)
 
 
 class EyePhotosData(ModalitiesData, FilesData, IrisSettings, StrangersData):
@@ -361,6 +361,13 @@ class PairedData(ModalitiesData, FilesData, StrangersData):
         description="share for testing where the data comes without a split; which samples "
         "depends on what they show alone",
     )
+
+    unpaired: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="samples that one of the modalities lacks; `skip` leaves them out and counts "
+        "their images",
+    )
+    later = ("strangers", "unpaired")
 
     @model_validator(mode="before")
     @classmethod

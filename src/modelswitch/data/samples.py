@@ -85,7 +85,8 @@ def find_samples(spec: FilesSpec) -> Samples:
         left_out.update(f"column {name!r} of the list" for name in unused_columns)
     if unused := sum(file not in used for file in tree.all_images()):
         listed = "class folders" if spec.csv is None else "the list"
-        left_out[f"image outside of {listed}"] = unused
+        lacking = ", or of a sample that not all modalities have" if _skips(spec) else ""
+        left_out[f"image outside of {listed}{lacking}"] = unused
     if spec.groups is not None:
         parts = {
             split: [replace(s, group=_group(s, spec.groups, root)) for s in part]
@@ -94,6 +95,11 @@ def find_samples(spec: FilesSpec) -> Samples:
     found = Samples(_ordered(parts), left_out)
     _refuse_untrained_classes(found, shown(root))
     return found
+
+
+def _skips(spec: FilesSpec) -> bool:
+    """Whether a sample that a modality lacks is left out."""
+    return isinstance(spec, PairedData) and spec.unpaired == "skip"
 
 
 def _files(parts: Parts) -> set[Path]:
@@ -140,6 +146,8 @@ def _of_folders(spec: FilesSpec, tree: Folder) -> Parts:
             name: _in_classes(_modality(holder, name) if modalities else holder, spec, split)
             for name in spec.datasets
         }
+        if _skips(spec):
+            found = _in_all(found, holder.path)
         _refuse_unpaired(found, holder.path)
         parts[split] = [
             Sample(
@@ -242,6 +250,27 @@ def _refuse_inner_splits(holder: Folder, of_modality: bool) -> None:
             )
 
 
+def _in_all(
+    found: dict[str, dict[tuple[str, str], Path]], holder: Path
+) -> dict[str, dict[tuple[str, str], Path]]:
+    """What every modality has; a class that would be gone is refused."""
+    shared = set.intersection(*(set(files) for files in found.values()))
+    everywhere = {label for files in found.values() for label, _ in files}
+    _refuse_lost(everywhere - {label for label, _ in shared}, shown(holder))
+    return {
+        name: {key: file for key, file in files.items() if key in shared}
+        for name, files in found.items()
+    }
+
+
+def _refuse_lost(labels: set[str], where: str) -> None:
+    if labels:
+        raise UserError(
+            f"{where}: data.unpaired: skip would leave nothing of {len(labels)} classes, of "
+            f"which no sample is in all modalities: {some(sorted(labels))}"
+        )
+
+
 def _refuse_unpaired(found: dict[str, dict[tuple[str, str], Path]], holder: Path) -> None:
     everything = set().union(*found.values())
     everywhere = {label for label, _ in everything}
@@ -259,7 +288,10 @@ def _refuse_unpaired(found: dict[str, dict[tuple[str, str], Path]], holder: Path
             for modality, keys in unpaired.items()
             if keys
         )
-        raise UserError(f"{shown(holder)}: unpaired samples ({len(everything)} in all): {counts}")
+        raise UserError(
+            f"{shown(holder)}: unpaired samples ({len(everything)} in all): {counts}; "
+            "data.unpaired: skip leaves such samples out"
+        )
 
 
 # ------------------------------------------------------------------------------------- lists
@@ -272,6 +304,7 @@ def _of_list(spec: FilesSpec, root: Path) -> tuple[Parts, list[str]]:
     columns = spec.datasets if isinstance(spec, PairedData) else ["path"]
     parts: Parts = {}
     seen: dict[str, int] = {}
+    skipped: set[str] = set()
     rows, unused = list_rows(Path(spec.csv), [*columns, "label"], ["split", "group"])
     for line, row in rows:
         where = f"{shown(spec.csv)}, line {line}"
@@ -281,6 +314,15 @@ def _of_list(spec: FilesSpec, root: Path) -> tuple[Parts, list[str]]:
         part = split_named(split) if split else WHOLE
         if part is None:
             raise UserError(f"{where}: the split is {split!r}, expected train, validation or test")
+        lacking = [column for column in columns if not row[column].strip()]
+        if lacking and len(lacking) < len(columns):
+            if _skips(spec):
+                skipped.add(label)
+                continue
+            raise UserError(
+                f"{where}: has no {lacking[0]}; every sample needs {', '.join(columns)}, or say "
+                "data.unpaired: skip"
+            )
         files = {}
         names = ["photo"] if isinstance(spec, EyePhotosData) else spec.datasets
         for name, column in zip(names, columns, strict=True):
@@ -298,6 +340,7 @@ def _of_list(spec: FilesSpec, root: Path) -> tuple[Parts, list[str]]:
         group = normal(row.get("group", "")) or None
         parts.setdefault(part, []).append(Sample(label, row[columns[0]], files, group))
     everyone = [sample for part in parts.values() for sample in part]
+    _refuse_lost(skipped - {sample.label for sample in everyone}, shown(spec.csv))
     if WHOLE in parts and len(parts) > 1:
         raise UserError(f"{shown(spec.csv)}: {len(parts[WHOLE])} of its rows have no split")
     ungrouped = sum(sample.group is None for sample in everyone)
