@@ -133,8 +133,9 @@ def test_the_selector_stands_beside_the_best_baseline(tmp_path):
     rows = pd.read_csv(folder / "selection.csv")
     clean = rows[(rows["level"] == 0) & (rows["method"] == "selector")]
     text = told(folder)["clean"]
+    share = 100 * clean["accuracy"].mean()
     assert text.startswith(
-        f"With nothing degraded mms answers rightly in {100 * clean['accuracy'].mean():.1f} %"
+        f"With nothing degraded the selector mms answers rightly in {share:.1f} %"
     )
     assert "the best baseline (" in text
 

@@ -330,7 +330,9 @@ def of_clean(tables: Tables) -> Sentence | None:
         return None
     row = told["clean"]
     against = _against(row, best["clean"])
-    return Sentence(CLEAN, f"With nothing degraded {row['selector']} answers rightly {against}.")
+    return Sentence(
+        CLEAN, f"With nothing degraded the selector {row['selector']} answers rightly {against}."
+    )
 
 
 Rows = dict[str, dict[str, Any]]
