@@ -56,9 +56,13 @@ def test_what_a_configuration_will_have_is_known_beforehand(name):
 
 
 def test_where_there_is_one_model_no_figure_compares():
-    facts = contents.facts_of(configuration("demo-eyes"))
+    experiment = configuration("demo-eyes")
+    facts = contents.facts_of(experiment.model_copy(update={"claims": {}}))
     names = {item.name for item in contents.figures(facts)}
     assert names == {"learning", "calibration", "confusions"}
+    # Its claims, where there are several, stand below each other in one.
+    names = {item.name for item in contents.figures(contents.facts_of(experiment))}
+    assert names == {"differences", "learning", "calibration", "confusions"}
 
 
 def test_all_files_of_a_report_come_from_the_tables(tmp_path, monkeypatch):
