@@ -552,7 +552,7 @@ def test_whatever_a_model_was_made_from_becomes_a_file(tmp_path, monkeypatch):
             "merged": "both",
         },
         "seeds": [0],
-        "training": {"epochs": 6, "batch": 64, "learning_rate": 0.05, "precision": "float32"},
+        "training": {"epochs": 6, "batch": 32, "warmup": 1, "precision": "float32"},
         "resources": {"gpu": 0},
         "deploy": {"formats": ["onnx", "onnx-int8"], "tolerance": 0.05},
     }
@@ -579,7 +579,9 @@ def test_whatever_a_model_was_made_from_becomes_a_file(tmp_path, monkeypatch):
     as_trained = plain[~plain["lineage"].str.endswith("@qat")]
     assert as_trained["largest_difference"].max() < 1e-4
     assert (as_trained["accuracy"] == as_trained["network_accuracy"]).all()
-    assert small["agreement"].min() > 0.95
+    assert (small["network_accuracy"] - small["accuracy"]).max() <= values["deploy"]["tolerance"]
+    # Integers that were trained are what was measured; those of the others are found afterwards.
+    assert small[small["lineage"].str.endswith("@qat")]["agreement"].min() > 0.99
     whole = Report(graph.experiment, root / "workflow" / "report", Path("results"))
     whole.write_tables()
     whole.write_cards()
