@@ -272,12 +272,13 @@ def fit(network: nn.Module, rate: float, steps: int, x: torch.Tensor, y: torch.T
 
 
 @pytest.mark.slow
-def test_training_brings_back_what_integers_lose(tmp_path):
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2))])
+def test_training_brings_back_what_integers_lose(seed, tmp_path):
     """One channel is fifty times larger than the others: with the steps that it leaves to them
     little is told apart. Its network answers as before, for the next layer divides by as much.
 
-    Over three seeds of the network a file lost 12 to 20 points of 92 to 94 %, and after this
-    training 0 to 3; with a channel a hundred times larger 41 to 47, and 6 to 12.
+    Over these seeds a file lost 13 to 21 points of 92 to 94 %, and after this training 0 to 4
+    (docs/deployment.md); with a channel a hundred times larger 41 to 47, and 6 to 12.
     """
     pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     digits = load_digits()
@@ -285,7 +286,7 @@ def test_training_brings_back_what_integers_lose(tmp_path):
     y = torch.from_numpy(digits.target)
     x = (shown.permute(0, 3, 1, 2) / 255 - MEAN[0]) / STD[0]
     spec = TypeAdapter(ModelSpec).validate_python(PLAIN)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = fit(build(spec, 1, 10), 0.01, 400, x[:1200], y[:1200])
     with torch.no_grad():
         norm = network.stage1_conv1[1]
