@@ -552,7 +552,7 @@ def test_whatever_a_model_was_made_from_becomes_a_file(tmp_path, monkeypatch):
             "merged": "both",
         },
         "seeds": [0],
-        "training": {"epochs": 6, "batch": 32, "warmup": 1, "precision": "float32"},
+        "training": {"epochs": 6, "batch": 64, "learning_rate": 0.05, "precision": "float32"},
         "resources": {"gpu": 0},
         "deploy": {"formats": ["onnx", "onnx-int8"], "tolerance": 0.05},
     }
