@@ -88,7 +88,7 @@ def test_every_class_by_itself_agrees_with_scikit_learn():
     counts[pairs["label"], pairs["predicted"]] = pairs["images"]
     assert (counts == confusion_matrix(LABELS, answers)).all()
     assert (pairs["images"] > 0).all()
-    assert pairs.loc[0, "predicted_name"] == NAMES[pairs.loc[0, "predicted"]]
+    assert pairs["predicted_name"][0] == NAMES[pairs["predicted"][0]]
 
 
 def test_a_class_without_images_has_no_accuracy():

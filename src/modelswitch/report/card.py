@@ -150,13 +150,8 @@ def _accuracy(tables, lineage: str, test) -> list[str]:
 
 def _calibration(tables, lineage: str, seed: int) -> list[str]:
     """Whether its probabilities can be believed, in a sentence."""
-    answers = tables.firsts("predictions")
-    if answers is None:
-        return []
-    own = answers[
-        (answers["lineage"] == lineage) & (answers["seed"] == seed) & (answers["split"] == "test")
-    ]
-    if own.empty:
+    answers = tables.answers([lineage], "test")
+    if answers is None or (own := answers[answers["seed"] == seed]).empty:
         return []
     sure, right = own["confidence"].mean(), (own["predicted"] == own["label"]).mean()
     verdict = "surer than it is right" if sure > right else "no surer than it is right"

@@ -232,7 +232,7 @@ def facts_in(tables) -> PageFacts:
         deploys=tables.exports is not None,
         deploys_selectors=tables.selector_exports is not None,
         absent=frozenset(
-            item.needs for item in FIGURES if item.needs and getattr(tables, item.needs) is None
+            item.needs for item in FIGURES if item.needs and not tables.has(item.needs)
         ),
     )
 

@@ -5,14 +5,18 @@ docs/tables.md.
 """
 
 import dataclasses
+import functools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from modelswitch.config.architecture import Architecture
 from modelswitch.config.base import canonical, digest
@@ -31,13 +35,52 @@ from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.tables import read_csv, write_table
 from modelswitch.results.timings import selector_timings, timings
-from modelswitch.storage import artifacts
+from modelswitch.storage import artifacts, atomic
 from modelswitch.transfer.distillation import WEIGHT_BINS
 
 # Of a job, what says which one it is, not what it does.
 ITS_OWN = frozenset({"dataset", "branch", "lineage", "hint", "matched", "origin", "code"})
+# Predictions that are written together: the more, the smaller the file.
+ROWS_WRITTEN = 100_000
+# Answers of that many teachers are held at a time.
+TEACHERS_HELD = 64
 # Of a passport, what can change the bits of equal trainings and no more.
 SURROUNDINGS = ("device", "threads", "precision", "versions")
+
+
+class _Rows:
+    """Rows of many models as columns: each model's arrays, and how many rows its key stands for."""
+
+    def __init__(self) -> None:
+        self._keys: list[Mapping[str, object]] = []
+        self._counts: list[int] = []
+        self._columns: dict[str, list[NDArray]] = {}
+
+    def add(self, key: Mapping[str, object], columns: Mapping[str, NDArray]) -> None:
+        self._keys.append(key)
+        self._counts.append(len(next(iter(columns.values()))))
+        for name, values in columns.items():
+            self._columns.setdefault(name, []).append(values)
+
+    def frame(self) -> pd.DataFrame:
+        if not self._keys:
+            return pd.DataFrame()
+        keys = pd.DataFrame(self._keys)
+        owner = np.repeat(np.arange(len(keys)), self._counts)
+        of_keys = {name: keys[name].to_numpy()[owner] for name in keys}
+        return pd.DataFrame(
+            of_keys | {name: np.concatenate(values) for name, values in self._columns.items()}
+        )
+
+
+@dataclasses.dataclass
+class _Answered:
+    """What is counted in the answers of all models: their metrics by split, and rows of tables."""
+
+    measured: dict[ModelFolder, dict[str, dict[str, float]]]
+    per_class: _Rows
+    confusions: _Rows
+    weights: list[dict[str, object]]
 
 
 class StoredResults:
@@ -57,16 +100,9 @@ class StoredResults:
         places = self.graph.models()
         self.places = [p for p in places if self._path(p, "outputs.safetensors").exists()]
         self.missing = [p for p in places if p not in set(self.places)]
-        self._outputs = {
-            place: artifacts.load(
-                self._path(place, "outputs.safetensors"),
-                kind="outputs",
-                job_digest=self.graph.train_job(place).digest,
-            )
-            for place in self.places
-        }
-        passports = {place: passport for place, (_, passport) in self._outputs.items()}
-        refuse_other_data(experiment, self.results, passports)
+        self._passports = {place: self._passport(place) for place in self.places}
+        self._teachers: dict[ModelFolder, dict[str, torch.Tensor]] = {}
+        refuse_other_data(experiment, self.results, self._passports)
         self._costs = {
             dataset: self._costs_on(dataset)
             for dataset in dict.fromkeys(place.dataset for place in self.places)
@@ -78,6 +114,31 @@ class StoredResults:
     def _path(self, place: ModelFolder, name: str) -> Path:
         return self.results / place.file(name)
 
+    def _passport(self, place: ModelFolder) -> dict[str, Any]:
+        path = self._path(place, "outputs.safetensors")
+        passport = artifacts.read_passport(path)
+        expected = {"kind": "outputs", "job_digest": self.graph.train_job(place).digest}
+        artifacts.check_passport(path, passport, expected)
+        return passport
+
+    def _tensors(self, place: ModelFolder) -> dict[str, torch.Tensor]:
+        """What a model answered. Of thousands of models it is too much to be held at once."""
+        return artifacts.load(self._path(place, "outputs.safetensors"))[0]
+
+    def _teachers_logits(self, place: ModelFolder, split: str) -> torch.Tensor | None:
+        """What the model answered that a model learned from; held, for many learn from one."""
+        if not place.lineage.parent:
+            return None
+        parent = self.graph.parent(place)
+        if parent not in self._passports:
+            return None
+        if parent not in self._teachers:
+            # Students of one teacher stand together; of chains there are few teachers at a time.
+            while len(self._teachers) >= TEACHERS_HELD:
+                self._teachers.pop(next(iter(self._teachers)))
+            self._teachers[parent] = self._tensors(parent)
+        return self._teachers[parent][f"{split}.logits"]
+
     def _costs_on(self, dataset: str) -> dict[str, dict]:
         """Sizes of the models; of a run that was stopped before it measured them, all but latency,
         for the images that its models answered.
@@ -88,7 +149,7 @@ class StoredResults:
         path = self.results / COSTS_FILE.format(experiment=self.experiment.name, dataset=dataset)
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
-        passports = (self._outputs[place][1] for place in self.places if place.dataset == dataset)
+        passports = (self._passports[place] for place in self.places if place.dataset == dataset)
         seen = next((p for p in passports if "image_shape" in p), None)
         if seen is None:
             return {}
@@ -117,16 +178,17 @@ class StoredResults:
     def models(self) -> pd.DataFrame:
         rows = []
         for place in self.places:
-            tensors, passport = self._outputs[place]
+            passport = self._passports[place]
             fixed = self._training(place) | self._origin(place) | self._size(place)
             fixed |= {key: passport[key] for key in ("epochs", "precision")}
             # Results from before one of these was recorded stay readable.
-            measured = [metric.name for metric in of_models() if metric.source == "passport"]
-            fixed |= {name: passport.get(name) for name in measured}
+            stored = [metric.name for metric in of_models() if metric.source == "passport"]
+            fixed |= {name: passport.get(name) for name in stored}
             fixed |= findings.found(passport)
-            for split in self.splits:
-                if f"{split}.logits" in tensors:
-                    rows.append(fixed | {"split": split} | self._measured(place, split))
+            rows += [
+                fixed | {"split": split} | measured
+                for split, measured in self._answered.measured[place].items()
+            ]
         return pd.DataFrame(rows)
 
     def _origin(self, place: ModelFolder) -> dict[str, object]:
@@ -160,7 +222,7 @@ class StoredResults:
 
     def _made_from(self, place: ModelFolder) -> dict[str, str]:
         """All that a model is made from but its seed: what decides which models are pooled."""
-        _, passport = self._outputs[place]
+        passport = self._passports[place]
         own = passport.get("job", {}).get("code", {})
         code = {}
         # Results from before it was stored by itself know it only where there is no other code.
@@ -219,18 +281,39 @@ class StoredResults:
         architecture = self._architecture(place)
         if architecture is None:
             return dict.fromkeys(field.name for field in dataclasses.fields(Cost))
-        _, passport = self._outputs[place]
+        passport = self._passports[place]
         height, width, channels = passport["image_shape"]
         found = cost(architecture, (height, width, channels), len(passport["classes"]))
         return dataclasses.asdict(found)
 
-    def _measured(self, place: ModelFolder, split: str) -> dict[str, float]:
-        tensors, _ = self._outputs[place]
-        logits, labels = tensors[f"{split}.logits"], tensors[f"{split}.labels"]
-        teacher = None
-        if place.lineage.parent and (parent := self.graph.parent(place)) in self._outputs:
-            teacher = self._outputs[parent][0][f"{split}.logits"]
-        return {"images": len(labels)} | scores.scores(logits, labels, teacher)
+    @functools.cached_property
+    def _answered(self) -> _Answered:
+        """What the answers of all models come to, by one reading of their files."""
+        found = _Answered({}, _Rows(), _Rows(), [])
+        for place in self.places:
+            tensors, names = self._tensors(place), self._passports[place]["classes"]
+            found.measured[place] = {}
+            for split in self.splits:
+                if f"{split}.logits" not in tensors:
+                    continue
+                answers = tensors[f"{split}.logits"], tensors[f"{split}.labels"]
+                teacher = self._teachers_logits(place, split)
+                measured = {"images": len(answers[1])} | scores.scores(*answers, teacher)
+                found.measured[place][split] = measured
+                key = self._training(place) | {"split": split}
+                found.per_class.add(key, scores.by_class(*answers, names))
+                found.confusions.add(key, scores.confusions(*answers, names))
+            if "weight_counts" in tensors:
+                found.weights += self._weights(place, tensors["weight_counts"])
+        return found
+
+    def _weights(self, place: ModelFolder, counts: torch.Tensor) -> list[dict[str, object]]:
+        return [
+            self._training(place)
+            | {"bin_left": index / WEIGHT_BINS, "bin_right": (index + 1) / WEIGHT_BINS}
+            | {"count_right": right, "count_wrong": wrong}
+            for index, (right, wrong) in enumerate(counts.T.long().tolist())
+        ]
 
     def _prepared(self) -> Iterator[tuple[str, dict]]:
         """The passports of the prepared data sets, of those that are there and still the same that
@@ -239,7 +322,7 @@ class StoredResults:
             name = DATA_FILE.format(experiment=self.experiment.name, dataset=dataset)
             if (self.results / name).exists():
                 passport = artifacts.read_passport(self.results / name)
-                passports = (self._outputs[p][1] for p in self.places if p.dataset == dataset)
+                passports = (self._passports[p] for p in self.places if p.dataset == dataset)
                 used = {stored["data"] for stored in passports if "data" in stored}
                 if used <= {passport["checksum"]}:
                     yield dataset, passport
@@ -283,50 +366,61 @@ class StoredResults:
 
     def predictions(self) -> pd.DataFrame:
         """One row for each model, seed and image: what was predicted, and how surely."""
+        rows = [self._predicted(place, split) for place, split in self._asked()]
+        return pa.concat_tables(rows).to_pandas() if rows else pd.DataFrame()
 
-        def answers(logits: torch.Tensor, labels: torch.Tensor, names: list[str]) -> pd.DataFrame:
-            probabilities = logits.double().softmax(1)
-            confidence, predicted = probabilities.max(1)
-            true = probabilities.gather(1, labels[:, None])[:, 0]
-            named = np.array(names, dtype=object)
-            return pd.DataFrame(
-                {
-                    "index": range(len(labels)),
-                    "label": labels.int().numpy(),
-                    "label_name": named[labels.numpy()],
-                    "predicted": predicted.int().numpy(),
-                    "predicted_name": named[predicted.numpy()],
-                    "confidence": confidence.float().numpy(),
-                    "probability_true": true.float().numpy(),
-                }
-            )
+    def write_predictions(self, folder: Path) -> None:
+        """`predictions` as its file, of one model at a time: all of them are many."""
+        asked = self._asked()
+        if not asked:
+            write_table(folder, "predictions", pd.DataFrame())
+            return
+        with atomic.replacing(folder / SCHEMAS["predictions"].file) as part:
+            waiting = [self._predicted(*asked[0])]
+            with pq.ParquetWriter(part, waiting[0].schema, compression="zstd") as file:
+                for place, split in asked[1:]:
+                    if sum(map(len, waiting)) >= ROWS_WRITTEN:
+                        file.write_table(pa.concat_tables(waiting))
+                        waiting = []
+                    waiting.append(self._predicted(place, split))
+                file.write_table(pa.concat_tables(waiting))
 
-        # They are long, and what is made of them counts seeds.
-        firsts = [place for place in self.places if not place.branch.repeat]
-        return self._of_answers(answers, firsts).drop(columns="repeat", errors="ignore")
+    def _asked(self) -> list[tuple[ModelFolder, str]]:
+        """Models and splits with rows of predictions: first repeats alone, for they are long, and
+        what is made of them counts seeds."""
+        return [
+            (place, split)
+            for place in self.places
+            if not place.branch.repeat
+            for split in self._answered.measured[place]
+        ]
+
+    def _predicted(self, place: ModelFolder, split: str) -> pa.Table:
+        tensors, names = self._tensors(place), self._passports[place]["classes"]
+        labels = tensors[f"{split}.labels"]
+        probabilities = tensors[f"{split}.logits"].double().softmax(1)
+        confidence, predicted = probabilities.max(1)
+        count, named = len(labels), np.array(names, dtype=object)
+        key = self._key(place) | {"split": split}
+        columns = {name: pa.repeat(pa.scalar(value), count) for name, value in key.items()}
+        columns |= {
+            "index": pa.array(np.arange(count)),
+            "label": pa.array(labels.int().numpy()),
+            "label_name": pa.array(named[labels.numpy()], pa.string()),
+            "predicted": pa.array(predicted.int().numpy()),
+            "predicted_name": pa.array(named[predicted.numpy()], pa.string()),
+            "confidence": pa.array(confidence.float().numpy()),
+            "probability_true": pa.array(
+                probabilities.gather(1, labels[:, None])[:, 0].float().numpy()
+            ),
+        }
+        return pa.table(columns)
 
     def per_class(self) -> pd.DataFrame:
-        return self._of_answers(scores.by_class)
+        return self._answered.per_class.frame()
 
     def class_confusions(self) -> pd.DataFrame:
-        return self._of_answers(scores.confusions)
-
-    def _of_answers(
-        self,
-        rows: Callable[[torch.Tensor, torch.Tensor, list[str]], pd.DataFrame],
-        places: Iterable[ModelFolder] | None = None,
-    ) -> pd.DataFrame:
-        """`rows` of the answers (logits, labels, names of the classes) of every model and split, or
-        of those in `places`."""
-        return _joined(
-            rows(tensors[f"{split}.logits"], tensors[f"{split}.labels"], passport["classes"])
-            .assign(split=split)
-            .pipe(self._with_key, place)
-            for place in (self.places if places is None else places)
-            for tensors, passport in [self._outputs[place]]
-            for split in self.splits
-            if f"{split}.logits" in tensors
-        )
+        return self._answered.confusions.frame()
 
     def _with_key(self, frame: pd.DataFrame, place: ModelFolder) -> pd.DataFrame:
         """With the columns that say of which model it is, before all others."""
@@ -336,16 +430,7 @@ class StoredResults:
 
     def weights(self) -> pd.DataFrame:
         """Histogram of the soft weights per sample in the last epoch."""
-        rows = []
-        for place in self.places:
-            counts = self._outputs[place][0].get("weight_counts")
-            if counts is None:
-                continue
-            for index, (right, wrong) in enumerate(counts.T.long().tolist()):
-                edges = {"bin_left": index / WEIGHT_BINS, "bin_right": (index + 1) / WEIGHT_BINS}
-                counted = {"count_right": right, "count_wrong": wrong}
-                rows.append(self._training(place) | edges | counted)
-        return pd.DataFrame(rows)
+        return pd.DataFrame(self._answered.weights)
 
     def responses(self) -> pd.DataFrame:
         """Stored responses: how many views of how many images, and the share answered wrong."""
@@ -410,4 +495,7 @@ def _joined(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
 def write(stored: StoredResults, folder: str | Path) -> None:
     """Write every table that is collected into ``folder``: CSV, or Parquet for the predictions."""
     for name in (name for name, schema in SCHEMAS.items() if schema.collected):
-        write_table(folder, name, getattr(stored, name)())
+        if name == "predictions":
+            stored.write_predictions(Path(folder))
+        else:
+            write_table(folder, name, getattr(stored, name)())

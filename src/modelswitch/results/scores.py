@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pandas as pd
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from modelswitch.config.metrics import METRICS, Metric, class_counts
 from modelswitch.models import metrics
@@ -34,29 +35,35 @@ def _formula(metric: Metric) -> Callable[..., float]:
     return getattr(metrics, metric.formula) if isinstance(metric.formula, str) else metric.formula
 
 
-def by_class(logits: torch.Tensor, labels: torch.Tensor, names: list[str]) -> pd.DataFrame:
-    """One row a class: images, recall (its accuracy), precision and F1; NaN where undefined."""
+def by_class(logits: torch.Tensor, labels: torch.Tensor, names: list[str]) -> dict[str, NDArray]:
+    """Columns with a row a class: images, recall (its accuracy), precision and F1; NaN where
+    undefined."""
     right, images, answered = (count.numpy() for count in class_counts(logits, labels))
-    return pd.DataFrame(
-        {
-            "label": range(len(names)),
-            "label_name": names,
-            "images": images,
-            "recall": _ratio(right, images),
-            "precision": _ratio(right, answered),
-            "f1": _ratio(2 * right, images + answered),
-        }
-    )
+    return {
+        "label": np.arange(len(names)),
+        "label_name": np.array(names, dtype=object),
+        "images": images,
+        "recall": _ratio(right, images),
+        "precision": _ratio(right, answered),
+        "f1": _ratio(2 * right, images + answered),
+    }
 
 
-def _ratio(part, whole):
-    return pd.Series(part / whole.clip(1)).where(whole > 0)
+def _ratio(part: NDArray, whole: NDArray) -> NDArray:
+    return np.where(whole > 0, part / whole.clip(1), np.nan)
 
 
-def confusions(logits: torch.Tensor, labels: torch.Tensor, names: list[str]) -> pd.DataFrame:
-    """One row for every right class and answer that occur together, and their images."""
-    pairs = pd.DataFrame({"label": labels.numpy(), "predicted": logits.argmax(1).numpy()})
-    counted = pairs.value_counts(sort=False).reset_index(name="images")
-    for column in ("label", "predicted"):
-        counted[f"{column}_name"] = [names[index] for index in counted[column]]
-    return counted[["label", "label_name", "predicted", "predicted_name", "images"]]
+def confusions(logits: torch.Tensor, labels: torch.Tensor, names: list[str]) -> dict[str, NDArray]:
+    """Columns with a row for every right class and answer that occur together, and their images."""
+    classes = len(names)
+    # Not all pairs that there could be, for there may be 40,000 classes.
+    pairs, images = torch.unique(labels.long() * classes + logits.argmax(1), return_counts=True)
+    label, predicted = np.divmod(pairs.numpy(), classes)
+    named = np.array(names, dtype=object)
+    return {
+        "label": label,
+        "label_name": named[label],
+        "predicted": predicted,
+        "predicted_name": named[predicted],
+        "images": images.numpy(),
+    }

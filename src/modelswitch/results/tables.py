@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -93,6 +93,32 @@ class Tables:
     @property
     def predictions(self) -> pd.DataFrame | None:
         return self._get("predictions")
+
+    def has(self, name: str) -> bool:
+        """Whether a table is there and has rows; the long one is not read for that."""
+        path = self.folder / SCHEMAS[name].file
+        if path.suffix != ".parquet" or name in self._read or not path.exists():
+            return self._get(name) is not None
+        import pyarrow.parquet
+
+        try:
+            return pyarrow.parquet.read_metadata(path).num_rows > 0
+        except pyarrow.ArrowException as error:
+            raise UserError(f"{path}: not a readable table ({error})") from error
+
+    def answers(self, lineages: Collection[str], split: str) -> pd.DataFrame | None:
+        """The rows of `predictions` of some models on one split, as far as they may be pooled;
+        `None` for none. Of thousands of models all rows are more than fit into memory."""
+        if "predictions" in self._read:
+            table = self._stored("predictions")
+        else:
+            only = [("lineage", "in", list(lineages)), ("split", "==", split)]
+            table = _of_dataset(read_table(self.folder, "predictions", only), self.dataset)
+        if table is None:
+            return None
+        table = table[table["lineage"].isin(lineages) & (table["split"] == split)]
+        table = pooling.without(table, self._models_apart, "lineage")
+        return None if table.empty else table
 
     @property
     def per_class(self) -> pd.DataFrame | None:
@@ -211,8 +237,13 @@ def _of_dataset(table: pd.DataFrame | None, dataset: str | None) -> pd.DataFrame
     return table[table["dataset"] == dataset]
 
 
-def read_table(folder: str | Path, name: str) -> pd.DataFrame | None:
+def read_table(
+    folder: str | Path, name: str, only: Sequence[tuple[str, str, object]] | None = None
+) -> pd.DataFrame | None:
     """Table `name` of `folder` as a data frame with all columns of its schema, or `None`.
+
+    Of a Parquet file, rows for which one of `only` (as pyarrow has its filters) does not hold are
+    not read.
 
     Text columns hold '' for nothing, the others NaN. Names are what they were when written: one
     called `NA`, `None` or `1e5` is no missing value and no number.
@@ -231,7 +262,11 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path, schema)
+        table = (
+            pd.read_parquet(path, filters=only)
+            if path.suffix == ".parquet"
+            else read_csv(path, schema)
+        )
     except pd.errors.EmptyDataError:
         return None  # a table without a single row has not even a header
     except Exception as error:

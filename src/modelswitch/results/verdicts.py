@@ -315,13 +315,13 @@ def pooled_mcnemar(
     tables: Tables, first: str, second: str, split: str = "test"
 ) -> intervals.McNemar | None:
     """Exact McNemar test of two lineages' answers, pooled over the seeds that both have."""
-    predictions = tables.predictions
+    predictions = tables.answers((first, second), split)
     if predictions is None:
         return None
     keys = ["dataset", "seed", "index"]
     answers = []
     for lineage in (first, second):
-        rows = predictions[(predictions["lineage"] == lineage) & (predictions["split"] == split)]
+        rows = predictions[predictions["lineage"] == lineage]
         right = (rows["predicted"] == rows["label"]).to_numpy()
         answers.append(rows[keys].assign(right=right))
     both = answers[0].merge(answers[1], on=keys, suffixes=("_first", "_second"))

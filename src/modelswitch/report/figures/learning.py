@@ -80,13 +80,13 @@ def calibration(tables, bins: int = 10) -> Figure:
     """
     from statsmodels.stats.proportion import proportion_confint
 
-    predictions, models = tables.predictions, tables.models
-    split = seeds.split_of(models)
-    if predictions is None or not (predictions["split"] == split).any():
+    models = tables.models
+    split, shown = seeds.split_of(models), panels(models)
+    predictions = tables.answers([node.lineage for node in shown], split)
+    if predictions is None:
         return style.message("No predictions are stored.")
-    predictions = predictions[predictions["split"] == split]
     known = set(predictions["lineage"])
-    nodes = [node for node in panels(models) if node.lineage in known]
+    nodes = [node for node in shown if node.lineage in known]
     errors = seeds.over_seeds(models, "ece", split)
     edges = np.linspace(0, 1, bins + 1)
     figure, axes = style.grid(len(nodes), panel=1.12)
