@@ -150,9 +150,7 @@ def main() -> None:
     count = len(configured.lineages)
     figures = [
         Figure("time", spent, "s", goal=GOALS["time"], below=True),
-        Figure(
-            "peak memory", 1024 * usage.ru_maxrss / 1e9, "GB", goal=GOALS["memory"], below=True
-        ),
+        Figure("peak memory", 1024 * usage.ru_maxrss / 1e9, "GB", goal=GOALS["memory"], below=True),
         Figure("its page", page / 1e6, "MB", goal=GOALS["page"], below=True),
     ]
     lines = [
