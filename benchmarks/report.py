@@ -155,7 +155,7 @@ def main() -> None:
     ]
     lines = [
         f"{count:,} chains, {len(graph.models()):,} trainings, {args.images:,} test images and "
-        f"{HELD_BACK} for validation of {CLASSES} classes, {EPOCHS} epochs; one process, one thread."
+        f"{HELD_BACK} for validation, {CLASSES} classes, {EPOCHS} epochs; one process, one thread."
     ]
     title = f"The report of {count:,} chains from {args.seeds} seeds"
     finish(Part("report", title, figures, lines), args.to)
