@@ -13,6 +13,7 @@ from modelswitch.graph import Graph
 from modelswitch.jobs.prepare import prepare
 from modelswitch.report.summaries.data import data_sheet
 from modelswitch.results import collect
+from modelswitch.results.answers import Answers
 from modelswitch.results.tables import Tables
 from modelswitch.storage import artifacts
 
@@ -101,7 +102,7 @@ def test_models_of_other_data_make_no_table(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [40_001])
-def test_a_class_beyond_32767_keeps_its_number(classes):
+def test_a_class_beyond_32767_keeps_its_number(classes, tmp_path):
     """Labels were once kept in 16 bits, where class 40,000 is -25,536."""
     experiment = load(
         {
@@ -118,9 +119,8 @@ def test_a_class_beyond_32767_keeps_its_number(classes):
     logits = torch.zeros(2, classes)
     logits[[0, 1], [40_000, 32_768]] = 1
     names = [f"class {number}" for number in range(classes)]
-    stored._passports = {place: {"classes": names}}
-    stored._tensors = lambda place: {"test.logits": logits, "test.labels": labels}
-    stored.places = [place]
+    stored.answers = Answers(stored.graph, tmp_path, {place: {"classes": names}}, ["test"])
+    stored.answers.tensors = lambda place: {"test.logits": logits, "test.labels": labels}
     rows = stored.predictions()
     assert rows["label"].tolist() == [0, 40_000]
     assert rows["predicted"].tolist() == [40_000, 32_768]

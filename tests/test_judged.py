@@ -215,7 +215,7 @@ def test_a_trainings_last_validation_is_what_the_tables_say(tmp_path):
     session.load_weights(network, made.file(place, "model.safetensors"), kind="model")
     with precision.autocast(torch.device("cpu"), torch.bfloat16):
         other = session.outputs(network)["validation.logits"]
-    assert not torch.equal(other, tables._tensors(place)["validation.logits"])
+    assert not torch.equal(other, tables.answers.tensors(place)["validation.logits"])
 
 
 def test_first_weights_depend_on_seed_and_lineage_alone_whatever_draws_them(tmp_path):

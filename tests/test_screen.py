@@ -1,7 +1,9 @@
 """The one screen that a run ends with: 24 lines of 80 columns, and what the tables hold."""
 
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import script_runs
 import tidy_examples
@@ -10,6 +12,7 @@ from modelswitch.report import screen
 from modelswitch.results import sentences
 from modelswitch.results.tables import Tables
 
+ROOT = Path(__file__).parents[1]
 NEXT = ["Next: make plan CONFIG=config/cifar10.yaml"]
 
 
@@ -58,3 +61,21 @@ def test_the_script_prints_it_and_nothing_else(results, capsys):
     with script_runs.arguments("show", "--screen", *results, "--next", *NEXT):
         script_runs.load("show").main()
     assert capsys.readouterr().out.splitlines() == screen.lines(results, NEXT)
+
+
+def test_files_for_devices_stand_beside_each_other():
+    """Teacher and student in torch and in the first formats: accuracy, size, time of an image."""
+    folder = ROOT / "results/reference/deploy"
+    lines = screen.lines([folder])
+    assert fits(lines)
+    [head] = [at for at, line in enumerate(lines) if line.startswith("file ")]
+    assert lines[head].split() == ["file", "torch", "onnx", "onnx-int8"]
+    table = pd.read_csv(folder / "tables/devices.csv").set_index(["name", "format"])
+    for line, name in zip(lines[head + 1 :], ("teacher", "chain"), strict=False):
+        assert line.startswith(name)
+        found = re.findall(r"([\d.]+) % ([\d.]+) kB ([\d.]+) ms", line)
+        assert len(found) == 3
+        for told, format in zip(found, ("torch", "onnx", "onnx-int8"), strict=True):
+            row = table.loc[(name, format)]
+            exact = (100 * row["accuracy"], row["file_bytes"] / 1000, row["median_ms"])
+            assert [float(number) for number in told] == pytest.approx(exact, rel=6e-3)

@@ -5,18 +5,12 @@ docs/tables.md.
 """
 
 import dataclasses
-import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
-from numpy.typing import NDArray
 
 from modelswitch.config.architecture import Architecture
 from modelswitch.config.base import canonical, digest
@@ -29,58 +23,19 @@ from modelswitch.lineage import COSTS_FILE, DATA_FILE, Lineage, ModelFolder
 from modelswitch.models.build import stored_architecture
 from modelswitch.models.cost import Cost, cost
 from modelswitch.models.designs import model_costs
-from modelswitch.results import findings, scores
+from modelswitch.results import findings
+from modelswitch.results.answers import Answers, key_of, training_of
 from modelswitch.results.devices import selector_files
 from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.tables import read_csv, write_table
 from modelswitch.results.timings import selector_timings, timings
-from modelswitch.storage import artifacts, atomic
-from modelswitch.transfer.distillation import WEIGHT_BINS
+from modelswitch.storage import artifacts
 
 # Of a job, what says which one it is, not what it does.
 ITS_OWN = frozenset({"dataset", "branch", "lineage", "hint", "matched", "origin", "code"})
-# Predictions that are written together: the more, the smaller the file.
-ROWS_WRITTEN = 100_000
-# Answers of that many teachers are held at a time.
-TEACHERS_HELD = 64
 # Of a passport, what can change the bits of equal trainings and no more.
 SURROUNDINGS = ("device", "threads", "precision", "versions")
-
-
-class _Rows:
-    """Rows of many models as columns: each model's arrays, and how many rows its key stands for."""
-
-    def __init__(self) -> None:
-        self._keys: list[Mapping[str, object]] = []
-        self._counts: list[int] = []
-        self._columns: dict[str, list[NDArray]] = {}
-
-    def add(self, key: Mapping[str, object], columns: Mapping[str, NDArray]) -> None:
-        self._keys.append(key)
-        self._counts.append(len(next(iter(columns.values()))))
-        for name, values in columns.items():
-            self._columns.setdefault(name, []).append(values)
-
-    def frame(self) -> pd.DataFrame:
-        if not self._keys:
-            return pd.DataFrame()
-        keys = pd.DataFrame(self._keys)
-        owner = np.repeat(np.arange(len(keys)), self._counts)
-        of_keys = {name: keys[name].to_numpy()[owner] for name in keys}
-        return pd.DataFrame(
-            of_keys | {name: np.concatenate(values) for name, values in self._columns.items()}
-        )
-
-
-@dataclasses.dataclass
-class _Answered:
-    """What is counted in the answers of all models: their metrics by split, and rows of tables."""
-
-    measured: dict[ModelFolder, dict[str, dict[str, float]]]
-    per_class: _Rows
-    confusions: _Rows
-    weights: list[dict[str, object]]
 
 
 class StoredResults:
@@ -101,7 +56,7 @@ class StoredResults:
         self.places = [p for p in places if self._path(p, "outputs.safetensors").exists()]
         self.missing = [p for p in places if p not in set(self.places)]
         self._passports = {place: self._passport(place) for place in self.places}
-        self._teachers: dict[ModelFolder, dict[str, torch.Tensor]] = {}
+        self.answers = Answers(self.graph, self.results, self._passports, self.splits)
         refuse_other_data(experiment, self.results, self._passports)
         self._costs = {
             dataset: self._costs_on(dataset)
@@ -120,24 +75,6 @@ class StoredResults:
         expected = {"kind": "outputs", "job_digest": self.graph.train_job(place).digest}
         artifacts.check_passport(path, passport, expected)
         return passport
-
-    def _tensors(self, place: ModelFolder) -> dict[str, torch.Tensor]:
-        """What a model answered. Of thousands of models it is too much to be held at once."""
-        return artifacts.load(self._path(place, "outputs.safetensors"))[0]
-
-    def _teachers_logits(self, place: ModelFolder, split: str) -> torch.Tensor | None:
-        """What the model answered that a model learned from; held, for many learn from one."""
-        if not place.lineage.parent:
-            return None
-        parent = self.graph.parent(place)
-        if parent not in self._passports:
-            return None
-        if parent not in self._teachers:
-            # Students of one teacher stand together; of chains there are few teachers at a time.
-            while len(self._teachers) >= TEACHERS_HELD:
-                self._teachers.pop(next(iter(self._teachers)))
-            self._teachers[parent] = self._tensors(parent)
-        return self._teachers[parent][f"{split}.logits"]
 
     def _costs_on(self, dataset: str) -> dict[str, dict]:
         """Sizes of the models; of a run that was stopped before it measured them, all but latency,
@@ -163,23 +100,11 @@ class StoredResults:
         costs = model_costs(self.experiment, shape, len(seen["classes"]), found)
         return {name: dataclasses.asdict(cost) for name, cost in costs.items()}
 
-    def _key(self, place: ModelFolder) -> dict[str, str | int]:
-        return {
-            "experiment": place.experiment,
-            "dataset": place.dataset,
-            "seed": place.branch.seed,
-            "lineage": str(place.lineage),
-        }
-
-    def _training(self, place: ModelFolder) -> dict[str, str | int]:
-        """What tells a training from all others: of one model and seed, which time it is."""
-        return self._key(place) | {"repeat": place.branch.repeat}
-
     def models(self) -> pd.DataFrame:
         rows = []
         for place in self.places:
             passport = self._passports[place]
-            fixed = self._training(place) | self._origin(place) | self._size(place)
+            fixed = training_of(place) | self._origin(place) | self._size(place)
             fixed |= {key: passport[key] for key in ("epochs", "precision")}
             # Results from before one of these was recorded stay readable.
             stored = [metric.name for metric in of_models() if metric.source == "passport"]
@@ -187,7 +112,7 @@ class StoredResults:
             fixed |= findings.found(passport)
             rows += [
                 fixed | {"split": split} | measured
-                for split, measured in self._answered.measured[place].items()
+                for split, measured in self.answers.counted.measured[place].items()
             ]
         return pd.DataFrame(rows)
 
@@ -286,35 +211,6 @@ class StoredResults:
         found = cost(architecture, (height, width, channels), len(passport["classes"]))
         return dataclasses.asdict(found)
 
-    @functools.cached_property
-    def _answered(self) -> _Answered:
-        """What the answers of all models come to, by one reading of their files."""
-        found = _Answered({}, _Rows(), _Rows(), [])
-        for place in self.places:
-            tensors, names = self._tensors(place), self._passports[place]["classes"]
-            found.measured[place] = {}
-            for split in self.splits:
-                if f"{split}.logits" not in tensors:
-                    continue
-                answers = tensors[f"{split}.logits"], tensors[f"{split}.labels"]
-                teacher = self._teachers_logits(place, split)
-                measured = {"images": len(answers[1])} | scores.scores(*answers, teacher)
-                found.measured[place][split] = measured
-                key = self._training(place) | {"split": split}
-                found.per_class.add(key, scores.by_class(*answers, names))
-                found.confusions.add(key, scores.confusions(*answers, names))
-            if "weight_counts" in tensors:
-                found.weights += self._weights(place, tensors["weight_counts"])
-        return found
-
-    def _weights(self, place: ModelFolder, counts: torch.Tensor) -> list[dict[str, object]]:
-        return [
-            self._training(place)
-            | {"bin_left": index / WEIGHT_BINS, "bin_right": (index + 1) / WEIGHT_BINS}
-            | {"count_right": right, "count_wrong": wrong}
-            for index, (right, wrong) in enumerate(counts.T.long().tolist())
-        ]
-
     def _prepared(self) -> Iterator[tuple[str, dict]]:
         """The passports of the prepared data sets, of those that are there and still the same that
         the models were trained on."""
@@ -364,73 +260,25 @@ class StoredResults:
             if path.exists()
         )
 
-    def predictions(self) -> pd.DataFrame:
-        """One row for each model, seed and image: what was predicted, and how surely."""
-        rows = [self._predicted(place, split) for place, split in self._asked()]
-        return pa.concat_tables(rows).to_pandas() if rows else pd.DataFrame()
-
-    def write_predictions(self, folder: Path) -> None:
-        """`predictions` as its file, of one model at a time: all of them are many."""
-        asked = self._asked()
-        if not asked:
-            write_table(folder, "predictions", pd.DataFrame())
-            return
-        with atomic.replacing(folder / SCHEMAS["predictions"].file) as part:
-            waiting = [self._predicted(*asked[0])]
-            with pq.ParquetWriter(part, waiting[0].schema, compression="zstd") as file:
-                for place, split in asked[1:]:
-                    if sum(map(len, waiting)) >= ROWS_WRITTEN:
-                        file.write_table(pa.concat_tables(waiting))
-                        waiting = []
-                    waiting.append(self._predicted(place, split))
-                file.write_table(pa.concat_tables(waiting))
-
-    def _asked(self) -> list[tuple[ModelFolder, str]]:
-        """Models and splits with rows of predictions: first repeats alone, for they are long, and
-        what is made of them counts seeds."""
-        return [
-            (place, split)
-            for place in self.places
-            if not place.branch.repeat
-            for split in self._answered.measured[place]
-        ]
-
-    def _predicted(self, place: ModelFolder, split: str) -> pa.Table:
-        tensors, names = self._tensors(place), self._passports[place]["classes"]
-        labels = tensors[f"{split}.labels"]
-        probabilities = tensors[f"{split}.logits"].double().softmax(1)
-        confidence, predicted = probabilities.max(1)
-        count, named = len(labels), np.array(names, dtype=object)
-        key = self._key(place) | {"split": split}
-        columns = {name: pa.repeat(pa.scalar(value), count) for name, value in key.items()}
-        columns |= {
-            "index": pa.array(np.arange(count)),
-            "label": pa.array(labels.int().numpy()),
-            "label_name": pa.array(named[labels.numpy()], pa.string()),
-            "predicted": pa.array(predicted.int().numpy()),
-            "predicted_name": pa.array(named[predicted.numpy()], pa.string()),
-            "confidence": pa.array(confidence.float().numpy()),
-            "probability_true": pa.array(
-                probabilities.gather(1, labels[:, None])[:, 0].float().numpy()
-            ),
-        }
-        return pa.table(columns)
-
-    def per_class(self) -> pd.DataFrame:
-        return self._answered.per_class.frame()
-
-    def class_confusions(self) -> pd.DataFrame:
-        return self._answered.confusions.frame()
-
     def _with_key(self, frame: pd.DataFrame, place: ModelFolder) -> pd.DataFrame:
         """With the columns that say of which model it is, before all others."""
-        for position, (name, value) in enumerate(self._training(place).items()):
+        for position, (name, value) in enumerate(training_of(place).items()):
             frame.insert(position, name, value)
         return frame
 
+    def predictions(self) -> pd.DataFrame:
+        """One row for each model, seed and image: what was predicted, and how surely."""
+        return self.answers.predictions()
+
+    def per_class(self) -> pd.DataFrame:
+        return self.answers.counted.per_class.frame()
+
+    def class_confusions(self) -> pd.DataFrame:
+        return self.answers.counted.confusions.frame()
+
     def weights(self) -> pd.DataFrame:
         """Histogram of the soft weights per sample in the last epoch."""
-        return pd.DataFrame(self._answered.weights)
+        return pd.DataFrame(self.answers.counted.weights)
 
     def responses(self) -> pd.DataFrame:
         """Stored responses: how many views of how many images, and the share answered wrong."""
@@ -442,7 +290,7 @@ class StoredResults:
                 passports = [artifacts.read_passport(path) for path in paths]
                 jobs = [passport["job"] for passport in passports]
                 rows.append(
-                    self._key(place)
+                    key_of(place)
                     | {"views": sum(job["stored_views"] for job in jobs), "folds": jobs[0]["folds"]}
                     # Of as many views in every file.
                     | {"teacher_wrong": sum(p["wrong"] for p in passports) / len(passports)}
@@ -456,7 +304,7 @@ class StoredResults:
             known = json.loads(path.read_text(encoding="utf-8"))
             found = known["judgement"]
             rows.append(
-                self._key(place)
+                key_of(place)
                 | {"format": name, "file_bytes": known["bytes"]}
                 | {key: found[key] for key in ("images", "accuracy", "network_accuracy")}
                 | {key: found[key] for key in ("agreement", "largest_difference")}
@@ -496,6 +344,6 @@ def write(stored: StoredResults, folder: str | Path) -> None:
     """Write every table that is collected into ``folder``: CSV, or Parquet for the predictions."""
     for name in (name for name, schema in SCHEMAS.items() if schema.collected):
         if name == "predictions":
-            stored.write_predictions(Path(folder))
+            stored.answers.write_predictions(Path(folder))
         else:
             write_table(folder, name, getattr(stored, name)())
