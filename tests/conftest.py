@@ -24,7 +24,15 @@ def uninterrupted(tmp_path_factory):
     return json.loads(shared.read_text())
 
 
+FORKS = "script_runs.fork("
+
+
 def pytest_collection_modifyitems(items):
-    """Files with the longest tests come first, so that two workers end at about the same time."""
+    """Files with the longest tests come first, so that two workers end at about the same time.
+
+    Before them those whose scripts run in forks of the worker: in one in which models were exported,
+    say, autograd has threads, and then no fork of it can train.
+    """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    forks = {path: FORKS in path.read_text(encoding="utf-8") for path in {i.path for i in items}}
+    items.sort(key=lambda item: (not forks[item.path], -slow[item.path]))

@@ -159,7 +159,7 @@ def test_stored_results_are_read_where_the_data_are_not_under_any_name_of_the_ta
     # Another target, a group, and a folder that is called like one.
     status, said = snakemake(tmp_path, "study_figures", "--groups", "study_figures=page")
     assert status == 0, said
-    assert (tmp_path / "kept/study/figures/chains.svg").exists()
+    assert (tmp_path / "kept/study/figures/calibration.svg").exists()
     status, said = snakemake(tmp_path, "--unlock")
     assert status == 0, said
 
