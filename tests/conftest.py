@@ -28,7 +28,7 @@ FORKS = "script_runs.fork("
 
 
 def pytest_collection_modifyitems(items):
-    """Files with the longest tests come first, so that two workers end at about the same time.
+    """Files with the longest tests come first, so that workers end at about the same time.
 
     Before them those whose scripts run in forks of the worker: in one in which models were exported,
     say, autograd has threads, and then no fork of it can train.
