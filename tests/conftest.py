@@ -30,8 +30,8 @@ FORKS = "script_runs.fork("
 def pytest_collection_modifyitems(items):
     """Files with the longest tests come first, so that workers end at about the same time.
 
-    Before them those whose scripts run in forks of the worker: in one in which models were exported,
-    say, autograd has threads, and then no fork of it can train.
+    Before them those whose scripts run in forks of the worker: where models were exported, say,
+    autograd has threads, and then no fork of it can train.
     """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     forks = {path: FORKS in path.read_text(encoding="utf-8") for path in {i.path for i in items}}
