@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modelswitch.results import intervals
-from modelswitch.results.selection import SITUATIONS
+from modelswitch.results.selection import by_situation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,19 +74,9 @@ def summarise(table: pd.DataFrame) -> list[dict]:
     """One row per selector, situation and method of abstaining.csv: means over seeds with 95 % t
     intervals."""
     rows = []
-    for selector, own in table.groupby("selector", sort=False):
-        for situation in SITUATIONS:
-            part = own[own["situation"] == situation]
-            for method, group in part.groupby("method", sort=False):
-                row = {
-                    "selector": selector,
-                    "situation": situation,
-                    "method": method,
-                    "seeds": len(group),
-                    "allowed": float(group["allowed"].iloc[0]),
-                }
-                for metric in METRICS:
-                    e = intervals.mean_interval(group[metric].dropna().tolist())
-                    row |= {metric: e.mean, f"{metric}_low": e.low, f"{metric}_high": e.high}
-                rows.append(row)
+    for key, group in by_situation(table):
+        row = key | {"seeds": len(group), "allowed": float(group["allowed"].iloc[0])}
+        for metric in METRICS:
+            row |= intervals.mean_interval(group[metric]).columns(metric)
+        rows.append(row)
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,37 +142,44 @@ class Answers:
 
     def predictions(self) -> pd.DataFrame:
         """One row for each model, seed and image: what was predicted, and how surely."""
-        rows = [self._predicted(place, split) for place, split in self._asked()]
+        rows = [table for place in self._firsts() for table in self._predicted(place)]
         return pa.concat_tables(rows).to_pandas() if rows else pd.DataFrame()
 
     def write_predictions(self, folder: Path) -> None:
         """`predictions` as its file, of one model at a time: all of them are many."""
-        asked = self._asked()
-        if not asked:
+        tables = (table for place in self._firsts() for table in self._predicted(place))
+        waiting = list(itertools.islice(tables, 1))
+        if not waiting:
             write_table(folder, "predictions", pd.DataFrame())
             return
-        with atomic.replacing(folder / SCHEMAS["predictions"].file) as part:
-            waiting = [self._predicted(*asked[0])]
-            with pq.ParquetWriter(part, waiting[0].schema, compression="zstd") as file:
-                for place, split in asked[1:]:
-                    if sum(map(len, waiting)) >= ROWS_WRITTEN:
-                        file.write_table(pa.concat_tables(waiting))
-                        waiting = []
-                    waiting.append(self._predicted(place, split))
-                file.write_table(pa.concat_tables(waiting))
+        path, schema = folder / SCHEMAS["predictions"].file, waiting[0].schema
+        with (
+            atomic.replacing(path) as part,
+            pq.ParquetWriter(part, schema, compression="zstd") as file,
+        ):
+            for table in tables:
+                if sum(map(len, waiting)) >= ROWS_WRITTEN:
+                    file.write_table(pa.concat_tables(waiting))
+                    waiting = []
+                waiting.append(table)
+            file.write_table(pa.concat_tables(waiting))
 
-    def _asked(self) -> list[tuple[ModelFolder, str]]:
-        """Models and splits with rows of predictions: first repeats alone, for they are long, and
-        what is made of them counts seeds."""
+    def _firsts(self) -> list[ModelFolder]:
+        """Models with rows of predictions: first repeats alone, for the rows are many, and what is
+        made of them counts seeds."""
+        return [place for place in self._passports if not place.branch.repeat]
+
+    def _predicted(self, place: ModelFolder) -> list[pa.Table]:
+        """The rows of a model, of one split after the other."""
+        tensors = self.tensors(place)
         return [
-            (place, split)
-            for place in self._passports
-            if not place.branch.repeat
-            for split in self.counted.measured[place]
+            self._on(place, split, tensors)
+            for split in self._splits
+            if f"{split}.logits" in tensors
         ]
 
-    def _predicted(self, place: ModelFolder, split: str) -> pa.Table:
-        tensors, names = self.tensors(place), self._passports[place]["classes"]
+    def _on(self, place: ModelFolder, split: str, tensors: dict[str, torch.Tensor]) -> pa.Table:
+        names = self._passports[place]["classes"]
         labels = tensors[f"{split}.labels"]
         probabilities = tensors[f"{split}.logits"].double().softmax(1)
         confidence, predicted = probabilities.max(1)

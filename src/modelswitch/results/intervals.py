@@ -42,6 +42,10 @@ class Estimate:
     def half_width(self) -> float:
         return (self.high - self.low) / 2
 
+    def columns(self, name: str) -> dict[str, float]:
+        """As columns of a table: the mean under a name, and the interval's ends."""
+        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 @dataclass(frozen=True)
 class PairedDifference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from modelswitch.config.methods import CEILINGS, CHOSEN, SELECTOR
@@ -57,6 +57,17 @@ def per_seed(situation) -> dict[str, dict[str, dict[int, float]]]:
     }
 
 
+def by_situation(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """The rows of each selector, situation and method of a table with these columns, and the three
+    by name; situations in the order of `SITUATIONS`."""
+    for selector, own in table.groupby("selector", sort=False):
+        for situation in SITUATIONS:
+            part = own[own["situation"] == situation]
+            for method, group in part.groupby("method", sort=False):
+                names = (str(selector), situation, str(method))
+                yield dict(zip(("selector", "situation", "method"), names, strict=True)), group
+
+
 def summarise(table) -> list[dict]:
     """One row per selector, situation and method: means over levels, sides and seeds with 95 % t
     intervals, and the accuracy's paired difference to the best baseline of that situation.
@@ -88,8 +99,7 @@ def summarise(table) -> list[dict]:
                 ties = part.loc[part["method"] == method, "ties"].mean()
                 row["ties"] = 0.0 if math.isnan(ties) else float(ties)
                 for metric in OF_SELECTION:
-                    e = intervals.mean_interval(list(values[metric].values()))
-                    row |= {metric: e.mean, f"{metric}_low": e.low, f"{metric}_high": e.high}
+                    row |= intervals.mean_interval(values[metric].values()).columns(metric)
                 difference = intervals.paired_by_seed(values["accuracy"], found[best]["accuracy"])
                 row |= {
                     "difference": difference.estimate,

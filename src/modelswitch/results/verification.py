@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from modelswitch.results import intervals
-from modelswitch.results.selection import SITUATIONS
+from modelswitch.results.selection import by_situation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,22 +93,15 @@ def summarise(table: pd.DataFrame) -> list[dict]:
     intervals."""
     rows = []
     decided = table[table["cannot"] == ""]
-    for selector, own in decided.groupby("selector", sort=False):
-        for situation in SITUATIONS:
-            part = own[own["situation"] == situation]
-            for method, group in part.groupby("method", sort=False):
-                row = {
-                    "selector": selector,
-                    "situation": situation,
-                    "method": method,
-                    "recognisers": group["recognisers"].iloc[0],
-                    "seeds": len(group),
-                    "genuine": int(group["genuine"].min()),
-                    "impostors": int(group["impostors"].min()),
-                    "fmr": float(group["fmr"].max()),
-                }
-                for metric in METRICS:
-                    e = intervals.mean_interval(group[metric].tolist())
-                    row |= {metric: e.mean, f"{metric}_low": e.low, f"{metric}_high": e.high}
-                rows.append(row)
+    for key, group in by_situation(decided):
+        row = key | {
+            "recognisers": group["recognisers"].iloc[0],
+            "seeds": len(group),
+            "genuine": int(group["genuine"].min()),
+            "impostors": int(group["impostors"].min()),
+            "fmr": float(group["fmr"].max()),
+        }
+        for metric in METRICS:
+            row |= intervals.mean_interval(group[metric]).columns(metric)
+        rows.append(row)
     return rows

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from modelswitch.config import methods
 from modelswitch.report.figures import style
 from modelswitch.report.figures.selection import RIVALS
-from modelswitch.report.figures.verification import TITLES, looks
+from modelswitch.report.figures.verification import TITLES, label, looks
 from modelswitch.results import intervals
 
 SHOWN = (*(name for name in RIVALS if name != methods.ORACLE), methods.CHOSEN)
@@ -38,11 +38,5 @@ def risks(tables, selector: str) -> Figure:
                              for end in ("low", "high"))  # fmt: skip
                 panel.fill_between(places, low, high, color=style.BLUE, alpha=0.2, linewidth=0)
         panel.set_title(TITLES[name])
-    for panel in axes[-2:]:
-        panel.set_xlabel("answered, the surest first (%)")
-    for panel in axes[::2]:
-        panel.set_ylabel("of these wrong (%)")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, [name.replace("_", " ") for name in names],
-                  loc="outside lower center", ncols=4, handlelength=1.8)  # fmt: skip
+    label(figure, axes, "answered, the surest first (%)", "of these wrong (%)")
     return figure

@@ -43,14 +43,19 @@ def det(tables, selector: str) -> Figure:
             _curve(panel, own[own["method"] == method], method, drawn[method])
         _normal_deviates(panel, max(SMALLEST, rows["fnmr"].quantile(0.02) / 3))
         panel.set_title(TITLES[name])
+    label(figure, axes, "pairs of two people accepted, FMR (%)", "pairs of one rejected, FNMR (%)")
+    return figure
+
+
+def label(figure: Figure, axes, across: str, up: str) -> None:
+    """Words at the outer axes of two columns of panels, and one legend below all."""
     for panel in axes[-2:]:
-        panel.set_xlabel("pairs of two people accepted, FMR (%)")
+        panel.set_xlabel(across)
     for panel in axes[::2]:
-        panel.set_ylabel("pairs of one rejected, FNMR (%)")
+        panel.set_ylabel(up)
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, [name.replace("_", " ") for name in names],
                   loc="outside lower center", ncols=4, handlelength=1.8)  # fmt: skip
-    return figure
 
 
 def _deviate(shares) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from modelswitch.config.metrics import BYTES, MILLISECONDS
 from modelswitch.report.contents import DEVICES
@@ -36,13 +37,7 @@ def devices_sheet(tables) -> Sheet | None:
         share("agrees %", "agreement", digits=2, brief=False),
         share("balanced %", "balanced_accuracy", brief=False),
         share("calibration error %", "ece", brief=False),
-        number("size", "file_bytes", BYTES.text),
-        *([text("on", "machine")] if len(machines) > 1 else []),
-        number("ms", "median_ms", milliseconds),
-        Shown("5 to 95 %", spread, lambda row: row["p5_ms"], brief=False),
-        number("all threads", "all_threads_ms", milliseconds, brief=False),
-        number("32 images", "batch_ms", milliseconds, brief=False),
-        number("memory MiB", "peak_memory_mb", "{:.0f}", brief=False),
+        *cost_columns(machines, "images"),
         number("seeds", "seeds", "{:.0f}", brief=False),
         text("lineage", "lineage", brief=False),
     ]
@@ -60,6 +55,19 @@ def devices_sheet(tables) -> Sheet | None:
         "results/<experiment>/<data set>/seed<k>/<lineage>/deploy/",
         warnings=one_seed(rows),
     )  # fmt: skip
+
+
+def cost_columns(machines: Sequence[str], many: str) -> list[Shown]:
+    """What a file costs: its size, and of `costs` what there is to show, of ``many`` at a time."""
+    return [
+        number("size", "file_bytes", BYTES.text),
+        *([text("on", "machine")] if len(machines) > 1 else []),
+        number("ms", "median_ms", milliseconds),
+        Shown("5 to 95 %", spread, lambda row: row["p5_ms"], brief=False),
+        number("all threads", "all_threads_ms", milliseconds, brief=False),
+        number(f"32 {many}", "batch_ms", milliseconds, brief=False),
+        number("memory MiB", "peak_memory_mb", "{:.0f}", brief=False),
+    ]
 
 
 def costs(times: Times) -> dict[str, float]:
@@ -83,9 +91,7 @@ def _row(dataset: str, one: Exported, machine: str) -> dict:
         "name": one.name,
         "format": one.format,
         "seeds": accuracy.count,
-        "accuracy": accuracy.mean,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
+        **accuracy.columns("accuracy"),
         "lost": NAN if one.is_network else lost.estimate,
         "lost_low": NAN if one.is_network else lost.low,
         "lost_high": NAN if one.is_network else lost.high,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from modelswitch.config.metrics import BYTES
 from modelswitch.report.contents import DEVICES
-from modelswitch.report.sheet import Sheet, Shown, number, share, text
-from modelswitch.report.summaries.devices import costs, milliseconds, spread
+from modelswitch.report.sheet import Sheet, number, share, text
+from modelswitch.report.summaries.devices import cost_columns, costs
 from modelswitch.report.summaries.remarks import one_seed
 from modelswitch.results import intervals
 from modelswitch.results.devices import Times, by_machine
@@ -30,13 +29,7 @@ def selector_files_sheet(tables) -> Sheet | None:
         share("lost", "lost", digits=2, brief=False),
         share("same person %", "agreement", digits=2, brief=False),
         share("same modality %", "selection_agreement", digits=2, brief=False),
-        number("size", "file_bytes", BYTES.text),
-        *([text("on", "machine")] if len(machines) > 1 else []),
-        number("ms", "median_ms", milliseconds),
-        Shown("5 to 95 %", spread, lambda row: row["p5_ms"], brief=False),
-        number("all threads", "all_threads_ms", milliseconds, brief=False),
-        number("32 samples", "batch_ms", milliseconds, brief=False),
-        number("memory MiB", "peak_memory_mb", "{:.0f}", brief=False),
+        *cost_columns(machines, "samples"),
         number("seeds", "seeds", "{:.0f}", brief=False),
         text("takes", "takes", brief=False),
     ]
@@ -68,9 +61,7 @@ def _rows(name: str, kind: str, files, latency) -> list[dict]:
         "format": kind,
         "takes": ", ".join(files["modalities"].iloc[0].split(";")),
         "seeds": accuracy.count,
-        "accuracy": accuracy.mean,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
+        **accuracy.columns("accuracy"),
         "lost": lost.estimate,
         "lost_low": lost.low,
         "lost_high": lost.high,
