@@ -15,6 +15,7 @@ from modelswitch.config.job import Job, Teacher
 from modelswitch.config.models import ModelSpec, PlainModel, ResnetModel
 from modelswitch.config.training import Training
 from modelswitch.config.transfer import Hint, Transfer
+from modelswitch.jobs.fit import fit
 from modelswitch.jobs.session import Session
 from modelswitch.storage import artifacts
 from modelswitch.transfer.distillation import Distillation
@@ -152,5 +153,5 @@ def serve(here: Session, trained: torch.nn.Module) -> None:
     here.wrap = Windows
     about = {"student": parameters(trained.student)}
     print(json.dumps(about), flush=True)
-    here.fit(trained, trained.student, "train", here.job.training, validates=False)
+    fit(here, trained, trained.student, "train", here.job.training, validates=False)
     sys.exit("the training came to its end before the benchmark did")

@@ -17,6 +17,7 @@ from measure import ROOT, WORK, Figure, Part, arguments, finish, note, prepared,
 from torch import nn
 
 from modelswitch.config.models import ModelSpec, PlainModel
+from modelswitch.jobs.fit import fit
 from modelswitch.report.figures import style
 from modelswitch.wording import round_amount
 
@@ -45,7 +46,7 @@ class Epochs:
 
     def seconds(self) -> float:
         here, trained = self._here, self._objective
-        history = here.fit(trained, trained.student, "train", here.job.training, validates=False)
+        history = fit(here, trained, trained.student, "train", here.job.training, validates=False)
         return history[0]["seconds"]
 
 

@@ -19,6 +19,7 @@ from contestants import BATCH, LARGE, SMALL, Session, objective, parameters, ses
 from measure import WORK, Figure, Part, arguments, finish, note, prepared, ratio, take_one_core
 from torch import nn
 
+from modelswitch.jobs.fit import fit
 from modelswitch.training import precision
 from modelswitch.training.optimizer import make_optimizer
 
@@ -87,7 +88,7 @@ def against_floor(here: Session, rounds: int) -> tuple[list[float], list[float],
 
     here.wrap = turns
     with contextlib.suppress(Enough):
-        here.fit(trained, trained.student, "train", here.job.training, validates=False)
+        fit(here, trained, trained.student, "train", here.job.training, validates=False)
     return loop[1:], floor[1:], parameters(trained.student)
 
 

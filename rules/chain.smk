@@ -21,6 +21,7 @@ rule train:
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
+        gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
     params:
@@ -31,7 +32,8 @@ rule train:
         code=code("train.py"),
     shell:
         "run_script train --job {params.job:q} --data {input.data:q} --keep {params.keep} "
-        "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "--threads {threads} --gpus {resources.gpu} --share {resources.gpu_share} "
+        "--resume {params.resume:q} "
         "{params.sources:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
         "> {log:q} 2>&1"
@@ -55,6 +57,7 @@ rule hint:
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
+        gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
     params:
@@ -65,7 +68,8 @@ rule hint:
         code=code("hint.py"),
     shell:
         "run_script hint --job {params.job:q} --data {input.data:q} --keep {params.keep} "
-        "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "--threads {threads} --gpus {resources.gpu} --share {resources.gpu_share} "
+        "--resume {params.resume:q} "
         "{params.sources:q} "
         "--teacher {input.teacher:q} --hint {output.hint:q} --history {output.history:q} "
         "> {log:q} 2>&1"
@@ -93,6 +97,7 @@ rule distil:
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
+        gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
     params:
@@ -106,7 +111,8 @@ rule distil:
         code=code("distil.py"),
     shell:
         "run_script distil --job {params.job:q} --data {input.data:q} --keep {params.keep} "
-        "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "--threads {threads} --gpus {resources.gpu} --share {resources.gpu_share} "
+        "--resume {params.resume:q} "
         "{params.sources:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
         "> {log:q} 2>&1"

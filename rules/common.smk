@@ -169,6 +169,16 @@ def threads_of_trainings():
     return known[0] if known else RESOURCES.threads
 
 
+def said_of_trainings(resource):
+    """What a profile or the command line says of a resource that they have, for the plan."""
+    for rule in ("distil", "train"):
+        said = workflow.resource_settings.overwrite_resources.get(rule, {}).get(resource)
+        value = str(getattr(said, "raw", said))
+        if value.isdigit():
+            return int(value)
+    return getattr(RESOURCES, resource)
+
+
 def brief_time(wildcards, attempt):
     """Minutes for what trains nothing: a queue is shorter for whoever asks for little."""
     return 30 * attempt

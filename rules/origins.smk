@@ -16,6 +16,7 @@ rule origin:
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
+        gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
     params:
@@ -25,7 +26,8 @@ rule origin:
         code=code("origin.py"),
     shell:
         "run_script origin --job {params.job:q} --data {input.data:q} --keep {params.keep} "
-        "--threads {threads} --gpus {resources.gpu} {params.sources:q} "
+        "--threads {threads} --gpus {resources.gpu} --share {resources.gpu_share} "
+        "{params.sources:q} "
         "--origin {output:q} > {log:q} 2>&1"
 
 
@@ -49,6 +51,7 @@ if ADOPTED:
         threads: RESOURCES.threads
         resources:
             gpu=RESOURCES.gpu,
+            gpu_share=RESOURCES.gpu_share,
             mem_mb=more_memory,
             runtime=more_time,
         params:
@@ -58,6 +61,7 @@ if ADOPTED:
             code=code("adopt.py"),
         shell:
             "run_script adopt --job {params.job:q} --data {input.data:q} --keep {params.keep} "
-            "--threads {threads} --gpus {resources.gpu} {params.sources:q} "
+            "--threads {threads} --gpus {resources.gpu} --share {resources.gpu_share} "
+            "{params.sources:q} "
             "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
             "> {log:q} 2>&1"

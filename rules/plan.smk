@@ -12,9 +12,11 @@ rule plan:
     params:
         experiment=CONFIGURATION,
         each=threads_of_trainings(),
+        gpus=said_of_trainings("gpu"),
+        share=said_of_trainings("gpu_share"),
     shell:
         "run_script plan --experiment {params.experiment:q} --cores {threads} "
-        "--threads {params.each} 2>&1 | tee {log:q}"
+        "--threads {params.each} --gpus {params.gpus} --share {params.share} 2>&1 | tee {log:q}"
 
 
 rule methods:

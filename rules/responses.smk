@@ -18,6 +18,7 @@ rule respond:
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
+        gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
     params:
@@ -26,5 +27,6 @@ rule respond:
         code=code("respond.py"),
     shell:
         "run_script respond --job {params.job:q} --data {input.data:q} --keep {params.keep} "
-        "--threads {threads} --gpus {resources.gpu} --teachers {input.teachers:q} "
+        "--threads {threads} --gpus {resources.gpu} --share {resources.gpu_share} "
+        "--teachers {input.teachers:q} "
         "--responses {output:q} > {log:q} 2>&1"

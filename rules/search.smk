@@ -79,6 +79,7 @@ rule rung:
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
+        gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
     params:
@@ -91,7 +92,8 @@ rule rung:
         code=code("distil.py"),
     shell:
         "run_script distil --job {params.job:q} --data {input.data:q} --keep {params.keep} "
-        "--threads {threads} --gpus {resources.gpu} --resume {params.resume:q} "
+        "--threads {threads} --gpus {resources.gpu} --share {resources.gpu_share} "
+        "--resume {params.resume:q} "
         "{params.sources:q} --state {output.state:q} "
         "--model {output.model:q} --history {output.history:q} --outputs {output.outputs:q} "
         "> {log:q} 2>&1"

@@ -23,6 +23,7 @@ rule degrade:
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
+        gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
     params:
@@ -32,7 +33,7 @@ rule degrade:
     shell:
         "run_script degrade --job {params.job:q} --sets {params.sets:q} "
         "--data {input.data:q} --model {input.model:q} --threads {threads} "
-        "--gpus {resources.gpu} --outputs {output:q} > {log:q} 2>&1"
+        "--gpus {resources.gpu} --share {resources.gpu_share} --outputs {output:q} > {log:q} 2>&1"
 
 
 rule train_selector:

@@ -45,6 +45,7 @@ rule embed:
     threads: RESOURCES.threads
     resources:
         gpu=RESOURCES.gpu,
+        gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
     params:
@@ -54,7 +55,7 @@ rule embed:
     shell:
         "run_script embed --job {params.job:q} --sets {params.sets:q} --data {input.data:q} "
         "--model {input.model:q} --strangers {input.strangers:q} --threads {threads} "
-        "--gpus {resources.gpu} --outputs {output:q} > {log:q} 2>&1"
+        "--gpus {resources.gpu} --share {resources.gpu_share} --outputs {output:q} > {log:q} 2>&1"
 
 
 rule verification_tables:

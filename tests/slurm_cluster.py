@@ -43,7 +43,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
-GresTypes=gpu
+GresTypes=gpu,shard
 MpiDefault=none
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
@@ -54,7 +54,7 @@ MinJobAge={min_job_age}
 MaxJobCount=20000
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2
 NodeName={host} NodeAddr=127.0.0.1 Sockets=1 CoresPerSocket={cores} ThreadsPerCore=1 \
-RealMemory={memory_mb} Gres=gpu:a100:2 State=UNKNOWN
+RealMemory={memory_mb} Gres=gpu:a100:2,shard:8 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -107,7 +107,9 @@ class Cluster:
                 min_job_age=min_job_age,
             )
         )
-        (self.folder / "gres.conf").write_text(f"Name=gpu Type=a100 File={GPU_FILES}\n")
+        (self.folder / "gres.conf").write_text(
+            f"Name=gpu Type=a100 File={GPU_FILES}\nName=shard Count=8\n"
+        )
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)

@@ -1,7 +1,8 @@
-"""One GPU for each job, given back however the job ends; and what to do when its memory is full."""
+"""GPUs for each job, or a part of one, given back however the job ends; and full memory."""
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from modelswitch.execution import gpu_lease, out_of_memory
 HOLD = """
 import sys, time
 from modelswitch.execution import gpu_lease
-with gpu_lease.lease(patience=0.3) as device:
-    print(device.name, device.torch, flush=True)
+gpus, share = map(int, sys.argv[1:] or (1, 1))
+with gpu_lease.several(gpus, patience=0.3, share=share) as devices:
+    print(*(device.name for device in devices), flush=True)
     sys.stdin.read()
 """
 
@@ -33,10 +35,10 @@ def environment(tmp_path, monkeypatch):
 
 
 @contextlib.contextmanager
-def job(**extra):
-    """Another process that leases a device and holds it until its input ends."""
+def job(gpus=1, share=1, **extra):
+    """Another process that leases devices and holds them until its input ends."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD],
+        [sys.executable, "-c", HOLD, str(gpus), str(share)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -127,6 +129,122 @@ def test_cuda_visible_devices_is_obeyed(environment):
     assert gpu_lease.visible() == []
 
 
+def holder(stack, gpus=1, share=1):
+    """A process that has got what it wanted."""
+    process = stack.enter_context(job(gpus, share))
+    assert leased(process)
+    return process
+
+
+def waits(process):
+    """Whether it says so, rather than that it has got what it wanted."""
+    said, _, _ = select.select([process.stdout, process.stderr], [], [])
+    return said == [process.stderr] and "waiting for" in process.stderr.readline()
+
+
+def test_as_many_jobs_have_a_gpu_together_as_share_it(environment):
+    environment.setenv("MODELSWITCH_DEVICES", "0")
+    with contextlib.ExitStack() as stack:
+        first, *_ = [holder(stack, share=3) for _ in range(3)]
+        fourth = stack.enter_context(job(share=3))
+        assert "waiting for 1/3 of a GPU: all are leased (pretended-0)" in fourth.stderr.readline()
+        # However it ends, its part is free.
+        os.kill(first.pid, signal.SIGKILL)
+        assert leased(fourth) == "pretended-0"
+
+
+def test_whoever_wants_a_whole_gpu_has_it_alone_and_before_those_that_come_later(environment):
+    environment.setenv("MODELSWITCH_DEVICES", "0")
+    with contextlib.ExitStack() as stack:
+        sharing = [holder(stack, share=4) for _ in range(2)]
+        whole = stack.enter_context(job())
+        assert waits(whole)
+        # There are parts left, but they are for the one that waits.
+        later = stack.enter_context(job(share=4))
+        assert waits(later)
+        for process in sharing:
+            process.kill()
+        assert leased(whole) == "pretended-0"
+        assert later.poll() is None
+        whole.kill()
+        assert leased(later) == "pretended-0"
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "fits"),
+    [([2, 4], 4, True), ([2, 4], 3, False), ([2, 3], 6, True), ([3, 3], 2, False), ([5], 2, True)],
+)
+def test_parts_of_different_size_are_never_more_than_the_gpu(environment, held, wanted, fits):
+    environment.setenv("MODELSWITCH_DEVICES", "0")
+    with contextlib.ExitStack() as stack:
+        for share in held:
+            stack.enter_context(gpu_lease.lease(share=share))
+        locks = gpu_lease.DeviceLocks(gpu_lease._lock_folder())
+        assert (locks.try_take(["pretended-0"], 1, wanted) is not None) == fits
+        locks.release()
+
+
+def test_parts_of_a_gpu_are_taken_before_those_of_the_next(environment):
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(gpu_lease.lease(share=share)).name for share in (2, 2, 2, 4)]
+    assert found == ["pretended-0", "pretended-0", "pretended-1", "pretended-1"]
+
+
+def test_several_gpus_are_taken_at_once_or_not_at_all(environment):
+    with contextlib.ExitStack() as stack:
+        one = holder(stack)
+        both = [stack.enter_context(job(gpus=2)) for _ in range(2)]
+        assert all(map(waits, both))
+        one.kill()
+        # Each of the two gets both, one after the other.
+        said, _, _ = select.select([process.stdout for process in both], [], [])
+        [first] = [process for process in both if process.stdout in said]
+        assert first.stdout.readline().split() == ["pretended-0", "pretended-1"]
+        first.kill()
+        [second] = [process for process in both if process is not first]
+        assert second.stdout.readline().split() == ["pretended-0", "pretended-1"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "said"),
+    [
+        (3, 1, r"resources\.gpu: 3 GPUs .* 2 are visible here \(pretended-0, pretended-1\)"),
+        (1, 0, r"resources\.gpu_share: found 0; allowed: 1 .* to 64"),
+        (2, 2, r"resources\.gpu_share: found 2 beside gpu: 2"),
+    ],
+)
+def test_what_can_never_be_leased_is_refused_and_not_waited_for(environment, gpus, share, said):
+    with pytest.raises(UserError, match=said), gpu_lease.several(gpus, share=share):
+        pass
+
+
+def test_a_device_that_is_named_twice_is_one(environment):
+    environment.setenv("MODELSWITCH_DEVICES", "0,0")
+    with pytest.raises(UserError, match="1 is visible"), gpu_lease.several(2):
+        pass
+
+
+def test_a_part_of_a_gpu_is_a_part_of_its_memory(environment):
+    limits = []
+    environment.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda *given: limits.append(given)
+    )
+    environment.setattr(gpu_lease, "visible", lambda: [gpu_lease.Device("ab-0", "cuda:0")])
+    with gpu_lease.lease():
+        assert limits == []
+    with gpu_lease.lease(share=4), gpu_lease.lease(share=2):
+        assert limits == [(0.25, "cuda:0"), (0.5, "cuda:0")]
+
+
+def test_a_shard_that_slurm_gives_is_used_though_no_gpu_was_asked_for(environment):
+    with gpu_lease.lease(gpus=0) as device:
+        assert device == gpu_lease.CPU
+    environment.setenv("SLURM_SHARDS_ON_NODE", "1")
+    environment.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with gpu_lease.lease(gpus=0, share=2) as device, gpu_lease.lease(gpus=0, share=2) as other:
+        assert device.name == other.name == "pretended-1"
+
+
 def test_an_error_inside_gives_the_device_back(environment):
     environment.setenv("MODELSWITCH_DEVICES", "0")
     with pytest.raises(ZeroDivisionError), gpu_lease.lease():
@@ -160,6 +278,14 @@ def test_out_of_memory_names_the_batch_that_fits():
     with pytest.raises(UserError, match=r"training\.batch: 512 images .* 64 do"):
         out_of_memory.run_within_memory(lambda: step(512), step, 512, "training.batch")
     assert tried == [512, 512, 256, 128, 64]
+
+
+def test_out_of_memory_of_a_part_says_so():
+    step, _ = step_with_room_for(100)
+    with pytest.raises(UserError, match=r"do not fit into 1/4 of the GPU's memory; 64 do"):
+        out_of_memory.run_within_memory(
+            lambda: step(512), step, 512, "training.batch", "1/4 of the GPU's memory"
+        )
 
 
 def test_out_of_memory_for_a_single_image_says_so():

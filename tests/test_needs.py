@@ -74,6 +74,15 @@ def test_a_training_holds_weights_moments_and_what_its_step_keeps():
     assert few == {"teacher": asked(PROCESS, 2 * 50, evaluation)}
 
 
+def test_a_gpu_holds_what_trainings_compute_with_by_rule():
+    changes = {"chains": {"one": "teacher/student@kd", "two": "student"}}
+    found = Needs(load(VALUES | changes), SIZES, PRINTS).on_gpu()
+    # Neither the process nor what is written; the 800 images have one pixel each.
+    step = 1.5 * (50 * 10 + 100)
+    assert found["train"] == pytest.approx(1.2 * (2 * 100 + step), abs=2)
+    assert found["distil"] == pytest.approx(1.2 * (2 * 100 + 50 + step + 1.5 * 50 * 2), abs=2)
+
+
 def test_what_is_written_is_copied_first():
     prints = {("digits", "student"): Footprint(1000 * MB, kept=MB, fixed=0, each=MB)}
     loaded = load(VALUES | {"chains": {"one": "student"}})

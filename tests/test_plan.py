@@ -14,7 +14,7 @@ from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.models.cost import share_until
 from modelswitch.models.designs import model_costs
-from modelswitch.planning import memory, plan, speed
+from modelswitch.planning import memory, plan, sharing, speed
 from modelswitch.planning.speed import MeasuredPace
 from modelswitch.planning.tasks import ANSWERS, TRAININGS, Tasks
 from modelswitch.storage import cache_folder
@@ -254,6 +254,34 @@ def test_what_recognisers_make_of_people_in_no_training_is_counted(source, image
 )
 def test_as_many_run_at_a_time_as_have_their_threads_or_a_gpu(cores, threads, gpus, expected):
     assert plan.slots(cores, threads, gpus) == expected
+
+
+def test_trainings_that_share_a_gpu_run_at_a_time():
+    assert plan.slots(16, 1, 2, 4) == 8
+    assert plan.slots(6, 2, 2, 4) == 3
+    assert plan.slots(4, 1, 0, 4) == 4
+
+
+def test_the_plan_says_how_many_trainings_a_gpu_has_room_for():
+    # 600 MB of each are CUDA's own; no more run than have their threads.
+    needed = {"train": 7400, "distil": 1000}
+    assert sharing.shares(needed, 80_000, 64) == {"train": 10, "distil": 50}
+    assert sharing.shares(needed, 80_000, 16) == {"train": 10, "distil": 16}
+    assert sharing.shares(needed, 10_000, 16) == {"train": 1, "distil": 6}
+    [line] = sharing.suggestions(needed, 10_000, 16)
+    assert "a GPU of 10 GB" in line
+    assert "6 of distil (1.0 GB each)" in line
+    assert line.endswith("set-resources: {distil: {gpu_share: 6}}")
+    assert sharing.suggestions(needed, 10_000, 1) == []
+    assert sharing.suggestions({}, 10_000, 16) == []
+
+
+def test_a_pretended_gpu_has_the_memory_that_is_left(monkeypatch):
+    monkeypatch.setenv("MODELSWITCH_DEVICES", "0,1")
+    monkeypatch.setattr(sharing, "available_memory", lambda: 5_000_000_000)
+    assert sharing.smallest_gpu_mb() == 5000
+    monkeypatch.setenv("MODELSWITCH_DEVICES", "")
+    assert sharing.smallest_gpu_mb() is None
 
 
 def test_the_wall_time_is_an_even_share_or_the_longest_chain():

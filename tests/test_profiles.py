@@ -27,6 +27,7 @@ CONFIG = {
         ({"runtime": 600, "mem_mb": 8000},
          {"set-resources": {"mem_mb": "8000 * attempt", "runtime": "600 * attempt"}}),
         ({"threads": 4, "gpu": 1}, {"set-threads": 4, "set-resources": {"gpu": 1}}),
+        ({"gpu_share": 4}, {"set-resources": {"gpu_share": 4}}),
     ],
 )  # fmt: skip
 def test_what_an_old_configuration_says_is_told_as_lines_of_a_profile(said, profile):

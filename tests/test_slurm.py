@@ -72,6 +72,28 @@ def test_jobs_that_ask_for_one_gpu_each_never_share_one(cluster, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.slow
+def test_jobs_that_ask_for_shards_share_the_gpu_that_slurm_gives(cluster, tmp_path):
+    script = tmp_path / "share.py"
+    script.write_text(LEASE.replace("gpu_lease.lease()", "gpu_lease.lease(gpus=0, share=4)"))
+    environment = cluster.environment | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "MODELSWITCH_DEVICES": "0,1",
+        "MODELSWITCH_LEASES": str(tmp_path / "leases"),
+    }
+    said = []
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        command = ["srun", "--gres=shard:1", "--ntasks=1", "python3", str(script)]
+        done = subprocess.run(
+            [*command, str(tmp_path / str(number))],
+            env=environment, capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        said.append(done.stdout.strip())
+    assert said == ["pretended-0"] * 2
+
+
+@pytest.mark.long
+@pytest.mark.slow
 def test_cancelled_and_requeued_trainings_resume_to_the_same_bits(
     cluster, uninterrupted, tmp_path, capsys
 ):

@@ -38,7 +38,9 @@ def made(folder: Path, *names: str) -> None:
         path.touch()
 
 
-def asked(folder: Path, target: str, config: Path) -> list[dict[str, str]]:
+def asked(
+    folder: Path, target: str, config: Path, profile: Path = ROOT / "profiles" / "slurm"
+) -> list[dict[str, str]]:
     """The options of every submission on the way to ``target``, in their order."""
     programs = folder / "programs"
     programs.mkdir()
@@ -53,7 +55,7 @@ def asked(folder: Path, target: str, config: Path) -> list[dict[str, str]]:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", target, "--snakefile", str(ROOT / "Snakefile")),
-            *("--profile", str(ROOT / "profiles" / "slurm"), "--configfile", str(config)),
+            *("--profile", str(profile), "--configfile", str(config)),
             *("--slurm-no-account", "--slurm-status-command", "squeue", "--directory", str(folder)),
         ],
         env=environment(**variables),
@@ -83,6 +85,28 @@ def test_a_training_asks_for_one_gpu_and_for_more_memory_and_time_with_every_ret
     assert [int(s["t"]) for s in submissions] == [240, 480, 720, 960]
     assert [s["gpus"] for s in submissions] == ["1"] * 4
     assert all("requeue" in s for s in submissions)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        ('{gpu: 0, gpu_share: 4, gres: "shard:1"}', {"gres": "shard:1"}),
+        ("{gpu: 2}", {"gpus": "2"}),
+    ],
+)
+def test_a_profile_asks_slurm_for_a_part_of_a_gpu_or_for_several(tmp_path, said, options):
+    made(tmp_path, "faults/digits/data.safetensors")
+    target = "results/faults/digits/seed0/teacher/model.safetensors"
+    text = (ROOT / "profiles" / "slurm" / "profile.yaml").read_text()
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile" / "profile.yaml").write_text(
+        f"{text}\nset-resources: {{train: {said}}}\n"
+    )
+    found = asked(tmp_path, target, CONFIG, tmp_path / "profile")
+    assert {name: found[0].get(name) for name in ("gres", "gpus")} == (
+        {"gres": None, "gpus": None} | options
+    )
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ do, and are told what to write instead.
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelswitch.config.base import Strict
 
@@ -22,6 +22,11 @@ class Resources(Strict):
     gpu: Annotated[int, Field(ge=0, le=1)] = Field(
         default=1, description="GPUs, if there are any; without one trainings run on the processor"
     )
+    gpu_share: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1,
+        description="trainings that have one GPU together, each a part of its memory; for thin "
+        "students, see docs/cluster.md",
+    )
     mem_mb: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
         description="of every job; by default what each is estimated to need, see docs/memory.md; "
@@ -31,14 +36,23 @@ class Resources(Strict):
         default=240, description="minutes; grows with every retry"
     )
 
+    @model_validator(mode="after")
+    def _whole_or_part(self) -> "Resources":
+        if self.gpu_share > 1 and not self.gpu:
+            raise ValueError(f"gpu_share: found {self.gpu_share} beside gpu: 0, which is no GPU")
+        return self
+
     @property
     def as_profile(self) -> list[str]:
         """Lines of a profile that say the same of trainings; none where nothing is said."""
         said = {key: value for key, value in self if key in self.model_fields_set}
-        threads, gpu = said.pop("threads", None), said.pop("gpu", None)
-        # With every retry there is more of the others.
-        each = {key: f"{value} * attempt" for key, value in said.items() if value is not None}
-        each |= {} if gpu is None else {"gpu": str(gpu)}
+        threads = said.pop("threads", None)
+        # With every retry there is more memory and time.
+        each = {
+            key: f"{value} * attempt" if key in ("mem_mb", "runtime") else str(value)
+            for key, value in said.items()
+            if value is not None
+        }
         parts = ", ".join(f"{key}: {value}" for key, value in each.items())
         lines = {
             "set-threads": threads and [f"{rule}: {threads}" for rule in RULES],

@@ -18,7 +18,7 @@ class NoLocks(OSError):
     """The file system has no locks, as some network file systems are mounted."""
 
 
-def try_lock(descriptor: int, wait: bool = False) -> bool:
+def try_lock(descriptor: int, wait: bool = False, shared: bool = False) -> bool:
     """Lock an open file for this process alone; False if another holds it.
 
     Python opens files so that programs started from here do not inherit them: a lock cannot
@@ -26,13 +26,15 @@ def try_lock(descriptor: int, wait: bool = False) -> bool:
 
     Args:
         wait: until the other gives it up, rather than return False.
+        shared: with all others that lock it so, and with nobody who wants it alone.
 
     Raises:
         NoLocks: the file system has none.
         OSError: the file cannot be locked for another reason.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError as error:

@@ -1,22 +1,23 @@
-"""Which processor a job computes on: one GPU leased for as long as the process lives, or the CPU.
+"""Which processor a job computes on: GPUs leased for as long as the process lives, or the CPU.
 
 Several jobs of a workflow run beside each other on one machine, and Snakemake does not tell them
-which GPU is whose. Each job therefore takes a lock on a file named after the physical device. What
-the file holds decides nothing: no process id in it is ever believed.
+which GPU is whose. Each job therefore locks files named after the physical devices that it has, or
+after the k-th part of one (`execution.device_locks`).
 
-Three environment variables are honoured:
+Environment variables that are honoured:
 
 - ``CUDA_VISIBLE_DEVICES``: only these devices are considered. A scheduler such as SLURM sets it.
 - ``MODELSWITCH_LEASES``: the folder of the lock files, ``<temporary folder>/modelswitch-devices``
   if unset. All jobs on one machine must agree on it.
 - ``MODELSWITCH_DEVICES``: names of pretended devices, separated by commas. They are leased like
   real ones, and computing happens on the CPU; for tests.
+- ``SLURM_SHARDS_ON_NODE``: SLURM sets it for a job that asked for a part of a GPU and for no whole
+  one. Such a job has the device that it sees, though it was told of none.
 
 PyTorch is imported inside the functions: whoever only plans does not wait for it.
 """
 
 import contextlib
-import hashlib
 import os
 import sys
 import tempfile
@@ -26,10 +27,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelswitch.errors import UserError
-from modelswitch.execution import flock
+from modelswitch.execution.device_locks import DeviceLocks
 
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 10.0
+# More trainings on one GPU wait for each other rather than compute.
+MOST_SHARES = 64
 
 
 class Device(NamedTuple):
@@ -54,7 +57,7 @@ def visible() -> list[Device]:
         names = [name.strip() for name in pretended.split(",") if name.strip()]
         if allowed is not None:
             names = [name.strip() for name in allowed.split(",") if name.strip() in names]
-        return [Device(f"pretended-{name}", "cpu") for name in names]
+        return [Device(f"pretended-{name}", "cpu") for name in dict.fromkeys(names)]
     if allowed is not None and not allowed.strip():
         return []
     import torch
@@ -70,38 +73,84 @@ def visible() -> list[Device]:
 
 
 @contextlib.contextmanager
-def lease(gpus: int = 1, patience: float = _PATIENCE_SECONDS) -> Iterator[Device]:
-    """Hold one device that no other lease on this machine holds.
+def lease(gpus: int = 1, patience: float = _PATIENCE_SECONDS, share: int = 1) -> Iterator[Device]:
+    """Hold one device, or a part of it, as `several` does; the CPU with ``gpus=0``."""
+    with several(min(gpus, 1), patience, share) as devices:
+        yield devices[0]
 
-    With ``gpus=0`` or on a machine without a GPU that is the CPU, which is not locked. When all
-    GPUs are taken it waits for one, saying so once after ``patience`` seconds: two trainings on
-    one GPU would be slower than one after the other, and may not fit.
+
+@contextlib.contextmanager
+def several(
+    gpus: int = 1, patience: float = _PATIENCE_SECONDS, share: int = 1
+) -> Iterator[list[Device]]:
+    """Hold ``gpus`` devices that no other lease on this machine holds, all of them or none yet.
+
+    With ``gpus=0`` or on a machine without a GPU that is the CPU, which is not locked. When too
+    many GPUs are taken it waits, saying so once after ``patience`` seconds: two trainings on one
+    GPU that does not hold both would fail, or be slower than one after the other.
+
+    Args:
+        share: of how many parts of a device one is wanted. The process gets that part of its
+            memory and no more; who holds parts of one device may want different ones.
 
     Raises:
-        UserError: the folder of the lock files cannot be used.
+        UserError: the folder of the lock files cannot be used; so many GPUs are never there.
     """
+    _refuse(gpus, share)
+    if not gpus and os.environ.get("SLURM_SHARDS_ON_NODE", "0") != "0":
+        gpus = 1
     devices = visible() if gpus else []
     if not devices:
-        yield CPU
+        yield [CPU]
         return
-    folder = _lock_folder()
+    shown = ", ".join(device.name for device in devices)
+    if gpus > len(devices):
+        are = "is" if len(devices) == 1 else "are"
+        raise UserError(
+            f"resources.gpu: {gpus} GPUs for one training, and {len(devices)} {are} visible here "
+            f"({shown}); allowed: at most as many"
+        )
+    locks = DeviceLocks(_lock_folder())
     started = time.monotonic()
     warned = False
-    while True:
-        for device in devices:
-            lock = _try_lock(folder, device)
-            if lock is None:
-                continue
-            try:
-                yield device
-            finally:
-                os.close(lock)
-            return
-        if not warned and time.monotonic() - started >= patience:
-            names = ", ".join(device.name for device in devices)
-            print(f"waiting for a GPU: all are leased ({names})", file=sys.stderr, flush=True)
-            warned = True
-        time.sleep(_POLL_SECONDS)
+    try:
+        while (taken := locks.try_take([d.name for d in devices], gpus, share)) is None:
+            if not warned and time.monotonic() - started >= patience:
+                wanted = f"{gpus} GPUs" if gpus > 1 else "a GPU"
+                wanted = f"1/{share} of a GPU" if share > 1 else wanted
+                print(
+                    f"waiting for {wanted}: all are leased ({shown})", file=sys.stderr, flush=True
+                )
+                warned = True
+            time.sleep(_POLL_SECONDS)
+        held = [device for device in devices if device.name in taken]
+        if share > 1:
+            _limit_memory(held[0], share)
+        yield held
+    finally:
+        locks.release()
+
+
+def _refuse(gpus: int, share: int) -> None:
+    """Raise `UserError` for a share that there is not."""
+    if not 1 <= share <= MOST_SHARES:
+        raise UserError(
+            f"resources.gpu_share: found {share}; allowed: 1 for a whole GPU, to {MOST_SHARES}"
+        )
+    if gpus > 1 and share > 1:
+        raise UserError(
+            f"resources.gpu_share: found {share} beside gpu: {gpus}; a training has several GPUs "
+            "or a part of one"
+        )
+
+
+def _limit_memory(device: Device, share: int) -> None:
+    """Let this process have its part of a GPU's memory; more is refused to it as if the memory were
+    full, and the others keep theirs."""
+    if device.torch.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(1 / share, device.torch)
 
 
 def _lock_folder() -> Path:
@@ -118,25 +167,3 @@ def _lock_folder() -> Path:
             "name a folder on a local disk that every job on this machine may write to"
         ) from error
     return folder
-
-
-def _try_lock(folder: Path, device: Device) -> int | None:
-    """A file descriptor that holds the device's lock, or None if another process has it."""
-    # A user's pretended name may hold anything; a digest is always a file name.
-    path = folder / hashlib.sha256(device.name.encode()).hexdigest()[:16]
-    flags = os.O_RDONLY | os.O_NOFOLLOW
-    try:
-        try:
-            descriptor = os.open(path, flags)
-        except FileNotFoundError:
-            # Not in one step: Linux refuses O_CREAT on someone else's file in a shared folder.
-            descriptor = os.open(path, flags | os.O_CREAT, 0o644)
-        if not flock.try_lock(descriptor):
-            os.close(descriptor)
-            return None
-    except OSError as error:
-        raise UserError(
-            f"MODELSWITCH_LEASES: {path} cannot be locked ({error.strerror}); "
-            "name a folder on a local disk that every job on this machine may write to"
-        ) from error
-    return descriptor

@@ -23,9 +23,16 @@ def batch_that_fits(attempt: Callable[[int], object], largest: int) -> int:
 
 
 def run_within_memory(
-    run: Callable[[], Result], attempt: Callable[[int], object], batch: int, key: str
+    run: Callable[[], Result],
+    attempt: Callable[[int], object],
+    batch: int,
+    key: str,
+    memory: str = "the GPU's memory",
 ) -> Result:
     """``run()``; when the GPU's memory is too small, say which batch size is not.
+
+    Args:
+        memory: what the process has of it, in words.
 
     Raises:
         UserError: names ``key``, the size ``batch`` that was tried and the one that fits.
@@ -37,10 +44,10 @@ def run_within_memory(
             raise
     # Outside the handler: inside it the error still holds the tensors of the step that failed.
     fits = batch_that_fits(attempt, batch)
-    full = f"{key}: {batch} images at a time do not fit into the GPU's memory"
+    full = f"{key}: {batch} images at a time do not fit into {memory}"
     if fits == batch:
         raise UserError(
-            f"the GPU's memory is full, although {key} of {batch} images fits: does something else "
+            f"{memory} is full, although {key} of {batch} images fits: does something else "
             "compute on it, or is the validation set too large for it?"
         )
     if fits:

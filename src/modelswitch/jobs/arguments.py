@@ -13,5 +13,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     result.add_argument("--threads", type=int, default=1, help="processor threads")
     result.add_argument("--gpus", type=int, default=1, help="0 to compute on the processor")
+    result.add_argument(
+        "--share", type=int, default=1, help="of how many parts of a GPU to have one"
+    )
     result.add_argument("--resume", help="folder for resume files")
     return result

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from modelswitch.config.job import Teacher
+from modelswitch.jobs.fit import fit
 from modelswitch.jobs.guards import refuse_future
 from modelswitch.jobs.session import Session, report
 from modelswitch.jobs.write import write_model
@@ -130,7 +131,7 @@ def distil(
         assert isinstance(student, Quantised)
         whole = Observing(objective, student, transfer.quantise, job.training.epochs)
     refuse_shared({owner: student} | {teacher.owner: teacher.model for teacher in live})
-    rows = session.fit(whole, student, "train", job.training)
+    rows = fit(session, whole, student, "train", job.training)
     for teacher in live:
         teacher.check_unchanged()
     write_model(

@@ -2,6 +2,7 @@
 
 import torch
 
+from modelswitch.jobs.fit import fit
 from modelswitch.jobs.session import Session, report
 from modelswitch.jobs.write import checked_weights, write_history
 from modelswitch.models.isolation import refuse_shared
@@ -31,7 +32,7 @@ def pretrain(
     report(f"hint: {parts}")
     live = LiveTeacher(guide, names[1])
     objective = HintPretraining(student, live, parts, names[0])
-    rows = session.fit(objective, student, "hint", job.training, validates=False)
+    rows = fit(session, objective, student, "hint", job.training, validates=False)
     live.check_unchanged()
     layers = {
         "teacher_layer": parts.teacher_layers[0].path,

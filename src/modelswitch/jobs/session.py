@@ -1,30 +1,27 @@
-"""What every training job does around the loop: read and check inputs, train, answer."""
+"""What every job has: its data, device and random streams, and what it is made from, checked."""
 
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from modelswitch.config.architecture import Architecture, QuantisedModel
-from modelswitch.config.base import digest
+from modelswitch.config.architecture import Architecture
 from modelswitch.config.job import Job, Teacher
-from modelswitch.config.models import OWN_FAMILIES
 from modelswitch.config.training import Training
 from modelswitch.data.arrays import ImageArrays, stays_on_disk
 from modelswitch.data.splits import fold_of, unrepresented
-from modelswitch.data.views import Batch, Normaliser, Views
+from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError, naming
-from modelswitch.execution import gpu_lease, out_of_memory
+from modelswitch.execution import gpu_lease
 from modelswitch.execution.arithmetic import arithmetic
-from modelswitch.execution.malloc import keep_freed_memory
 from modelswitch.jobs.guards import refuse_changed, refuse_future, report, undisturbed
 from modelswitch.lineage import Lineage, Replicate
-from modelswitch.models import answers, metrics
+from modelswitch.models import answers
 from modelswitch.models.build import (
     build,
     fill,
@@ -32,35 +29,31 @@ from modelswitch.models.build import (
     stored_architecture,
     to_channels_last,
 )
-from modelswitch.models.kept import check_kept
 from modelswitch.models.origins import Images
 from modelswitch.randomness import derive_seed, seeded
 from modelswitch.storage import artifacts
 from modelswitch.storage.code_digest import code_digest, with_own
-from modelswitch.storage.stored_rows import Rows, chosen
-from modelswitch.training import finite, precision
-from modelswitch.training.finite import FiniteState
-from modelswitch.training.loop import train
-from modelswitch.training.result import Result
-from modelswitch.training.resume import ResumeFiles
+from modelswitch.storage.stored_rows import chosen
+from modelswitch.training import precision
 from modelswitch.transfer.labels import weights_of
-
-# Images with which a model is tried before it is trained.
-_TRIED = 16
 
 
 @contextlib.contextmanager
 def open_session(args: argparse.Namespace) -> Iterator["Session"]:
     """The `Session` of a script's arguments, undisturbed and with a GPU of its own if any."""
-    with undisturbed(args.resume) as resume, gpu_lease.lease(args.gpus) as device:
+    with (
+        undisturbed(args.resume) as resume,
+        gpu_lease.lease(args.gpus, share=args.share) as device,
+    ):
         if device != gpu_lease.CPU:
-            report(f"computes on {device.name}")
+            part = f", of which it has 1/{args.share}" if args.share > 1 else ""
+            report(f"computes on {device.name}{part}")
         job = Job.model_validate_json(args.job)
         refuse_changed(job)
         on_disk = stays_on_disk(args.keep, args.data)
         if on_disk:
             report("reads its images from disk as it uses them (data.keep)")
-        yield Session(job, args.data, args.threads, device.torch, resume, on_disk)
+        yield Session(job, args.data, args.threads, device.torch, resume, on_disk, args.share)
 
 
 class Session:
@@ -73,6 +66,7 @@ class Session:
         device: what to compute on, as `torch.device` takes it.
         resume: folder for resume files.
         on_disk: whether images are read as they are used and not held in memory.
+        share: of how many parts of its device it has one.
     """
 
     def __init__(
@@ -83,11 +77,13 @@ class Session:
         device: str = "cpu",
         resume: Path | None = None,
         on_disk: bool = False,
+        share: int = 1,
     ) -> None:
         torch.set_num_threads(threads)
         precision.make_deterministic()
         self.job = job
         self.device = torch.device(device)
+        self.memory = "the GPU's memory" if share == 1 else f"1/{share} of the GPU's memory"
         self.resume = resume
         # Of a training that is cut short: the state of the one before it, and where its own goes.
         self.earlier: str | None = None
@@ -236,100 +232,6 @@ class Session:
         """One normalised image [1, C, H, W], to measure shapes with."""
         return self.normalise(self.data.train_images[:1].to(self.device))
 
-    def fit(
-        self,
-        objective: nn.Module,
-        student: nn.Module,
-        stage: str,
-        training: Training,
-        validates: bool = True,
-    ) -> list[dict[str, float]]:
-        """Run the training loop on ``objective`` and return the history."""
-        objective.to(self.device)
-        images = chosen(self.data.train_images, self.validation_index)
-        labels = self.data.train_labels[self.validation_index]
-        dtype = precision.dtype_for(training.precision, self.device)
-
-        def validate() -> dict[str, float]:
-            # In float32 as the stored outputs, so that there is one validation accuracy.
-            logits = answers.logits_on(student, images, self.normalise, self.device)
-            return {
-                "validation_accuracy": metrics.accuracy(logits, labels),
-                "validation_nll": metrics.negative_log_likelihood(logits, labels),
-            }
-
-        def validate_loss() -> dict[str, float]:
-            with torch.no_grad(), precision.autocast(self.device, dtype):
-                return {"validation_loss": self._mean_loss(objective, images, labels)}
-
-        looks: Callable[[], dict[str, float]] | None = validate if validates else None
-        if not validates and training.stop.patience:
-            looks = validate_loss
-        if not len(images):
-            looks = None
-        result = Result(student, training)
-        resume = None
-        assert self.resume is not None or self.later is None, "states are handed on by resume files"
-        if self.resume is not None:
-            # A teacher that was trained again, by other code say, has the digest it had before.
-            whole = self.job.model_copy(update={"branch": str(self.branch.whole)})
-            parts = (whole.digest, stage, self.code, self.data.checksum, *self.inputs)
-            key, calculates = digest(" ".join(parts)), arithmetic(str(self.device))
-            resume = ResumeFiles(
-                self.resume, key, report, calculates, earlier=self.earlier, later=self.later
-            )
-
-        def run() -> list[dict[str, float]]:
-            self._check_kept(training.batch)
-            FiniteState(student).check("before the training", "it cannot start from there")
-            views = self.views(stage, training)
-            # Not earlier, for what reading the data took for a moment can go back.
-            keep_freed_memory()
-            rows = train(
-                objective,
-                views,
-                training,
-                device=self.device,
-                epoch_seed=lambda epoch: self.seed(stage, "epoch", epoch),
-                resume=resume,
-                validate=looks,
-                report=report,
-                model=student,
-                result=result,
-                until=self.branch.until,
-            )
-            if result.beside:
-                other = "last" if training.result == "average" else "average"
-                self.beside = {f"{other}.{name}": t for name, t in result.beside.items()}
-            if resume is not None:
-                # Its front's training may have been, before.
-                self.findings["mixed_arithmetic"] = resume.mixed or self.findings.get(
-                    "mixed_arithmetic", False
-                )
-            if not validates:
-                self._look_again(objective, views, dtype)
-            return rows
-
-        def attempt(size: int) -> None:
-            views = self.views(stage, training.model_copy(update={"batch": size}))
-            with precision.autocast(self.device, dtype):
-                loss = objective(next(views.epoch(0)))["loss"]
-            loss.backward()
-
-        batch = min(training.batch, len(self.train_index))
-        return out_of_memory.run_within_memory(run, attempt, batch, "training.batch")
-
-    def _mean_loss(self, objective: nn.Module, images: Rows, labels: torch.Tensor) -> float:
-        """The loss of images as they are, for a training that looks at no answers."""
-        total = 0.0
-        for start in range(0, len(images), answers.BATCH):
-            pixels = images[start : start + answers.BATCH].to(self.device)
-            positions = torch.arange(start, start + len(pixels), device=self.device)
-            truth = labels[start : start + answers.BATCH].to(self.device)
-            batch = Batch(self.normalise(pixels), truth, positions, None)
-            total += objective(batch)["loss"].item() * len(pixels)
-        return total / len(images)
-
     @property
     def input(self) -> dict[str, Any]:
         """What a model takes: size and normalisation of its images, and how files of images are
@@ -340,37 +242,6 @@ class Session:
             "std": self.data.std,
             "files": self.data.files,
         }
-
-    def _check_kept(self, batch: int) -> None:
-        """Refuse a model that its file would not hold; this project's own families are held, and of
-        what is quantised its parent was looked at."""
-        if isinstance(self.architecture, (*OWN_FAMILIES, QuantisedModel)):
-            return
-        tried = self.train_index[: min(batch, _TRIED)]
-        with naming(f"model {self.name}"):
-            depends = check_kept(
-                lambda seed: self.new_model(seed=seed),
-                self.seed("weights"),
-                self.normalise(self.data.train_images[tried].to(self.device)),
-                self.data.train_labels[tried].to(self.device),
-            )
-        self.findings.setdefault("same_first_weights", not depends)
-        if not depends:
-            report(
-                f"model {self.name}: its first weights do not depend on the seed; seeds differ in "
-                "the order and views of the images alone"
-            )
-
-    def _look_again(self, objective: nn.Module, views: Views, dtype: torch.dtype) -> None:
-        """Raise `UserError` if the last update, which no loss was computed after, was one too far.
-
-        Where there is validation, that looks at it.
-        """
-        objective.eval()
-        with torch.no_grad(), precision.autocast(self.device, dtype):
-            terms = objective(next(views.epoch(0)))
-        with naming("after the last step"):
-            finite.checked({name: value.item() for name, value in terms.items()})
 
     def passport(self, kind: str, **entries: Any) -> dict[str, Any]:
         return {

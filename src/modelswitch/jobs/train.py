@@ -1,5 +1,6 @@
 """Training a first model, or a baseline, on the labels."""
 
+from modelswitch.jobs.fit import fit
 from modelswitch.jobs.session import Session
 from modelswitch.jobs.write import write_model
 from modelswitch.transfer.labels import CrossEntropy
@@ -17,5 +18,5 @@ def train_first(
     training = session.job.training
     network = session.new_model()
     objective = CrossEntropy(network, training.label_smoothing, session.class_weights())
-    rows = session.fit(objective, network, "train", training)
+    rows = fit(session, objective, network, "train", training)
     write_model(session, network, rows, model, history, outputs)

@@ -56,14 +56,24 @@ def needed_mb(note: Path, dataset: str | None = None, lineage: str | None = None
     Something for any job where the note is not there: before the checks, or where what models need
     is not known before a download.
     """
-    if note not in _needs:
-        if not note.exists():
-            return _UNKNOWN
-        _needs[note] = json.loads(note.read_text(encoding="utf-8"))
-    needs = _needs[note]
+    needs = _noted(note)
     if dataset is None or lineage is None:
         return needs.get("data", _UNKNOWN)
     return needs.get("models", {}).get(dataset, {}).get(lineage, _UNKNOWN)
+
+
+def needed_on_gpu(note: Path) -> dict[str, int]:
+    """Megabytes of a GPU's memory that the most demanding training needs, by rule; nothing where
+    that is not known."""
+    return _noted(note).get("gpu", {})
+
+
+def _noted(note: Path) -> dict[str, Any]:
+    if note not in _needs:
+        if not note.exists():
+            return {}
+        _needs[note] = json.loads(note.read_text(encoding="utf-8"))
+    return _needs[note]
 
 
 def _asked(experiment: Experiment) -> dict[str, Any]:

@@ -78,6 +78,21 @@ class Needs:
             for dataset, lineages in found.items()
         }
 
+    def on_gpu(self) -> dict[str, int]:
+        """Megabytes of a GPU's memory that the most demanding training takes, of first models and
+        of those that are switched to; CUDA's own share excepted."""
+        found: dict[str, float] = {}
+        for place in self._graph.all_places():
+            jobs = [self._graph.train_job(place)]
+            jobs += [self._graph.hint_job(place)] if self._graph.pretrains(place) else []
+            rule = "train" if place.lineage.parent is None else "distil"
+            for job in jobs:
+                state, others, step = self._held(job, place)
+                passing = max(step, self._footprint(place).answering(BUDGET))
+                taken = self._padded(job, place) + state + others + _LOOSE * passing
+                found[rule] = max(found.get(rule, 0.0), taken)
+        return {rule: math.ceil(_RESERVE * taken / 1e6) for rule, taken in found.items()}
+
     def of_data(self) -> int:
         """Of whatever works on all of the data sets, or on what models answered on them."""
         images = sum(self._pixels(size) * _all(size) for size in self._sizes.values())
@@ -136,40 +151,57 @@ class Needs:
         return self._all_images(job, place)
 
     def _all_images(self, job: Job, place: ModelFolder) -> float:
+        size = self._sizes[place.dataset]
+        held = self._pixels(size) * (_all(size) + size.to_train(job.validation))
+        return held + self._with_border(job, place)
+
+    def _with_border(self, job: Job, place: ModelFolder) -> float:
         size, border = self._sizes[place.dataset], 2 * job.augmentation.crop
         height, width, channels = size.shape
-        trained_on = size.to_train(job.validation)
-        padded = (height + border) * (width + border) * channels
-        return self._pixels(size) * (_all(size) + trained_on) + padded * trained_on
+        return (height + border) * (width + border) * channels * size.to_train(job.validation)
+
+    def _padded(self, job: Job, place: ModelFolder) -> float:
+        """The images that are where a training computes."""
+        on_disk = images_stay_on_disk(self._experiment.data, self._sizes)
+        return 0.0 if on_disk else self._with_border(job, place)
 
     def _footprint(self, place: ModelFolder) -> Footprint:
         return self._footprints[place.dataset, self._experiment.design(place.lineage)]
 
     def _training(self, job: Job, place: ModelFolder) -> float:
+        state, others, step = self._held(job, place)
+        passing = max(step, self._footprint(place).answering(BUDGET), _COPIES_TO_WRITE * state)
+        return (
+            self._process(place, *self._answering(job, place))
+            + self._images(job, place)
+            + state
+            + others
+            + 3 * self._answers(place.dataset)
+            + _LOOSE * passing
+        )
+
+    def _answering(self, job: Job, place: ModelFolder) -> list[ModelFolder]:
+        """The models that answer beside the one that is trained."""
+        stored = not self._graph.needs_live_teachers(place)
+        if stored and job.transfer and not job.transfer.hint:
+            return []
+        return list(self._graph.teachers(place))
+
+    def _held(self, job: Job, place: ModelFolder) -> tuple[float, float, float]:
+        """Of a training what its model takes with moments, gradients excepted; what others beside
+        it take; and what passes in a step."""
         size = self._sizes[place.dataset]
         images = min(job.training.batch, size.to_train(job.validation))
         model = self._footprint(place)
         moments = 1 if job.training.optimizer == "sgd" else 2
         moments += bool(job.training.average) + bool(job.training.stop.patience)
-        state = model.weights * (1 + moments)
         height, width, channels = size.shape
         # Indices of pixels, the pixels, and these as numbers before and after normalising.
         views = images * height * width * (2 * _INDEX + channels * (1 + 2 * _FLOAT))
-        teachers = self._graph.teachers(place)
-        if not self._graph.needs_live_teachers(place) and job.transfer and not job.transfer.hint:
-            teachers = []
-        others = [self._footprint(teacher) for teacher in teachers]
+        others = [self._footprint(teacher) for teacher in self._answering(job, place)]
         step = views + model.kept * images + model.weights
         step += max((other.fixed + other.each * images for other in others), default=0)
-        passing = max(step, model.answering(BUDGET), _COPIES_TO_WRITE * state)
-        return (
-            self._process(place, *teachers)
-            + self._images(job, place)
-            + state
-            + sum(other.weights for other in others)
-            + 3 * self._answers(place.dataset)
-            + _LOOSE * passing
-        )
+        return model.weights * (1 + moments), sum(other.weights for other in others), step
 
     def _responses(self, teacher: ModelFolder, views: str) -> float:
         job, size = self._graph.respond_job(teacher, views), self._sizes[teacher.dataset]

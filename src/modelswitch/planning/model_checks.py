@@ -52,7 +52,8 @@ _RATE = 1e-3
 
 def check_models(experiment: Experiment) -> dict[str, Any]:
     """What the jobs need of memory, in megabytes: of `data`, and by data set and lineage of
-    `models`; nothing where that is unknown before a download.
+    `models`; of a GPU's what trainings need, by rule; nothing where that is unknown before a
+    download.
 
     Raises:
         UserError: for the first model, weighting rule, loss or hint that does not work.
@@ -82,7 +83,7 @@ def check_models(experiment: Experiment) -> dict[str, Any]:
         # Whether models suit images that nobody has seen is told by the trainings.
         return {}
     needs = Needs(experiment, sizes, footprints)
-    return {"data": needs.of_data(), "models": needs.of_lineages()}
+    return {"data": needs.of_data(), "models": needs.of_lineages(), "gpu": needs.on_gpu()}
 
 
 class _Trial:

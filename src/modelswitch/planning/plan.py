@@ -108,9 +108,10 @@ def wall_time(tasks: Tasks, slots: int) -> float:
     return max(tasks.seconds / slots, tasks.longest)
 
 
-def slots(cores: int, threads: int, gpus: int = 0) -> int:
-    """Jobs at a time: as many as have their threads, on a GPU each where there are some."""
-    return max(1, min(cores // threads, gpus or cores))
+def slots(cores: int, threads: int, gpus: int = 0, share: int = 1) -> int:
+    """Jobs at a time: as many as have their threads, and where there are GPUs one each, or as many
+    on each as share it."""
+    return max(1, min(cores // threads, gpus * share or cores))
 
 
 def unseen(experiment: Experiment, sizes: dict[str, DataSize]) -> list[str]:
@@ -193,7 +194,7 @@ def show(
         lines.append("sizes and time: unknown until the data set has been downloaded")
     else:
         threads = experiment.resources.threads
-        wall = wall_time(tasks, slots(cores, threads, gpus))
+        wall = wall_time(tasks, slots(cores, threads, gpus, experiment.resources.gpu_share))
         machine = f"{cores} cores" + (f" and {gpus} GPUs" if gpus else "")
         lines.append(
             f"time: about {duration(wall)} on {machine}, {threads} a training "
