@@ -171,12 +171,11 @@ def threads_of_trainings():
 
 def said_of_trainings(resource):
     """What a profile or the command line says of a resource that they have, for the plan."""
-    for rule in ("distil", "train"):
-        said = workflow.resource_settings.overwrite_resources.get(rule, {}).get(resource)
-        value = str(getattr(said, "raw", said))
-        if value.isdigit():
-            return int(value)
-    return getattr(RESOURCES, resource)
+    said = workflow.resource_settings.overwrite_resources
+    found = [said.get(name, {}).get(resource) for name in ("distil", "train")]
+    # A number, or what Snakemake has made of it.
+    known = [str(getattr(value, "raw", value)) for value in found]
+    return next((int(value) for value in known if value.isdigit()), getattr(RESOURCES, resource))
 
 
 def brief_time(wildcards, attempt):
