@@ -56,8 +56,9 @@ RESOURCES = EXPERIMENT.resources
 # The whole of it, for the few scripts that need that.
 CONFIGURATION = configuration_file.keep(EXPERIMENT)
 # For a job that has the machine to itself. Not workflow.cores, which is an error where nobody said
-# how many, as with --unlock or a cluster's --jobs.
-ALL_CORES = workflow.resource_settings.cores or 1
+# how many, as with --unlock or a cluster's --jobs. On a node Snakemake is told `--cores all`, which may
+# be more than its job was submitted with and has been given; SLURM refuses such a step.
+ALL_CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores or 1
 
 
 @functools.cache

@@ -40,6 +40,16 @@ def job_error(number: int, rule: str, log: Path) -> logging.LogRecord:
             "Traceback (most recent call last):\n  File x\nRuntimeError: CUDA\n",
             "RuntimeError: CUDA",
         ),
+        (
+            "srun: error: Unable to create step for job 11: More processors requested\n"
+            "rule train:\nsrun: error: vm: task 0: Exited with exit code 1\nWorkflowError:\n",
+            "error: SLURM: Unable to create step for job 11: More processors requested",
+        ),
+        (
+            "epoch 7/40\nslurmstepd-vm: error: *** JOB 5 ON vm CANCELLED DUE TO TIME LIMIT ***\n",
+            "error: SLURM: *** JOB 5 ON vm CANCELLED DUE TO TIME LIMIT ***",
+        ),
+        ("srun: error: vm: task 0: Exited with exit code 1\nthe end\n", "the end"),
         ("b\xe4d bytes", "b\ufffdd bytes"),
         ("", ""),
     ],
@@ -61,6 +71,20 @@ def test_equal_reasons_are_said_once_and_what_succeeds_later_is_forgotten(tmp_pa
         "error: it ended without a word, as what is killed does",
         f"train failed ({tmp_path}/1.log) and 38 more:",
         "error: out of memory",
+    ]
+
+
+def test_a_job_that_its_cluster_ended_says_so(tmp_path):
+    """Its own log is empty, or ends in the middle; the executor's is named beside it."""
+    (tmp_path / "own.log").write_text("epoch 7/40\n")
+    (tmp_path / "slurm.log").write_text("slurmstepd: error: Detected 1 oom_kill event\nEnd\n")
+    record = job_error(1, "train", tmp_path / "own.log")
+    record.__dict__["log"].append(str(tmp_path / "slurm.log"))
+    heard = LastWords()
+    heard.emit(record)
+    assert heard.lines() == [
+        f"train failed ({tmp_path}/slurm.log):",
+        "error: SLURM: Detected 1 oom_kill event",
     ]
 
 

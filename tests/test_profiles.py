@@ -66,3 +66,19 @@ def test_resources_old_and_new_ask_for_the_same(tmp_path):
     assert "note: " not in new
     assert [line for line in old.splitlines() if line.startswith("note: asks.yaml: resources")]
     assert all(line in old for line in lines)
+
+
+@pytest.mark.slow
+def test_on_a_node_no_step_asks_for_more_cores_than_its_job_was_given(tmp_path):
+    """There Snakemake is started with all of the node's cores; submitted it was with one."""
+    (tmp_path / "asks.yaml").write_text(yaml.safe_dump(CONFIG))
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "results/asks/digits/models.json", "--dry-run",
+         "--mode", "remote", "--cores", "8", "--snakefile", str(ROOT / "Snakefile"),
+         "--configfile", "asks.yaml"],
+        cwd=tmp_path, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert "rule measure_models:" in said
+    assert "threads: " not in said

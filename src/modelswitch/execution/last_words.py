@@ -16,16 +16,22 @@ from pathlib import Path
 _MOST = 5
 # A line for a person may be followed by what Python says while it ends.
 _NEAR_THE_END = 20
+# What SLURM itself has against a job: its limits, its node. That a step has failed is no reason.
+_OF_SLURM = re.compile(r"(?:srun|slurmstepd\S*): error: (?!.*Exited with exit code)(.+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def reason(log: Path) -> str:
-    """The last line that a job left for a person in its ``log``, or its last line at all."""
+    """The last line that a job left for a person in its ``log``, or what SLURM says there, or its
+    last line at all."""
     text = _COLOURS.sub("", log.read_text(encoding="utf-8", errors="replace"))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in reversed(lines[-_NEAR_THE_END:]):
         if line.startswith("error: "):
             return line
+    for line in reversed(lines):
+        if found := _OF_SLURM.match(line):
+            return f"error: SLURM: {found[1]}"
     return lines[-1] if lines else ""
 
 
