@@ -193,8 +193,8 @@ def start_up(rounds: int) -> list[Figure]:
     snippets = {
         "Python alone": "pass",
         "import torch": "import torch",
-        "import modelswitch.jobs.session": "import modelswitch.jobs.session",
-        "the same and a first optimiser": "import torch, modelswitch.jobs.session\n"
+        "import modelswitch.jobs.fit": "import modelswitch.jobs.fit",
+        "the same and a first optimiser": "import torch, modelswitch.jobs.fit\n"
         "from modelswitch.training.optimizer import make_optimizer\n"
         "from modelswitch.config.training import Training\n"
         "model = torch.nn.Linear(1, 1)\n"

@@ -22,7 +22,7 @@ rule train:
     resources:
         gpu=RESOURCES.gpu,
         gpu_share=RESOURCES.gpu_share,
-        mem_mb=more_memory,
+        mem_mb=memory_of_processes,
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
@@ -58,7 +58,7 @@ rule hint:
     resources:
         gpu=RESOURCES.gpu,
         gpu_share=RESOURCES.gpu_share,
-        mem_mb=more_memory,
+        mem_mb=memory_of_processes,
         runtime=more_time,
     params:
         job=lambda w: GRAPH.hint_job(place(w)).canonical(),
@@ -98,7 +98,7 @@ rule distil:
     resources:
         gpu=RESOURCES.gpu,
         gpu_share=RESOURCES.gpu_share,
-        mem_mb=more_memory,
+        mem_mb=memory_of_processes,
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),

@@ -53,6 +53,8 @@ ADOPTED = EXPERIMENT.adopted
 TRAINED_FIRST = f"(?!(?:{'|'.join(map(re.escape, ADOPTED))})/){NAME}" if ADOPTED else NAME
 # For trainings; a profile or the command line may say otherwise.
 RESOURCES = EXPERIMENT.resources
+# For jobs that only let a model answer.
+ONE_GPU = min(RESOURCES.gpu, 1)
 # The whole of it, for the few scripts that need that.
 CONFIGURATION = configuration_file.keep(EXPERIMENT)
 # For a job that has the machine to itself. Not workflow.cores, which is an error where nobody said
@@ -157,6 +159,12 @@ def more_memory(wildcards, attempt):
     """What the jobs of the model that the wildcards name need, or those that work on all data."""
     estimated = needed_mb(memory_estimates(), wildcards.get("dataset"), wildcards.get("lineage"))
     return (RESOURCES.mem_mb or estimated) * attempt
+
+
+def memory_of_processes(wildcards, attempt):
+    """The same of a training, which on several GPUs is as many processes."""
+    estimated = more_memory(wildcards, attempt)
+    return estimated if RESOURCES.mem_mb else estimated * max(1, said_of_trainings("gpu"))
 
 
 def more_time(wildcards, attempt):

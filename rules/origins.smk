@@ -15,7 +15,7 @@ rule origin:
         f"{MODEL}/origin.benchmark.tsv"
     threads: RESOURCES.threads
     resources:
-        gpu=RESOURCES.gpu,
+        gpu=ONE_GPU,
         gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,
@@ -50,7 +50,7 @@ if ADOPTED:
             lineage="|".join(map(re.escape, ADOPTED)),
         threads: RESOURCES.threads
         resources:
-            gpu=RESOURCES.gpu,
+            gpu=ONE_GPU,
             gpu_share=RESOURCES.gpu_share,
             mem_mb=more_memory,
             runtime=more_time,

@@ -17,7 +17,7 @@ rule respond:
         views="(-[0-9a-f]{8})?",
     threads: RESOURCES.threads
     resources:
-        gpu=RESOURCES.gpu,
+        gpu=ONE_GPU,
         gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,

@@ -80,7 +80,7 @@ rule rung:
     resources:
         gpu=RESOURCES.gpu,
         gpu_share=RESOURCES.gpu_share,
-        mem_mb=more_memory,
+        mem_mb=memory_of_processes,
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),

@@ -22,7 +22,7 @@ rule degrade:
     priority: 1
     threads: RESOURCES.threads
     resources:
-        gpu=RESOURCES.gpu,
+        gpu=ONE_GPU,
         gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,

@@ -44,7 +44,7 @@ rule embed:
         f"{MODEL}/embed.benchmark.tsv"
     threads: RESOURCES.threads
     resources:
-        gpu=RESOURCES.gpu,
+        gpu=ONE_GPU,
         gpu_share=RESOURCES.gpu_share,
         mem_mb=more_memory,
         runtime=more_time,

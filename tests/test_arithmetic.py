@@ -52,3 +52,9 @@ def test_the_page_tells_what_computed_the_models(names, told):
     # Tables from before it was kept.
     assert machines(pd.DataFrame(rows).assign(surroundings="")) == ""
     assert machines(pd.DataFrame(rows).drop(columns="surroundings")) == ""
+
+
+def test_several_processes_are_told():
+    kept = {"processor": "EPYC", "instructions": "AVX2", "threads": "1", "processes": "2"}
+    assert described(kept) == "EPYC (AVX2), 1 thread in each of 2 processes"
+    assert described(kept | {"gpu": "H100"}) == "2 x H100"

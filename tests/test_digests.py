@@ -17,7 +17,7 @@ from test_config import changed
 from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
-from modelswitch.jobs import session
+from modelswitch.jobs import fit
 from modelswitch.jobs.guards import refuse_changed
 from modelswitch.jobs.session import Session
 from modelswitch.storage import artifacts, cache_folder, code_digest, syntax
@@ -413,12 +413,12 @@ def test_a_training_goes_on_with_the_own_code_only_that_it_began_with(own, tmp_p
 
     keys = []
 
-    class Noted(session.ResumeFiles):
+    class Noted(fit.ResumeFiles):
         def __init__(self, folder, key, *others, **named):
             keys.append(key)
             super().__init__(folder, key, *others, **named)
 
-    monkeypatch.setattr(session, "ResumeFiles", Noted)
+    monkeypatch.setattr(fit, "ResumeFiles", Noted)
 
     def train() -> tuple[script_runs.Ended, str, str]:
         graph = Graph(experiment)

@@ -262,6 +262,12 @@ def test_trainings_that_share_a_gpu_run_at_a_time():
     assert plan.slots(4, 1, 0, 4) == 4
 
 
+def test_trainings_on_several_gpus_have_them_to_themselves():
+    assert plan.slots(16, 1, 8, each=4) == 2
+    assert plan.slots(16, 1, 2, each=4) == 1
+    assert plan.slots(16, 1, 0, each=4) == 16
+
+
 def test_the_plan_says_how_many_trainings_a_gpu_has_room_for():
     # 600 MB of each are CUDA's own; no more run than have their threads.
     needed = {"train": 7400, "distil": 1000}

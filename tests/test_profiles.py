@@ -28,12 +28,31 @@ CONFIG = {
          {"set-resources": {"mem_mb": "8000 * attempt", "runtime": "600 * attempt"}}),
         ({"threads": 4, "gpu": 1}, {"set-threads": 4, "set-resources": {"gpu": 1}}),
         ({"gpu_share": 4}, {"set-resources": {"gpu_share": 4}}),
+        ({"gpu": 2, "runtime": 9}, {"set-resources": {"gpu": 2, "runtime": "9 * attempt"}}),
     ],
 )  # fmt: skip
 def test_what_an_old_configuration_says_is_told_as_lines_of_a_profile(said, profile):
     lines = yaml.safe_load("\n".join(Resources(**said).as_profile)) or {}
     assert {key: rules["train"] for key, rules in lines.items()} == profile
     assert all(set(rules) == {"train", "hint", "distil", "respond"} for rules in lines.values())
+
+
+def test_what_trains_nothing_needs_no_second_gpu():
+    [line] = Resources(gpu=4).as_profile
+    assert yaml.safe_load(line)["set-resources"]["respond"] == {"gpu": 1}
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"gpu_share": 0}, "gpu_share"),
+        ({"gpu_share": 2, "gpu": 0}, "gpu_share: found 2 beside gpu: 0"),
+        ({"gpu_share": 2, "gpu": 2}, "a training has several GPUs or a part of one"),
+    ],
+)
+def test_shares_that_there_are_not_are_refused(said, named):
+    with pytest.raises(ValueError, match=named):
+        Resources(**said)
 
 
 def planned(folder: Path, config: dict, profile: list[str]) -> str:

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--earlier", help="state of the same training that was cut short earlier")
     parser.add_argument("--state", help="where the state goes with which this one is cut short")
     args = parser.parse_args()
-    with open_session(args) as session:
+    with open_session(args, trains=True) as session:
         session.earlier, session.later = args.earlier, args.state
         distil(
             session,

@@ -12,7 +12,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--origin", help="weights that the student starts from")
     args = parser.parse_args()
-    with open_session(args) as session:
+    with open_session(args, trains=True) as session:
         pretrain(session, args.teacher, args.hint, args.history, origin=args.origin)
 
 

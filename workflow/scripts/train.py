@@ -12,7 +12,7 @@ def main() -> None:
         parser.add_argument(f"--{output}", required=True)
     parser.add_argument("--origin", help="weights that the model starts from")
     args = parser.parse_args()
-    with open_session(args) as session:
+    with open_session(args, trains=True) as session:
         train_first(session, args.model, args.history, args.outputs, origin=args.origin)
 
 

@@ -37,6 +37,11 @@ class Loss(Strict):
     def smallest_batch(self) -> int:
         return self.batch
 
+    @property
+    def compares_batch(self) -> bool:
+        """Whether it compares the images of a batch with each other."""
+        return self.smallest_batch > 1
+
     @model_validator(mode="after")
     def _something_counts(self) -> "Loss":
         refuse_all_zero(self, self.weights)
@@ -141,6 +146,10 @@ class MultiLevelLoss(Loss):
 
     name: Literal["multi_level"]
     temperatures: Annotated[list[Temperature], Field(min_length=1)] = [2.0, 3.0, 4.0, 5.0, 6.0]
+
+    @property
+    def compares_batch(self) -> bool:
+        return True
 
 
 class SmoothingLoss(Loss):

@@ -19,8 +19,10 @@ class Resources(Strict):
     all experiments on one machine, and overrides what is here (`set-threads`, `set-resources`)."""
 
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpu: Annotated[int, Field(ge=0, le=1)] = Field(
-        default=1, description="GPUs, if there are any; without one trainings run on the processor"
+    gpu: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=1,
+        description="GPUs, if there are any; without one trainings run on the processor; with "
+        "several each training runs on all of them, see docs/cluster.md",
     )
     gpu_share: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1,
@@ -40,6 +42,11 @@ class Resources(Strict):
     def _whole_or_part(self) -> "Resources":
         if self.gpu_share > 1 and not self.gpu:
             raise ValueError(f"gpu_share: found {self.gpu_share} beside gpu: 0, which is no GPU")
+        if self.gpu_share > 1 and self.gpu > 1:
+            raise ValueError(
+                f"gpu_share: found {self.gpu_share} beside gpu: {self.gpu}; a training has several "
+                "GPUs or a part of one"
+            )
         return self
 
     @property
@@ -53,9 +60,16 @@ class Resources(Strict):
             for key, value in said.items()
             if value is not None
         }
-        parts = ", ".join(f"{key}: {value}" for key, value in each.items())
+        of_rules = {rule: dict(each) for rule in RULES if each}
+        if self.gpu > 1 and each:
+            # It trains nothing.
+            of_rules["respond"]["gpu"] = "1"
+        asked = {
+            rule: ", ".join(f"{key}: {value}" for key, value in parts.items())
+            for rule, parts in of_rules.items()
+        }
         lines = {
             "set-threads": threads and [f"{rule}: {threads}" for rule in RULES],
-            "set-resources": parts and [f"{rule}: {{{parts}}}" for rule in RULES],
+            "set-resources": [f"{rule}: {{{parts}}}" for rule, parts in asked.items()],
         }
         return [f"{key}: {{{', '.join(rules)}}}" for key, rules in lines.items() if rules]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from modelswitch.config.base import Strict
+from modelswitch.config.base import Extended, Strict
 
 _POSITIVE = Annotated[float, Field(gt=0)]
 
@@ -26,8 +26,10 @@ class Stop(Strict):
     )
 
 
-class Training(Strict):
+class Training(Extended):
     """How a model is trained."""
+
+    later = ("sync_norm",)
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=30, description="passes over the training images"
@@ -102,6 +104,11 @@ class Training(Strict):
     stop: Stop = Field(default=Stop(), description="ending early, on validation data alone")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="auto: bfloat16 where the processor or GPU really has it"
+    )
+    sync_norm: bool = Field(
+        default=True,
+        description="of a training on several GPUs: batch normalisation takes its statistics over "
+        "the whole batch; false: each GPU over its part, which is faster and another training",
     )
 
     @property

@@ -21,6 +21,7 @@ from modelswitch.data.augment.mixing import draw as draw_mixing
 from modelswitch.data.augment.steps import steps_of
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.sampling import balanced_order
+from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
 from modelswitch.storage.stored_rows import Rows, StoredRows
 
@@ -79,6 +80,11 @@ class Normaliser:
         return torch.addcmul(self._shift, images.permute(0, 3, 1, 2).float(), self._scale)
 
 
+def _part_of(positions: torch.Tensor, number: int, count: int) -> torch.Tensor:
+    """One of ``count`` parts of a batch, equal but for one image."""
+    return positions if count == 1 else positions.tensor_split(count)[number]
+
+
 def _generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, purpose))
 
@@ -95,6 +101,7 @@ class Views:
         order_seed: gives the seed for the order (and fresh views) of an epoch.
         bank_seed, bank: with ``bank`` > 0, the seed and the number of the fixed views.
         balanced: whether an epoch has as many images of every class, instead of every image once.
+        part: which part of every batch, counted from 0, and of how many; all of it by default.
         device: where the images are kept.
     """
 
@@ -110,6 +117,7 @@ class Views:
         bank_seed: int = 0,
         bank: int = 0,
         balanced: bool = False,
+        part: tuple[int, int] = (0, 1),
         device: torch.device | str = "cpu",
     ) -> None:
         self.count, self.height, self.width, _ = images.shape
@@ -125,7 +133,13 @@ class Views:
         self._normalise = normalise
         self._cuts = epoch_cuts(self.count, batch)
         self._order_seed, self._bank_seed, self._bank = order_seed, bank_seed, bank
-        self._balanced = balanced
+        self._balanced, self._part = balanced, part
+        smallest = min(b - a for a, b in itertools.pairwise(self._cuts))
+        if smallest < part[1]:
+            raise UserError(
+                f"training.batch: {batch} makes batches of {smallest}, which {part[1]} processes "
+                "cannot share; each needs an image at least"
+            )
 
     def _padded(self, images: torch.Tensor) -> torch.Tensor:
         """Of images uint8 [N, H, W, C] one row a pixel, [N · (H + 2p) · (W + 2p), C]: a single
@@ -174,6 +188,12 @@ class Views:
     def steps(self) -> int:
         """Batches in an epoch."""
         return len(self._cuts) - 1
+
+    def share(self, step: int) -> float:
+        """The part of a step's images that is here, times the number of parts."""
+        number, count = self._part
+        images = self._cuts[step + 1] - self._cuts[step]
+        return _part_of(torch.arange(images), number, count).numel() * count / images
 
     def parameters(self, epoch: int) -> tuple[ViewParameters, int | None]:
         """The views of an epoch, and the number of the fixed view if they are from the bank."""
@@ -250,7 +270,8 @@ class Views:
         """The batches of an epoch, from step ``skip`` on."""
         order = self.order(epoch)
         parameters, view = self.parameters(epoch)
-        batches = [order[a:b] for a, b in itertools.pairwise(self._cuts[skip:])]
+        cuts = itertools.pairwise(self._cuts[skip:])
+        batches = [_part_of(order[a:b], *self._part) for a, b in cuts]
         for positions, read in self._read_ahead(batches, parameters):
             images = self.gather(positions, parameters, read)
             labels, mixing = self._labels[positions], parameters.mixing

@@ -57,11 +57,12 @@ def changes(before: dict[str, str], now: dict[str, str]) -> str:
 def described(kept: Mapping[str, str]) -> str:
     """What `arithmetic` found in words for a page; '' of results from before it was kept."""
     if "gpu" in kept:
-        return kept["gpu"]
+        return f"{kept['processes']} x {kept['gpu']}" if "processes" in kept else kept["gpu"]
     if "processor" not in kept:
         return ""
     plural = "" if kept["threads"] == "1" else "s"
     said = f"{kept['processor']} ({kept['instructions']}), {kept['threads']} thread{plural}"
+    said += f" in each of {kept['processes']} processes" if "processes" in kept else ""
     return " ".join([said, *(f"{name}={kept[name]}" for name in _VARIABLES if name in kept)])
 
 

@@ -164,7 +164,7 @@ def server(descriptor: int, snakemake: int, modules: str) -> None:
             connection, _ = listener.accept()
             process = os.fork()
             if process == 0:
-                _end_with(this)
+                end_with(this)
                 for other in (listener, *(pair[0] for pair in children.values())):
                     other.close()
                 for descriptor in (watched, *children):
@@ -232,7 +232,7 @@ def _prctl(option: int, value: int | bytes) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Be killed when ``parent`` ends."""
     set_parent_death_signal = 1
     _prctl(set_parent_death_signal, signal.SIGKILL)

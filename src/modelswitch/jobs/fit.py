@@ -12,14 +12,13 @@ from modelswitch.config.training import Training
 from modelswitch.data.views import Batch, Views
 from modelswitch.errors import naming
 from modelswitch.execution import out_of_memory
-from modelswitch.execution.arithmetic import arithmetic
 from modelswitch.execution.malloc import keep_freed_memory
 from modelswitch.jobs.guards import report
 from modelswitch.jobs.session import Session
 from modelswitch.models import answers, metrics
 from modelswitch.models.kept import check_kept
 from modelswitch.storage.stored_rows import Rows, chosen
-from modelswitch.training import finite, precision
+from modelswitch.training import finite, parallel, precision
 from modelswitch.training.finite import FiniteState
 from modelswitch.training.loop import train
 from modelswitch.training.result import Result
@@ -75,9 +74,13 @@ def fit(
         # A teacher that was trained again, by other code say, has the digest it had before.
         whole = session.job.model_copy(update={"branch": str(session.branch.whole)})
         parts = (whole.digest, stage, session.code, session.data.checksum, *session.inputs)
-        key, calculates = digest(" ".join(parts)), arithmetic(str(session.device))
         resume = ResumeFiles(
-            session.resume, key, report, calculates, earlier=session.earlier, later=session.later
+            session.resume,
+            digest(" ".join(parts)),
+            report,
+            session.arithmetic,
+            earlier=session.earlier,
+            later=session.later,
         )
 
     def run() -> list[dict[str, float]]:
@@ -86,19 +89,26 @@ def fit(
         views = session.views(stage, training)
         # Not earlier, for what reading the data took for a moment can go back.
         keep_freed_memory()
-        rows = train(
-            objective,
-            views,
-            training,
-            device=session.device,
-            epoch_seed=lambda epoch: session.seed(stage, "epoch", epoch),
-            resume=resume,
-            validate=looks,
-            report=report,
-            model=student,
-            result=result,
-            until=session.branch.until,
-        )
+        with (
+            parallel.joined(session.place, session.device, _leaves_out(session, stage)),
+            parallel.norm_synchronised(objective, training.sync_norm),
+        ):
+            rows = train(
+                objective,
+                views,
+                training,
+                device=session.device,
+                epoch_seed=lambda epoch: session.seed(stage, "epoch", epoch),
+                resume=resume,
+                validate=looks,
+                report=report,
+                model=student,
+                result=result,
+                until=session.branch.until,
+            )
+        if session.place.number:
+            # What is left to do is rank 0's.
+            raise SystemExit(0)
         if result.beside:
             other = "last" if training.result == "average" else "average"
             session.beside = {f"{other}.{name}": t for name, t in result.beside.items()}
@@ -112,13 +122,24 @@ def fit(
         return rows
 
     def attempt(size: int) -> None:
-        views = session.views(stage, training.model_copy(update={"batch": size}))
+        part = -(-size // session.place.count)
+        views = session.views(stage, training.model_copy(update={"batch": part}), whole=True)
         with precision.autocast(session.device, dtype):
             loss = objective(next(views.epoch(0)))["loss"]
         loss.backward()
 
     batch = min(training.batch, len(session.train_index))
     return out_of_memory.run_within_memory(run, attempt, batch, "training.batch", session.memory)
+
+
+def _leaves_out(session: Session, stage: str) -> bool:
+    """Whether there may be steps in which some parameters have no gradient: behind a front that is
+    pre-trained, of a hint that has no weight, in a model of which nobody knows."""
+    transfer = session.job.transfer
+    pairs = transfer.joint_hints if transfer else []
+    unweighted = any(pair.scheduled or not pair.weight for pair in pairs)
+    known = isinstance(session.architecture, OWN_FAMILIES)
+    return stage == "hint" or unweighted or not known
 
 
 def _mean_loss(session: Session, objective: nn.Module, images: Rows, labels: torch.Tensor) -> float:

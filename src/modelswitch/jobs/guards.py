@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modelswitch.config.job import Job
+from modelswitch.config.losses import ImportedLoss
+from modelswitch.config.weighting import ImportedWeighting
 from modelswitch.errors import UserError
 from modelswitch.execution import training_lock
+from modelswitch.lineage import Lineage
 from modelswitch.storage import working_folder
 from modelswitch.storage.code_digest import own_digest
 from modelswitch.storage.contents import named_digests
@@ -64,6 +67,30 @@ def refuse_future(path: str | Path) -> None:
             f"{path}: dated {ahead / 60:.0f} minutes in the future; was the clock set back? "
             "snakemake --touch --forceall with the same configuration dates all files anew"
         )
+
+
+def refuse_together(job: Job, processes: int) -> None:
+    """Raise `UserError` for what looks at a whole batch, of which each of several processes has a
+    part; what it cannot see into, it tells."""
+    transfer, name = job.transfer, Lineage.parse(job.lineage).last.transfer
+    if transfer is None:
+        return
+    where = f"transfers.{name}"
+    allowed = f"which {processes} processes share; allowed: resources.gpu: 1"
+    if transfer.quantise is not None:
+        raise UserError(f"{where}.quantise: its ranges follow every image of a batch, {allowed}")
+    hints = [*transfer.joint_hints, *([transfer.hint] if transfer.hint else [])]
+    losses = [("loss", transfer.separated.loss), *(("hint", pair.loss) for pair in hints)]
+    for key, loss in losses:
+        if loss.compares_batch:
+            raise UserError(
+                f"{where}.{key}: {loss.name!r} compares the images of a batch with each other, "
+                f"{allowed}, or another loss"
+            )
+    own = [key for key, loss in losses if isinstance(loss, ImportedLoss)]
+    own += ["weighting"] * isinstance(transfer.weighting, ImportedWeighting)
+    for key in own:
+        report(f"{where}.{key}: is called in each process, with its part of a batch")
 
 
 def refuse_changed(job: Job) -> None:

@@ -17,9 +17,15 @@ from modelswitch.data.arrays import ImageArrays, stays_on_disk
 from modelswitch.data.splits import fold_of, unrepresented
 from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError, naming
-from modelswitch.execution import gpu_lease
+from modelswitch.execution import gpu_lease, ranks
 from modelswitch.execution.arithmetic import arithmetic
-from modelswitch.jobs.guards import refuse_changed, refuse_future, report, undisturbed
+from modelswitch.jobs.guards import (
+    refuse_changed,
+    refuse_future,
+    refuse_together,
+    report,
+    undisturbed,
+)
 from modelswitch.lineage import Lineage, Replicate
 from modelswitch.models import answers
 from modelswitch.models.build import (
@@ -35,25 +41,52 @@ from modelswitch.storage import artifacts
 from modelswitch.storage.code_digest import code_digest, with_own
 from modelswitch.storage.stored_rows import chosen
 from modelswitch.training import precision
+from modelswitch.training.parallel import Place, meeting_point
 from modelswitch.transfer.labels import weights_of
+
+_ALONE = Place()
 
 
 @contextlib.contextmanager
-def open_session(args: argparse.Namespace) -> Iterator["Session"]:
-    """The `Session` of a script's arguments, undisturbed and with a GPU of its own if any."""
+def open_session(args: argparse.Namespace, trains: bool = False) -> Iterator["Session"]:
+    """The `Session` of a script's arguments, undisturbed and with a GPU of its own if any.
+
+    Args:
+        trains: whether it trains, which it does in as many processes as it has GPUs. This is
+            then rank 0, or one of the others, which rank 0 has started; they leave after the
+            training (`jobs.fit`).
+    """
+    if (rank := ranks.this()) is not None:
+        place = Place(rank.number, rank.count, rank.port)
+        # Rank 0 holds the locks; the folder says no more than that there are resume files.
+        resume = Path(args.resume) if args.resume else None
+        yield _session(args, rank.device, resume, place)
+        return
     with (
         undisturbed(args.resume) as resume,
-        gpu_lease.lease(args.gpus, share=args.share) as device,
+        gpu_lease.several(args.gpus if trains else min(args.gpus, 1), share=args.share) as devices,
+        contextlib.ExitStack() as others,
     ):
-        if device != gpu_lease.CPU:
+        if devices != [gpu_lease.CPU]:
             part = f", of which it has 1/{args.share}" if args.share > 1 else ""
-            report(f"computes on {device.name}{part}")
-        job = Job.model_validate_json(args.job)
-        refuse_changed(job)
-        on_disk = stays_on_disk(args.keep, args.data)
-        if on_disk:
-            report("reads its images from disk as it uses them (data.keep)")
-        yield Session(job, args.data, args.threads, device.torch, resume, on_disk, args.share)
+            report(f"computes on {', '.join(device.name for device in devices)}{part}")
+        place = Place()
+        if len(devices) > 1:
+            refuse_together(Job.model_validate_json(args.job), len(devices))
+            place = Place(0, len(devices), meeting_point(len(devices)))
+            names = [device.torch for device in devices]
+            others.enter_context(ranks.started(names, place.meeting.port))
+        yield _session(args, devices[0].torch, resume, place)
+
+
+def _session(args: argparse.Namespace, device: str, resume: Path | None, place: Place) -> "Session":
+    job = Job.model_validate_json(args.job)
+    refuse_changed(job)
+    on_disk = stays_on_disk(args.keep, args.data)
+    if on_disk:
+        report("reads its images from disk as it uses them (data.keep)")
+    threads = max(1, args.threads // place.count)
+    return Session(job, args.data, threads, device, resume, on_disk, args.share, place)
 
 
 class Session:
@@ -67,6 +100,7 @@ class Session:
         resume: folder for resume files.
         on_disk: whether images are read as they are used and not held in memory.
         share: of how many parts of its device it has one.
+        place: which process of the training it is.
     """
 
     def __init__(
@@ -78,11 +112,15 @@ class Session:
         resume: Path | None = None,
         on_disk: bool = False,
         share: int = 1,
+        place: Place = _ALONE,
     ) -> None:
         torch.set_num_threads(threads)
         precision.make_deterministic()
         self.job = job
-        self.device = torch.device(device)
+        self.device, self.place = torch.device(device), place
+        if self.device.type == "cuda":
+            # Random streams and libraries that are told no device take the current one.
+            torch.cuda.set_device(self.device)
         self.memory = "the GPU's memory" if share == 1 else f"1/{share} of the GPU's memory"
         self.resume = resume
         # Of a training that is cut short: the state of the one before it, and where its own goes.
@@ -132,6 +170,12 @@ class Session:
     def code(self) -> str:
         """The digest of what the job runs: the script, this package and the user's own code."""
         return with_own(code_digest(Path(sys.argv[0]).resolve()), self.job.code)
+
+    @property
+    def arithmetic(self) -> dict[str, str]:
+        """What decides the bits here."""
+        count = self.place.count
+        return arithmetic(str(self.device)) | ({"processes": str(count)} if count > 1 else {})
 
     @property
     def images(self) -> Images:
@@ -202,7 +246,8 @@ class Session:
             )
         return tensors, passport
 
-    def views(self, stage: str, training: Training) -> Views:
+    def views(self, stage: str, training: Training, whole: bool = False) -> Views:
+        """The views of a training; of every batch the part of this process, or the ``whole``."""
         if self.job.augmentation.mixes and len(self.train_index) < 2:
             raise UserError(
                 "augment: mixup and cutmix mix an image with another; found 1 to train on"
@@ -214,6 +259,7 @@ class Session:
             batch=training.batch,
             augmentation=self.job.augmentation,
             balanced=training.sampling == "balanced",
+            part=(0, 1) if whole else (self.place.number, self.place.count),
             order_seed=lambda epoch: self.seed(stage, "epoch", epoch),
             bank_seed=derive_seed(self.branch.seed, "views"),
             bank=self.job.stored_views,
@@ -261,7 +307,7 @@ class Session:
             "versions": artifacts.package_versions(),
             "device": self.device.type,
             "threads": torch.get_num_threads(),
-            "arithmetic": arithmetic(str(self.device)),
+            "arithmetic": self.arithmetic,
             **entries,
         }
 

@@ -108,10 +108,10 @@ def wall_time(tasks: Tasks, slots: int) -> float:
     return max(tasks.seconds / slots, tasks.longest)
 
 
-def slots(cores: int, threads: int, gpus: int = 0, share: int = 1) -> int:
+def slots(cores: int, threads: int, gpus: int = 0, share: int = 1, each: int = 1) -> int:
     """Jobs at a time: as many as have their threads, and where there are GPUs one each, or as many
-    on each as share it."""
-    return max(1, min(cores // threads, gpus * share or cores))
+    on each as share it, or ``each`` so many."""
+    return max(1, min(cores // threads, gpus * share // max(each, 1) if gpus else cores))
 
 
 def unseen(experiment: Experiment, sizes: dict[str, DataSize]) -> list[str]:
@@ -193,11 +193,14 @@ def show(
     if len(sizes) < len(experiment.datasets):
         lines.append("sizes and time: unknown until the data set has been downloaded")
     else:
-        threads = experiment.resources.threads
-        wall = wall_time(tasks, slots(cores, threads, gpus, experiment.resources.gpu_share))
+        asked = experiment.resources
+        threads = asked.threads
+        wall = wall_time(tasks, slots(cores, threads, gpus, asked.gpu_share, asked.gpu))
         machine = f"{cores} cores" + (f" and {gpus} GPUs" if gpus else "")
         lines.append(
             f"time: about {duration(wall)} on {machine}, {threads} a training "
             f"({duration(tasks.seconds)} one after the other)"
         )
+        if gpus and asked.gpu > 1:
+            lines.append(f"each training has {asked.gpu} GPUs; its time is estimated as on one")
     console.print(Group(*lines))

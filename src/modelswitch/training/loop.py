@@ -12,7 +12,7 @@ from torch import nn
 from modelswitch.config.training import Training
 from modelswitch.errors import UserError, naming
 from modelswitch.randomness import global_streams, seed_global_streams, set_global_streams
-from modelswitch.training import precision
+from modelswitch.training import parallel, precision
 from modelswitch.training.finite import FiniteState, Terms, checked
 from modelswitch.training.optimizer import learning_rate, make_optimizer, set_rate
 from modelswitch.training.result import Result
@@ -52,9 +52,13 @@ class Interrupted(Exception):
 
 
 @contextlib.contextmanager
-def _signals_noted() -> Iterator[list[int]]:
-    """A list that SIGTERM and SIGINT append to instead of ending the process."""
+def _signals_noted(heeded: bool = True) -> Iterator[list[int]]:
+    """A list that SIGTERM and SIGINT append to instead of ending the process, if they are heeded
+    here."""
     noted: list[int] = []
+    if not heeded:
+        yield noted
+        return
     before = {}
     try:
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -85,6 +89,9 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``objective`` and return one row of history an epoch.
 
+    Inside `training.parallel.joined` it trains together with other processes; rank 0 alone then
+    writes resume files, validates, reports and heeds signals.
+
     Args:
         objective: called with a batch, returns named scalar terms among which ``loss``; it may
             have ``start_epoch(epoch, resumed)``.
@@ -107,6 +114,8 @@ def train(
         UserError: a loss term, a weight, a buffer or an answer in eval mode is no finite number.
         Interrupted: SIGTERM or SIGINT; the state has been saved.
     """
+    team = parallel.current()
+    whole = team.wrapped(objective)
     dtype = precision.dtype_for(training.precision, device)
     optimizer = make_optimizer(objective, training, model)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -126,16 +135,17 @@ def train(
         return tensors, state | {"terms": terms.names} | streams
 
     def save(epoch: int, step: int) -> None:
-        if resume is not None:
+        if resume is not None and team.leads:
             resume.save(*snapshot(epoch, step))
 
     stored = None
-    if resume is not None and (stored := resume.load()) is not None:
+    if resume is not None and (stored := team.told(resume.load)) is not None:
         try:
             restore(objective, optimizer, stored[0])
         except UserError as error:
             report(f"resume files not used and removed: {error}")
-            resume.remove()
+            if team.leads:
+                resume.remove()
             stored = None
     if stored is not None:
         tensors, state = stored
@@ -146,7 +156,7 @@ def train(
         report(f"resumed after epoch {first_epoch}, step {first_step}")
 
     save_from = 0.0
-    with _signals_noted() as noted:
+    with _signals_noted(team.leads) as noted:
         for epoch in range(first_epoch, until or training.epochs):
             if result.over(history):
                 break
@@ -166,15 +176,17 @@ def train(
             skip = first_step if resumed else 0
             for step, batch in enumerate(batches.epoch(epoch, skip), skip):
                 set_rate(optimizer, rate(step))
+                team.seed(epoch_seed(epoch), step)
+                share = team.share(batches, step)
                 with precision.autocast(device, dtype):
-                    step_terms = objective(batch)
-                step_terms["loss"].backward()
+                    step_terms = whole(batch)
+                (step_terms["loss"] * share if share != 1 else step_terms["loss"]).backward()
                 if training.clip:
                     nn.utils.clip_grad_norm_(trained, training.clip)
                 optimizer.step()
                 optimizer.zero_grad()
                 result.update(epoch * steps + step)
-                terms.add(step_terms)
+                terms.add(team.mean(step_terms, share))
                 if (step + 1) % _CHECK_EVERY == 0:
                     terms.check(epoch, step + 1, rate)
                 if noted and step + 1 < steps:
@@ -193,7 +205,7 @@ def train(
                     objective.eval()
                     start = time.perf_counter()
                     with naming(f"validation after epoch {epoch + 1}"):
-                        row |= checked(validate())
+                        row |= team.told(lambda: checked(validate()))
                     row["validation_seconds"] = time.perf_counter() - start
                 history.append(row | {"seconds": spent})
                 result.note(history)
@@ -206,7 +218,7 @@ def train(
                 save_from = end + BETWEEN_SAVES * (end - start)
             if noted:
                 raise Interrupted(noted[0], epoch, steps)
-    if resume is not None and resume.hands_on:
+    if resume is not None and resume.hands_on and team.leads:
         resume.hand_on(*snapshot(len(history), 0))
     if said := result.finish(history):
         report(said)

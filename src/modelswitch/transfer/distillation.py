@@ -9,6 +9,7 @@ from torch import nn
 from modelswitch.config.transfer import MixedLabels
 from modelswitch.data.views import Batch
 from modelswitch.models.isolation import answered
+from modelswitch.training import parallel
 from modelswitch.transfer.labels import hard_losses
 from modelswitch.transfer.output_losses.kl import soft_loss
 from modelswitch.transfer.output_losses.registry import SoftLoss
@@ -75,6 +76,9 @@ class Distillation(nn.Module):
         kept = torch.rand(len(self._guides)) >= self._drop
         if not kept.any():
             kept[torch.randint(len(self._guides), ())] = True
+        if (team := parallel.current()).count > 1:
+            # The same ones for all parts of a batch.
+            kept = team.same(kept.to(self.weight_counts.device))
         return [guide for guide, keep in zip(self._guides, kept.tolist(), strict=True) if keep]
 
     def answer(self, batch: Batch) -> torch.Tensor:
@@ -128,7 +132,7 @@ class Distillation(nn.Module):
     def _count(self, weights: torch.Tensor, right: torch.Tensor) -> None:
         bins = (weights * WEIGHT_BINS).long().clamp(0, WEIGHT_BINS - 1)
         counts = torch.bincount(bins + WEIGHT_BINS * (~right), minlength=2 * WEIGHT_BINS)
-        self.weight_counts += counts.view(2, WEIGHT_BINS)
+        self.weight_counts += parallel.current().sum(counts.view(2, WEIGHT_BINS))
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         return self.output_loss(self.answer(batch), batch)
