@@ -1,5 +1,6 @@
-// Sorting by a click on a heading, a filter for long tables, and what is folded unfolded for paper.
-// No library, works offline.
+// Sorting by a click on a heading, a filter for long tables, pages of very long ones, and what is
+// folded unfolded for paper. No library, works offline.
+const ROWS = 50; // of a page
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const headings = [...table.tHead.rows[0].cells];
@@ -20,15 +21,51 @@ for (const table of document.querySelectorAll("table.sortable")) {
         return ascending ? order : -order;
       });
       body.append(...rows.map(([, row]) => row));
+      show(0);
     });
   });
   const filter = table.closest("section, body").querySelector("input[type=search]");
-  filter?.addEventListener("input", () => {
-    const words = filter.value.toLowerCase().split(/\s+/);
+  const paged = body.rows.length > 2 * ROWS;
+  let first = 0;
+  let words = [];
+  let pages;
+  // Shows what the filter lets through, of a very long table a page of it from one row on.
+  function show(from) {
+    const found = [];
     for (const row of body.rows) {
-      const text = row.textContent.toLowerCase();
+      const text = words.length ? row.textContent.toLowerCase() : "";
       row.hidden = !words.every((word) => text.includes(word));
+      if (!row.hidden) found.push(row);
     }
+    if (!paged) return;
+    first = Math.max(0, Math.min(from, ROWS * Math.floor((found.length - 1) / ROWS)));
+    found.forEach((row, at) => (row.hidden = at < first || at >= first + ROWS));
+    const last = Math.min(first + ROWS, found.length);
+    const [back, where, on] = pages.children;
+    where.textContent = found.length ? `rows ${first + 1} to ${last} of ${found.length}` : "no rows";
+    back.disabled = first === 0;
+    on.disabled = last === found.length;
+  }
+  if (paged) {
+    pages = document.createElement("nav");
+    pages.className = "pages";
+    pages.ariaLabel = "pages of the table";
+    const button = (text, step) => {
+      const made = document.createElement("button");
+      made.type = "button";
+      made.textContent = text;
+      made.addEventListener("click", () => show(first + step));
+      return made;
+    };
+    const where = document.createElement("span");
+    where.role = "status";
+    pages.append(button("previous", -ROWS), where, button("next", ROWS));
+    (table.closest(".scroll") ?? table).after(pages);
+    show(0);
+  }
+  filter?.addEventListener("input", () => {
+    words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    show(0);
   });
 }
 addEventListener("beforeprint", () => {

@@ -28,7 +28,7 @@ from modelswitch.results.answers import Answers, key_of, training_of
 from modelswitch.results.devices import selector_files
 from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import read_csv, write_table
+from modelswitch.results.tables import joined_csv, write_table
 from modelswitch.results.timings import selector_timings, timings
 from modelswitch.storage import artifacts
 
@@ -254,17 +254,8 @@ class StoredResults:
             for place in self.places
             for name in ("hint_history.csv", "history.csv")
         )
-        return _joined(
-            read_csv(path, SCHEMAS["history"]).pipe(self._with_key, place)
-            for place, path in paths
-            if path.exists()
-        )
-
-    def _with_key(self, frame: pd.DataFrame, place: ModelFolder) -> pd.DataFrame:
-        """With the columns that say of which model it is, before all others."""
-        for position, (name, value) in enumerate(training_of(place).items()):
-            frame.insert(position, name, value)
-        return frame
+        found = [(training_of(place), path) for place, path in paths if path.exists()]
+        return joined_csv(found, SCHEMAS["history"])
 
     def predictions(self) -> pd.DataFrame:
         """One row for each model, seed and image: what was predicted, and how surely."""

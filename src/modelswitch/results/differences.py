@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TOO_FEW_WRONG = 0.02
 SCRATCH, DIRECT = "over scratch", "over a direct switch"
 FIXED = "fixed"
+# Columns of models.csv that a comparison looks at, beside the metric.
+COMPARED = ("dataset", "seed", "lineage", "split", "code", "data")
 Row = dict[Hashable, Any]  # of a table: column name to value
 
 
@@ -65,9 +67,16 @@ class Rule:
 
 def of_chains(models: pd.DataFrame, metric: str = "accuracy") -> list[Pair]:
     """Chain ends beside the same model from scratch, and beside a direct switch."""
-    split = seeds.split_of(models)
+    split, rows = seeds.split_of(models), seeds.by_lineage(models[[*COMPARED, metric]])
+    pairs = [
+        _pair(rows, group, better, than, metric, split) for group, better, than in _rivals(models)
+    ]
+    return sorted(pairs, key=lambda pair: pair.group != SCRATCH)
+
+
+def _rivals(models: pd.DataFrame) -> Iterator[tuple[str, TreeNode, TreeNode]]:
+    """Each end of a chain and what it is compared to: why, the one, the other."""
     nodes = {node.lineage: node for node in tree.tree(models)}
-    pairs = []
     for node in tree.ends(models):
         if not node.parent:
             continue
@@ -77,8 +86,27 @@ def of_chains(models: pd.DataFrame, metric: str = "accuracy") -> list[Pair]:
             rivals[DIRECT] = f"{root}/{node.step}"
         for group, rival in rivals.items():
             if rival in nodes:
-                pairs.append(_pair(models, group, node, nodes[rival], metric, split))
-    return sorted(pairs, key=lambda pair: pair.group != SCRATCH)
+                yield group, node, nodes[rival]
+
+
+def of_others(tables: Tables, metric: str = "accuracy") -> dict[str, list[float]]:
+    """Of models that `tables` are without, the means of their differences to the same model from
+    scratch and behind a direct switch, by group; of whole tables none."""
+    import numpy as np
+
+    every, drawn = tables.whole.models, set(tables.models["lineage"])
+    split = seeds.split_of(every)
+    if drawn == set(every["lineage"]):
+        return {}
+    by_seed = every[every["split"] == split].pivot_table(metric, "lineage", "seed", sort=False)
+    found: dict[str, list[float]] = {}
+    for group, better, than in _rivals(every):
+        if better.lineage not in drawn and {better.lineage, than.lineage} <= set(by_seed.index):
+            one, other = (by_seed.loc[node.lineage].to_numpy() for node in (better, than))
+            known = (one - other)[~np.isnan(one - other)]
+            if known.size:
+                found.setdefault(group, []).append(float(known.mean()))
+    return found
 
 
 def of_teachers(models: pd.DataFrame, metric: str = "accuracy") -> list[Pair]:
@@ -93,17 +121,27 @@ def of_teachers(models: pd.DataFrame, metric: str = "accuracy") -> list[Pair]:
         for end in tree.ends(models)
         if end.parent and end.model in nodes
     )
+    rows = seeds.by_lineage(models[[*COMPARED, metric]])
     return [
-        _pair(models, "teacher", nodes[teacher], nodes[student], metric, split)
+        _pair(rows, "teacher", nodes[teacher], nodes[student], metric, split)
         for teacher, student in pairs
         if teacher in nodes and teacher != student
     ]
 
 
 def _pair(
-    models: pd.DataFrame, group: str, better: TreeNode, than: TreeNode, metric: str, split: str
+    by_lineage: dict[str, pd.DataFrame],
+    group: str,
+    better: TreeNode,
+    than: TreeNode,
+    metric: str,
+    split: str,
 ) -> Pair:
-    difference, refused = seeds.compare(models, better.lineage, than.lineage, metric, split)
+    import pandas as pd
+
+    above = tree.with_those_above((better.lineage, than.lineage))
+    rows = pd.concat([by_lineage[lineage] for lineage in above if lineage in by_lineage])
+    difference, refused = seeds.compare(rows, better.lineage, than.lineage, metric, split)
     return Pair(group, better, than, difference, refused)
 
 

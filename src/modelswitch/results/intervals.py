@@ -85,7 +85,7 @@ class McNemar:
 def mean_interval(values: Iterable[float], confidence: float = CONFIDENCE) -> Estimate:
     """Mean of `values` with its two-sided t interval; NaN entries are left out."""
     import numpy as np
-    from scipy import stats
+    from scipy import special
 
     known = _clean(values)
     if known.size == 0:
@@ -98,10 +98,10 @@ def mean_interval(values: Iterable[float], confidence: float = CONFIDENCE) -> Es
         # Seeds that agree exactly (an accuracy of 1.0, say) have a mean to show; as a description
         # of these runs the interval is that point.
         return Estimate(mean, mean, mean, 0.0, int(known.size))
-    low, high = stats.t.interval(
-        confidence, known.size - 1, loc=mean, scale=spread / np.sqrt(known.size)
-    )
-    return Estimate(mean, float(low), float(high), spread, int(known.size))
+    # What scipy.stats.t.interval computes, without its checks, which cost more than all else here.
+    quantile = special.stdtrit(known.size - 1, (1 + confidence) / 2)
+    half = float(quantile * spread / np.sqrt(known.size))
+    return Estimate(mean, mean - half, mean + half, spread, int(known.size))
 
 
 def proportion_low(share: float, count: float, confidence: float = CONFIDENCE) -> float:

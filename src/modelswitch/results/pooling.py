@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from modelswitch.results import tree
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -189,8 +191,7 @@ def unlike(models: pd.DataFrame, first: str, second: str) -> str:
     data, and what code both ran, in whatever step of theirs, has to be the same.
     """
     found: dict[str, set[str]] = {}
-    places = {"/".join(side.split("/")[:end]) for side in (first, second)
-              for end in range(1, side.count("/") + 2)}  # fmt: skip
+    places = tree.with_those_above((first, second))
     rows = models[models["lineage"].isin(places)].drop_duplicates(["seed", "lineage"])
     for code, data in rows[["code", "data"]].itertuples(index=False):
         if data:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,22 +29,56 @@ class Tables:
 
     Seeds that differ in more than the seed are left out of all of them; `remarks` says which. Of a
     model that was trained several times for a seed there is the mean, so that seeds are counted and
-    not repeats; `every` has the trainings themselves. With `dataset`, only that data set's rows.
+    not repeats; `every` has the trainings themselves. With `dataset`, only that data set's rows;
+    with `lineages`, of tables of models only theirs.
     """
 
-    def __init__(self, folder: str | Path, dataset: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        dataset: str | None = None,
+        lineages: Collection[str] | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self.dataset = dataset
+        self._lineages = lineages
+        self._parts: dict[str, Tables] = {}
+        self._whole = self
         self._read: dict[str, pd.DataFrame | None] = {}  # as they are in the files
         self._kept: dict[str, pd.DataFrame | None] = {}  # what of it may be pooled
         self._means: dict[str, pd.DataFrame | None] = {}  # of repeats
 
     def of(self, dataset: str) -> Tables:
         """The rows of one data set; what was read already is not read again."""
-        part = Tables(self.folder, dataset)
+        if dataset not in self._parts:
+            part = self._parts[dataset] = Tables(self.folder, dataset, self._lineages)
+            for name, table in self._read.items():
+                part._read[name] = part._own(name, table)
+        return self._parts[dataset]
+
+    def only(self, lineages: Collection[str]) -> Tables:
+        """The rows of some models, and what is not about models; `whole` has all of them."""
+        part = Tables(self.folder, self.dataset, set(lineages))
+        part._whole = self
         for name, table in self._read.items():
-            part._read[name] = _of_dataset(table, dataset)
+            part._read[name] = part._own(name, table)
         return part
+
+    @property
+    def whole(self) -> Tables:
+        """The tables that these are some models of; themselves if that is all of them."""
+        return self._whole
+
+    def _own(self, name: str, table: pd.DataFrame | None) -> pd.DataFrame | None:
+        """The rows of a table that belong here."""
+        if table is None:
+            return None
+        if self.dataset is not None and "dataset" in table.columns:
+            table = table[table["dataset"] == self.dataset]
+        of_models = "lineage" in table.columns and name not in OF_SELECTORS
+        if self._lineages is not None and of_models:
+            table = table[table["lineage"].isin(self._lineages)]
+        return table
 
     @property
     def models(self) -> pd.DataFrame:
@@ -113,7 +148,7 @@ class Tables:
             table = self._stored("predictions")
         else:
             only = [("lineage", "in", list(lineages)), ("split", "==", split)]
-            table = _of_dataset(read_table(self.folder, "predictions", only), self.dataset)
+            table = self._own("predictions", read_table(self.folder, "predictions", only))
         if table is None:
             return None
         table = table[table["lineage"].isin(lineages) & (table["split"] == split)]
@@ -213,7 +248,7 @@ class Tables:
 
     def _stored(self, name: str) -> pd.DataFrame | None:
         if name not in self._read:
-            self._read[name] = _of_dataset(read_table(self.folder, name), self.dataset)
+            self._read[name] = self._own(name, read_table(self.folder, name))
         return self._read[name]
 
     @functools.cached_property
@@ -229,12 +264,6 @@ class Tables:
         # All modalities, whichever data set is asked for: a selector listens to each of them.
         whole = Tables(self.folder) if self.dataset else self
         return pooling.selectors_apart(selection, whole._models_apart)
-
-
-def _of_dataset(table: pd.DataFrame | None, dataset: str | None) -> pd.DataFrame | None:
-    if table is None or dataset is None or "dataset" not in table.columns:
-        return table
-    return table[table["dataset"] == dataset]
 
 
 def read_table(
@@ -310,7 +339,9 @@ def _quoting(rows: pd.DataFrame) -> Literal[0, 2]:
     return csv.QUOTE_NONNUMERIC if returns.to_numpy().any() else csv.QUOTE_MINIMAL
 
 
-def read_csv(path: str | Path, schema: Schema, text: Iterable[str] = ()) -> pd.DataFrame:
+def read_csv(
+    path: str | Path | io.StringIO, schema: Schema, text: Iterable[str] = ()
+) -> pd.DataFrame:
     """A CSV file in which text is what was written: `NA` is a name, and so is `1e5`.
 
     The text columns are those of the schema and `text`; all others hold numbers or nothing.
@@ -318,6 +349,8 @@ def read_csv(path: str | Path, schema: Schema, text: Iterable[str] = ()) -> pd.D
     import pandas as pd
 
     header = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+    if isinstance(path, io.StringIO):
+        path.seek(0)
     text = {*text, *(column.name for column in schema.columns if column.kind == "text")}
     return pd.read_csv(
         path,
@@ -326,6 +359,40 @@ def read_csv(path: str | Path, schema: Schema, text: Iterable[str] = ()) -> pd.D
         keep_default_na=False,
         na_values={column: list(NOTHING) for column in header if column not in text},
     )
+
+
+def joined_csv(
+    files: Sequence[tuple[Mapping[str, str | int], Path]], schema: Schema
+) -> pd.DataFrame:
+    """The rows of many small CSV files in their order, each after the columns that tell whose it
+    is.
+
+    Files with one header are parsed together: pandas takes longer to begin than to read them.
+    """
+    import numpy as np
+    import pandas as pd
+
+    alike: dict[str, list[tuple[int, str, int]]] = {}  # header: (place in the order, rows, count)
+    for position, (_, path) in enumerate(files):
+        header, *lines = path.read_text(encoding="utf-8").split("\n")
+        lines = [line for line in lines if line]
+        if lines:
+            alike.setdefault(header, []).append((position, "\n".join(lines), len(lines)))
+    frames = []
+    for header, parts in alike.items():
+        positions, rows, counts = zip(*parts, strict=True)
+        frame = read_csv(io.StringIO("\n".join([header, *rows])), schema)
+        if len(frame) != sum(counts):
+            # A cell with a line break in it; of what a training writes there is none.
+            raise UserError(f"{files[positions[0]][1]}: not a table with one row on each line")
+        keys = pd.DataFrame([files[position][0] for position in positions])
+        owners = keys.loc[np.repeat(np.arange(len(keys)), counts)].set_index(
+            np.repeat(positions, counts)
+        )
+        frames.append(pd.concat([owners, frame.set_index(owners.index)], axis=1))
+    if not frames:
+        return pd.DataFrame()
+    return pd.concat(frames).sort_index(kind="stable").reset_index(drop=True)
 
 
 def _check(path: Path, table: pd.DataFrame, schema: Schema) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -83,3 +84,11 @@ def ends(models) -> list[TreeNode]:
     by_lineage = {node.lineage: node for node in tree(models)}
     order = models.drop_duplicates("lineage")["lineage"]
     return [by_lineage[lineage] for lineage in order if by_lineage[lineage].labels]
+
+
+def with_those_above(lineages: Iterable[str]) -> list[str]:
+    """Lineages and all that they were switched from, each once, from the first model on."""
+    steps = (lineage.split("/") for lineage in lineages)
+    return list(
+        dict.fromkeys("/".join(each[:end]) for each in steps for end in range(1, len(each) + 1))
+    )

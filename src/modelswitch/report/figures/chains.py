@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from modelswitch.report.figures import style
-from modelswitch.results import seeds, tree
+from modelswitch.results import foremost, seeds, tree
 from modelswitch.wording import amount
 
 ROLES = {
@@ -32,7 +33,8 @@ def diagram(tables) -> Figure:
     heights = [1.45 if labelled(node) else 1.0 for node in nodes]
     tops = [sum(heights[:i]) for i in range(len(nodes))]
     centre = {node.lineage: top + h / 2 for node, top, h in zip(nodes, tops, heights, strict=True)}
-    total = sum(heights)
+    others = foremost.others(tables, split)
+    total = sum(heights) + (1.2 if others else 0)
     figure = style.new(0.55 + 0.19 * total)
     left, right = figure.subplots(1, 2, width_ratios=(2.35, 1), sharey=True)
     left.set_ylim(total, -0.9)
@@ -71,6 +73,14 @@ def diagram(tables) -> Figure:
                        ROLES[node.role])  # fmt: skip
         right.text(1.22, y, f"{100 * estimate.mean:.1f}", transform=right.get_yaxis_transform(),
                    ha="right", va="center", fontsize=6.5)  # fmt: skip
+    if others:
+        y = total - 0.5
+        low, middle, high = (100 * f(list(others.values())) for f in (min, median, max))
+        left.text(0.35, y, f"{len(others):,} others, lowest, median, highest", va="center",
+                  fontsize=style.SMALLEST, color="#666666")  # fmt: skip
+        style.interval(right, y, middle, low, high, style.GREY)
+        right.text(1.22, y, f"{middle:.1f}", transform=right.get_yaxis_transform(), ha="right",
+                   va="center", fontsize=6.5, color="#666666")  # fmt: skip
     for x, heading in ((size_at, "param."), (depth_at, "layers")):
         left.text(
             x, -0.45, heading, ha="right", va="center", fontsize=style.SMALLEST, color="#666666"

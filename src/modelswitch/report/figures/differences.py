@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
+from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,7 +26,8 @@ def forest(tables) -> Figure:
     """Paired differences in accuracy: what was claimed, and what each chain wins.
 
     Thick line: 95 % t interval over seeds. Thin line below it: bootstrap over seeds. Claims are
-    green where supported, crossed out in orange where contradicted, open otherwise.
+    green where supported, crossed out in orange where contradicted, open otherwise. Grey: of very
+    many the median, and lowest to highest.
     """
     groups: dict[str, list[dict]] = {}
     split = seeds.split_of(tables.models)
@@ -45,6 +47,8 @@ def forest(tables) -> Figure:
                 )  # fmt: skip
     for pair in differences.of_chains(tables.models):
         groups.setdefault(pair.group, []).append(_row(pair.better.name, pair.difference))
+    for group, rest in differences.of_others(tables).items():
+        groups.setdefault(group, []).append(_spread(rest))
     if metrics != {"accuracy"}:
         return draw(groups, "")
     return draw(groups, f"{split} accuracy" if splits == {split} else "accuracy")
@@ -70,6 +74,20 @@ def _row(name: str, difference) -> dict:
         "bootstrap_low": difference.bootstrap_low,
         "bootstrap_high": difference.bootstrap_high,
         "colour": style.BLUE,
+        "marker": "o",
+    }
+
+
+def _spread(estimates: list[float]) -> dict:
+    """One row for all that have none of their own: from the lowest to the highest."""
+    return {
+        "name": f"{len(estimates):,} others, median",
+        "estimate": median(estimates),
+        "low": min(estimates),
+        "high": max(estimates),
+        "bootstrap_low": math.nan,
+        "bootstrap_high": math.nan,
+        "colour": style.GREY,
         "marker": "o",
     }
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from modelswitch.report.contents import Entry
+from modelswitch.report.contents import SELECTOR, Entry
+from modelswitch.results import foremost
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from modelswitch.results.tables import Tables
 
 FORMATS = ("png", "svg")
 
@@ -60,8 +67,22 @@ def draw_all(
             part = tables.of(item.dataset) if item.dataset else tables
             if item.dataset and part.models.empty:
                 figure = style.message(f"No results on {item.dataset} yet.")
-            else:
+            elif item.system == SELECTOR:
                 figure = draw(part, *item.arguments)
+            else:
+                figure = _of_foremost(draw, part, item)
             style.save(figure, Path(folder), item.file, formats)
             written += [Path(folder) / f"{item.file}.{kind}" for kind in formats]
     return written
+
+
+def _of_foremost(draw: Callable[..., Figure], tables: Tables, item: Entry) -> Figure:
+    """A figure of models; of very many it names some, and says which."""
+    from modelswitch.report.figures import style
+
+    part = foremost.foremost(tables)
+    figure = draw(part, *item.arguments)
+    count, of = (each.models["lineage"].nunique() for each in (part, tables))
+    if count < of:
+        style.note(figure, f"{count} of {of:,} models: claimed, or best on validation images")
+    return figure

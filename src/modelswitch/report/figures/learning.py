@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from modelswitch.report.figures import style
-from modelswitch.results import seeds, tree
+from modelswitch.results import foremost, seeds, tree
 from modelswitch.wording import short
 
 MOST_PANELS = 15
@@ -18,9 +18,12 @@ FEW = 20
 TITLE = 19  # characters over a panel of a third of a column
 
 
-def panels(models) -> list[tree.TreeNode]:
-    """The models worth a panel: all of a small tree, else first models and chain ends."""
-    nodes = tree.tree(models)
+def panels(tables) -> list[tree.TreeNode]:
+    """The models worth a panel: all of a small tree, else first models and chain ends, and of very
+    many the foremost."""
+    if tables.whole is not tables:
+        tables = foremost.foremost(tables, MOST_PANELS, MOST_PANELS)
+    nodes = tree.tree(tables.models)
     if len(nodes) > MOST_PANELS:
         nodes = [node for node in nodes if node.labels or node.role == "teacher"]
     return nodes
@@ -41,7 +44,7 @@ def curves(tables) -> Figure:
         .mul(100)
     )
     known = set(by_epoch.index.get_level_values("lineage"))
-    nodes = [node for node in panels(tables.models) if node.lineage in known]
+    nodes = [node for node in panels(tables) if node.lineage in known]
     if not nodes:
         return style.message("No training history is stored.")
     every = {node.lineage: node for node in tree.tree(tables.models)}
@@ -81,7 +84,7 @@ def calibration(tables, bins: int = 10) -> Figure:
     from statsmodels.stats.proportion import proportion_confint
 
     models = tables.models
-    split, shown = seeds.split_of(models), panels(models)
+    split, shown = seeds.split_of(models), panels(tables)
     predictions = tables.answers([node.lineage for node in shown], split)
     if predictions is None:
         return style.message("No predictions are stored.")

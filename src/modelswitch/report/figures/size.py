@@ -7,12 +7,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from modelswitch.report.figures import style
-from modelswitch.results import seeds, tree
+from modelswitch.results import foremost, seeds, tree
 from modelswitch.results.intervals import Estimate
 from modelswitch.wording import amount
 
@@ -52,7 +53,8 @@ def accuracy_by_size(tables) -> Figure:
 
     Sizes fall from left to right, the way a chain runs. Models of one size stand in one band:
     within it the horizontal place says nothing, between bands it says the ratio of sizes. The
-    numbers at the ends of chains are their ranks, and lead to the list below.
+    numbers at the ends of chains are their ranks, and lead to the list below. Thin grey lines are
+    models that are not drawn one by one, see `results.foremost`.
     """
     models, split = tables.models, seeds.split_of(tables.models)
     accuracy = seeds.over_seeds(models, "accuracy", split)
@@ -66,6 +68,9 @@ def accuracy_by_size(tables) -> Figure:
     boxes = {lineage: _box(accuracy[lineage]) for lineage in nodes}
     lowest = min(low for low, _ in boxes.values())
     highest = max(high for _, high in boxes.values())
+    others = foremost.others(tables, split)
+    if others:  # as far down as most of them; the worst would leave no height for the best
+        lowest = min(lowest, 100 * float(np.quantile(list(others.values()), 0.1)))
     half = DISC / 2 * ((highest - lowest) or 1.0) / (axes_height - 2 * DISC)
     room = 72 * style.COLUMN - 34
     bands = _bands(nodes, {n: (low - half, high + half) for n, (low, high) in boxes.items()})
@@ -90,6 +95,11 @@ def accuracy_by_size(tables) -> Figure:
     legend = figure.add_axes((0, 0, 1, below / height))
     legend.set_in_layout(False)
     _draw_bands(axes, bands, room)
+    sizes = {node.lineage: node.parameters for node in tree.tree(tables.whole.models)}
+    for band in bands:
+        rest = [100 * a for name, a in others.items() if sizes[name] == band.parameters]
+        axes.hlines(rest, band.centre - band.width / 2, band.centre + band.width / 2,
+                    color=style.GREY, linewidth=0.3, alpha=0.5, zorder=1)  # fmt: skip
     kinds = {node.lineage: min(node.level, 2) for node in ends}
     for path in reversed(paths):
         x = [at[node.lineage] for node in path]

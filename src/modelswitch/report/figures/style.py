@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -156,13 +157,39 @@ def rows_axis(axes, count: int) -> None:
 
 def fitting(text: str, width: float, size: float) -> str:
     """`text`, shortened in its middle until it is at most `width` points wide at that size."""
+    shortest, longest = 4, len(text)
+    if _width(text, size) <= width:
+        return text
+    while longest - shortest > 1:  # by halves: measuring takes a while
+        middle = (shortest + longest) // 2
+        fits = _width(short(text, middle), size) <= width
+        shortest, longest = (middle, longest) if fits else (shortest, middle)
+    return short(text, shortest)
+
+
+@functools.lru_cache(maxsize=4096)
+def _width(text: str, size: float) -> float:
     from matplotlib.textpath import TextPath
 
-    for longest in range(len(text), 4, -1):
-        shortened = short(text, longest)
-        if TextPath((0, 0), shortened, size=size).get_extents().width <= width:
-            return shortened
-    return short(text, 4)
+    return TextPath((0, 0), text, size=size).get_extents().width
+
+
+def note(figure: Figure, text: str) -> None:
+    """A line in small letters above a figure that is ready, for which it grows."""
+    inches = 0.13
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + inches)
+    share = height / (height + inches)
+    for axes in figure.axes:
+        if not axes.get_in_layout():  # it has its place already
+            left, bottom, across, up = axes.get_position(original=True).bounds
+            axes.set_position((left, bottom * share, across, up * share))
+    left, bottom, across, up = spacing(figure).get()["rect"]
+    spacing(figure).set(rect=(left, bottom * share, across, up * share))
+    figure.text(
+        0.01, 1 - 0.02 / (height + inches), text, ha="left", va="top", fontsize=SMALLEST,
+        color="#666666",
+    ).set_in_layout(False)  # fmt: skip
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:

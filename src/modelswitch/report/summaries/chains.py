@@ -46,9 +46,10 @@ def chains_sheet(tables) -> Sheet | None:
         found, lines = teachers(models, seeds.split_of(models), dataset if several else "")
         warnings += found
         beside += lines
-        warnings += refused(differences.of_chains(models))
+        pairs = differences.of_chains(models)
+        warnings += refused(pairs)
         warnings += no_better_than_majority(models, seeds.split_of(models))
-        rows += _rows(models, part.trainings, dataset)
+        rows += _rows(models, part.trainings, pairs, dataset)
     if not rows:
         return None
     split = rows[0]["split"]
@@ -95,16 +96,15 @@ def _column(name: str, heading: str = "") -> Shown:
     return measured(METRICS[name], heading, brief=METRICS[name].brief)
 
 
-def _rows(models, trainings, dataset: str) -> list[dict]:
+def _rows(models, trainings, pairs: list[differences.Pair], dataset: str) -> list[dict]:
     """Models on the way, teacher first, then those in which chains end, on one data set."""
     split = seeds.split_of(models)
     nodes = {node.lineage: node for node in tree.tree(models)}
     estimates = {m.name: seeds.over_seeds(models, m.name, split) for m in of_models()}
     validation = seeds.over_seeds(models, "accuracy", "validation")
+    times = seeds.by_lineage(trainings)
     gains = {
-        pair.better.lineage: pair.difference
-        for pair in differences.of_chains(models)
-        if pair.group == differences.SCRATCH
+        pair.better.lineage: pair.difference for pair in pairs if pair.group == differences.SCRATCH
     }
     shown = tree.ends(models)
     named = {node.lineage for node in shown}
@@ -129,8 +129,8 @@ def _rows(models, trainings, dataset: str) -> list[dict]:
                 "lineage": lineage,
                 "split": split,
                 "seeds": accuracy.count,
-                "repeats": repeats.most(trainings, lineage),
-                "spread_of_repeats": repeats.spread(trainings, lineage, "accuracy", split),
+                "repeats": repeats.most(times[lineage], lineage),
+                "spread_of_repeats": repeats.spread(times[lineage], lineage, "accuracy", split),
                 "switches": lineage.count("/"),
                 "times_smaller": (largest if root.role == "alone" else root.parameters)
                 / (node.parameters or NAN),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from modelswitch.report.contents import COMPRESSION
 from modelswitch.report.sheet import Sheet, number, share, text
 from modelswitch.report.summaries.remarks import datasets, one_seed
-from modelswitch.results import classes, seeds, tree
+from modelswitch.results import classes, foremost, seeds, tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +20,14 @@ def classes_sheet(tables) -> Sheet | None:
     several = len(datasets(tables)) > 1
     rows: list[dict] = []
     for dataset in datasets(tables):
-        part = tables.of(dataset)
-        if part.per_class is None:
+        # Of a thousand chains nobody reads the hardest classes, and finding them takes minutes.
+        part = foremost.foremost(tables.of(dataset))
+        per_class, mistakes = part.per_class, part.class_confusions
+        if per_class is None:
             continue
         split = seeds.split_of(part.models)
         for node in tree.ends(part.models):
-            own = _of(part.per_class, node.lineage, split)
-            mistaken = part.class_confusions
+            own, mistaken = _of(per_class, node.lineage, split), mistakes
             if mistaken is not None:
                 mistaken = _of(mistaken, node.lineage, split)
             count = own["seed"].nunique()
@@ -49,12 +50,19 @@ def classes_sheet(tables) -> Sheet | None:
     return Sheet(
         "classes", "Hardest classes", COMPRESSION, rows, columns,
         detail=True,
-        note=f"The {MOST} classes of which each chain's end gets the smallest share right, means "
-        "over seeds. Precision: share of the answers with this class that are right; F1: the "
-        "harmonic mean of both. Of all classes: per_class.csv and class_confusions.csv.",
+        note=f"{_of_few(tables)}The {MOST} classes of which each chain's end gets the smallest "
+        "share right, means over seeds. Precision: share of the answers with this class that are "
+        "right; F1: the harmonic mean of both. Of all classes: per_class.csv and "
+        "class_confusions.csv.",
         warnings=one_seed(rows),
         in_brief=lambda row: False,
     )  # fmt: skip
+
+
+def _of_few(tables) -> str:
+    if all(len(tree.tree(tables.of(d).models)) <= foremost.MOST for d in datasets(tables)):
+        return ""
+    return "Of what claims name and of the most accurate on validation images. "
 
 
 def _of(table: pd.DataFrame, lineage: str, split: str) -> pd.DataFrame:
