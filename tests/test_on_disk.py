@@ -1,20 +1,24 @@
 """Images that stay on disk are the ones that memory would have held, to the bit."""
 
+import io
 import os
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.io import decode_jpeg
 
 from modelswitch.config.augment import Augmentation
-from modelswitch.config.data import FolderData
+from modelswitch.config.data import FolderData, PairedData
 from modelswitch.data import arrays as arrays_module
 from modelswitch.data.arrays import ImageArrays, stays_on_disk
 from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError
 from modelswitch.execution import free_memory
 from modelswitch.jobs.prepare import prepare
+from modelswitch.storage.encoded_rows import QUALITY, EncodedRows, EncodedSpool
 from modelswitch.storage.stored_rows import RowSpool, StoredRows, joined, sums
 
 
@@ -221,3 +225,108 @@ def test_rows_are_read_by_any_index(tmp_path):
     assert torch.equal(joined([stored.rows(marked), stored.rows(~marked)])[:2], rows[[0, 2]])
     assert torch.equal(sums(stored.rows(order)), sums(rows[order]))
     assert torch.equal(torch.cat(list(stored.chunks())), rows)
+
+
+def smooth(count, height=40, width=32, channels=3):
+    """Images as photographs are, which JPEG keeps nearly."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    shades = [
+        128 + 90 * np.sin(rows / (5 + number) + channel) * np.cos(columns / 6 + number)
+        for number in range(count)
+        for channel in range(channels)
+    ]
+    stack = np.stack(shades).reshape(count, channels, height, width)
+    return torch.from_numpy(stack.astype(np.uint8)).permute(0, 2, 3, 1).contiguous()
+
+
+def torchvisions(row):
+    """What Pillow's JPEG image of uint8 [H, W, C] is to torchvision's decoder."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(row.squeeze(-1).numpy() if row.shape[2] == 1 else row.numpy())
+    image.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    data = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return decode_jpeg(data).permute(1, 2, 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_encoded_rows_are_read_as_another_decoder_reads_them(tmp_path, channels, threads):
+    rows = smooth(150, channels=channels)
+    spool = EncodedSpool(tmp_path)
+    for row in rows:
+        spool.add(row.numpy())
+    stored, before = spool.stored(), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = stored[torch.arange(150).flip(0)].flip(0)
+    finally:
+        torch.set_num_threads(before)
+    expected = torch.stack([torchvisions(row) for row in rows])
+    # Both use libjpeg-turbo, of versions that may round otherwise.
+    assert (found.int() - expected.int()).abs().max() <= 1
+    assert (found.int() - rows.int()).abs().float().mean() < 2
+    assert int(stored.lengths.sum()) < rows.numel() / 2
+    marked = torch.arange(150) % 3 == 0
+    assert torch.equal(stored.rows(marked)[5:7], found[marked][5:7])
+    assert torch.equal(torch.cat(list(stored.chunks())), found)
+
+
+@pytest.fixture
+def jpeg(tmp_path):
+    """A prepared set of JPEG images, of photographs of 12 x 10 pixels."""
+    return prepared(photographs(tmp_path / "photos"), tmp_path, stored="jpeg")[0]
+
+
+def test_a_set_of_jpeg_images_is_one_set_in_memory_and_on_disk(jpeg):
+    here, there = ImageArrays.load(jpeg), ImageArrays.load(jpeg, on_disk=True)
+    assert isinstance(there.train_images, EncodedRows)
+    assert isinstance(here.train_images, torch.Tensor)
+    assert here.image_shape == there.image_shape == (12, 10, 3)
+    assert arrays_module.prepared_shape(jpeg) == ((12, 10, 3), 3)
+    assert torch.equal(here.train_images, there.train_images[:])
+    assert torch.equal(here.test_images, there.test_images[:])
+    assert here.checksum == there.checksum
+    for mixing in ({}, {"mixup": 0.4}):
+        changes = {"augmentation": Augmentation(crop=1, **mixing)}
+        pairs = zip(views_of(here, **changes).epoch(1), views_of(there, **changes).epoch(1),
+                    strict=True)  # fmt: skip
+        assert all(torch.equal(one.images, other.images) for one, other in pairs)
+
+
+def test_prepared_twice_jpeg_images_are_one_file_and_raw_ones_another(tmp_path, jpeg):
+    again, _ = prepared(tmp_path / "photos", tmp_path / "again", stored="jpeg")
+    assert again.read_bytes() == jpeg.read_bytes()
+    raw, _ = prepared(tmp_path / "photos", tmp_path / "raw")
+    assert ImageArrays.load(raw).checksum != ImageArrays.load(jpeg).checksum
+    # The images are the same ones in the same order.
+    assert torch.equal(ImageArrays.load(raw).train_labels, ImageArrays.load(jpeg).train_labels)
+
+
+def test_an_altered_or_cut_jpeg_image_is_named(jpeg):
+    images = ImageArrays.load(jpeg, on_disk=True).train_images
+    content = jpeg.read_bytes()
+    place = content.index(images._image(4)) + 30
+    jpeg.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    for on_disk in (True, False):
+        with pytest.raises(UserError, match=r"data\.safetensors: row 4 was altered since"):
+            ImageArrays.load(jpeg, on_disk=on_disk).train_images[:]
+    jpeg.write_bytes(content)
+    opened = ImageArrays.load(jpeg, on_disk=True)
+    os.truncate(jpeg, len(content) - 200)
+    with pytest.raises(UserError, match="cut short"):
+        torch.cat([opened.train_images[:], opened.test_images[:]])
+
+
+def test_what_cannot_be_jpeg_images_is_refused(tmp_path):
+    folder = photographs(tmp_path / "photos")
+    Image.fromarray(np.full((12, 10), 40000, np.uint16)).save(folder / "train/plum/deep.png")
+    with pytest.raises(UserError, match=r"data\.stored: jpeg does not read; .* data\.stored: raw"):
+        prepared(folder, tmp_path / "a", stored="jpeg")
+    np.savez(tmp_path / "pairs.npz", a_train=np.zeros(1))
+    spec = PairedData(
+        source="paired", path=str(tmp_path / "pairs.npz"), modalities=("a", "b"), stored="jpeg"
+    )
+    with pytest.raises(UserError, match=r"data\.stored: jpeg is for image files, .*pairs\.npz"):
+        prepare(spec, [tmp_path / "b" / "data" / "data.safetensors"])

@@ -206,7 +206,18 @@ class FilesData(DataBase):
         return self
 
 
-class FolderData(FilesData):
+class StoredData(DataBase):
+    """What the sources share whose images may be kept as JPEG images."""
+
+    stored: Literal["raw", "jpeg"] = Field(
+        default="raw",
+        description="what the prepared file has of each image: its pixels, or a JPEG image of them "
+        "(quality 95), a tenth of the bytes, decoded as it is used and not quite the same pixels",
+    )
+    later: ClassVar[tuple[str, ...]] = ("stored",)
+
+
+class FolderData(FilesData, StoredData):
     """A folder of images: <split>/<class>/..., or <class>/... and a share for testing."""
 
     source: Literal["folder"]
@@ -341,7 +352,7 @@ class EyePhotosData(ModalitiesData, FilesData, IrisSettings, StrangersData):
         return ("periocular", "iris")
 
 
-class PairedData(ModalitiesData, FilesData, StrangersData):
+class PairedData(ModalitiesData, FilesData, StoredData, StrangersData):
     """The same samples through several modalities: a folder <modality>/<class>/<sample>.<ext>
     (or that inside train/ and test/), or a .npz with <modality>_train, <modality>_test, y_train,
     y_test (or <modality> and y)."""
@@ -367,7 +378,7 @@ class PairedData(ModalitiesData, FilesData, StrangersData):
         description="samples that one of the modalities lacks; `skip` leaves them out and counts "
         "their images",
     )
-    later = ("strangers", "unpaired")
+    later = ("stored", "strangers", "unpaired")
 
     @model_validator(mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from modelswitch.data.splits import training_and_validation
 from modelswitch.errors import UserError
 from modelswitch.execution.free_memory import available_memory
 from modelswitch.storage import artifacts
+from modelswitch.storage.encoded_rows import EncodedRows
 from modelswitch.storage.stored_rows import Rows, chunks
 
 # Images of so many bytes have a checksum each, so that they can be read where they lie.
@@ -66,6 +67,9 @@ class ImageArrays:
         if on_disk:
             tensors, rows, passport = artifacts.load_with_rows(path, _IMAGES, kind="data")
             images = {**rows}
+        elif artifacts.is_encoded(path):
+            tensors, rows, passport = artifacts.load_with_rows(path, _IMAGES, kind="data")
+            images = {name: part[:] for name, part in rows.items()}
         else:
             tensors, passport = artifacts.load(path, kind="data")
             images = {name: tensors[name] for name in _IMAGES}
@@ -121,7 +125,8 @@ class ImageArrays:
             "test.labels": self.test_labels,
         }
         sums: dict[str, Any] = {}
-        if sum(tensors[name].shape.numel() for name in _IMAGES) >= LARGE:
+        large = sum(tensors[name].shape.numel() for name in _IMAGES) >= LARGE
+        if large or isinstance(self.train_images, EncodedRows):
             tensors, sums = artifacts.with_row_sums(tensors, _IMAGES)
         artifacts.save(
             path,

@@ -33,7 +33,8 @@ from modelswitch.data.folders import (
 from modelswitch.data.lists import list_rows
 from modelswitch.errors import UserError
 
-FilesSpec = FolderData | PairedData | EyePhotosData
+StoredSpec = FolderData | PairedData
+FilesSpec = StoredSpec | EyePhotosData
 Parts = dict[str, list["Sample"]]
 
 

@@ -35,7 +35,7 @@ from modelswitch.data.idx import idx_files, read_idx
 from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
 from modelswitch.data.labels import class_names_in, groups_of
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
-from modelswitch.data.samples import FilesSpec, Sample, find_samples, is_archive
+from modelswitch.data.samples import Sample, StoredSpec, find_samples, is_archive
 from modelswitch.data.strangers import Strangers, drawn, owner_of, parted, share_of
 from modelswitch.data.streamed import StreamedPictures, to_be_streamed
 from modelswitch.errors import UserError
@@ -186,6 +186,8 @@ def _eye_photos(spec: EyePhotosData) -> Stored:
 
 def _npz(spec: NpzData | PairedData) -> Stored:
     where = shown(spec.path)
+    if isinstance(spec, PairedData) and spec.stored == "jpeg":
+        raise UserError(f"data.stored: jpeg is for image files, and {where} is an archive; say raw")
     begins = array_names(spec)
 
     def stored(archive: Mapping[str, np.ndarray]) -> Stored:
@@ -231,14 +233,17 @@ def _idx(spec: IdxData) -> Stored:
     )
 
 
-def _files(spec: FilesSpec, room: str | Path | None, report: Callable[[str], None]) -> Stored:
+def _files(spec: StoredSpec, room: str | Path | None, report: Callable[[str], None]) -> Stored:
     found, where = find_samples(spec), shown(spec.path)
     streamed: dict[str, StreamedPictures] = {}
     if room is not None and to_be_streamed(spec, found):
         every = [sample for part in found.parts.values() for sample in part]
         streamed = {
             name: StreamedPictures(
-                spec.pixel_options(name), [sample.files[name] for sample in every], room
+                spec.pixel_options(name),
+                [sample.files[name] for sample in every],
+                room,
+                encode=spec.stored == "jpeg",
             )
             for name in spec.datasets
         }

@@ -14,14 +14,17 @@ from modelswitch.data.arrays import COPIES
 from modelswitch.data.folders import shown
 from modelswitch.data.images import Picture, is_grey, no_file
 from modelswitch.data.pixels import facts_of_pictures
-from modelswitch.data.samples import FilesSpec, Samples
+from modelswitch.data.samples import Samples, StoredSpec
 from modelswitch.errors import UserError
 from modelswitch.execution.free_memory import available_memory
+from modelswitch.storage.encoded_rows import EncodedSpool
 from modelswitch.storage.stored_rows import Rows, RowSpool
 
 
-def to_be_streamed(spec: FilesSpec, found: Samples) -> bool:
+def to_be_streamed(spec: StoredSpec, found: Samples) -> bool:
     """Whether the images are not to be in memory all at once while they are prepared."""
+    if spec.stored == "jpeg":
+        return True
     if spec.keep != "auto":
         return spec.keep == "disk"
     counted = sum(map(len, found.parts.values()))
@@ -54,15 +57,25 @@ class StreamedPictures:
     Args:
         files: all of them, to know whether any is in colour.
         folder: where there is room for them; nothing stays there.
+        encode: as JPEG images instead of their pixels.
     """
 
-    def __init__(self, options: PixelOptions, files: Sequence[Path], folder: str | Path) -> None:
+    def __init__(
+        self,
+        options: PixelOptions,
+        files: Sequence[Path],
+        folder: str | Path,
+        encode: bool = False,
+    ) -> None:
+        self._told = "data.stored: jpeg" if encode else "data.keep: disk"
+        self._instead = "data.stored: raw" if encode else "data.keep: memory"
         if options.range is not None:
             raise UserError(
-                "data.range: is for images of more than 8 bits, which data.keep: disk does not "
-                "read; say data.keep: memory"
+                f"data.range: is for images of more than 8 bits, which {self._told} does not "
+                f"read; say {self._instead}"
             )
-        self._options, self._spool = options, RowSpool(folder)
+        self._options = options
+        self._spool = EncodedSpool(folder) if encode else RowSpool(folder)
         self._grey = options.colour == "grey" or (
             options.colour != "rgb" and all(map(is_grey, files))
         )
@@ -75,8 +88,8 @@ class StreamedPictures:
         those before it."""
         if picture.depth != 8:
             raise UserError(
-                f"{shown(file)}: has more than 8 bits a pixel, which data.keep: disk does not "
-                "read; save it with 8, or say data.keep: memory"
+                f"{shown(file)}: has more than 8 bits a pixel, which {self._told} does not "
+                f"read; save it with 8, or say {self._instead}"
             )
         image = picture.pixels
         if image.ndim == 2:

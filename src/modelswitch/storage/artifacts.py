@@ -9,6 +9,7 @@ import collections
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 from collections.abc import Collection, Iterator, Mapping
@@ -18,10 +19,12 @@ from typing import Any
 
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 
 from modelswitch.errors import UserError
 from modelswitch.storage.atomic import replacing
+from modelswitch.storage.encoded_rows import EncodedRows
 from modelswitch.storage.stored_rows import Rows, StoredRows, sums
 
 _KEY = "modelswitch"
@@ -40,7 +43,9 @@ def package_versions() -> dict[str, str]:
 
 # Tensors whose names begin so are checksums of rows themselves, and in no other.
 SUMS = "crc32."
-_REST = "rest"
+# And where each row begins that is encoded.
+STARTS = "starts."
+_REST, _ENCODED = "rest", "encoded"
 
 
 def checksum(tensors: Mapping[str, Rows], with_sums: bool = False) -> str:
@@ -50,9 +55,10 @@ def checksum(tensors: Mapping[str, Rows], with_sums: bool = False) -> str:
         tensor = tensors[name]
         if name.startswith(SUMS) and not with_sums:
             continue
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        stored = tensor.stored_shape() if isinstance(tensor, StoredRows) else tuple(tensor.shape)
+        total.update(f"{name} {tensor.dtype} {stored}".encode())
         if isinstance(tensor, StoredRows):
-            for chunk in tensor.chunks():
+            for chunk in tensor.stored_chunks():
                 total.update(_bytes(chunk))
         else:
             total.update(_bytes(tensor.detach().cpu().contiguous()))
@@ -97,8 +103,8 @@ def _write_with_rows(part: Path, stored: bytes, large: Mapping[str, StoredRows])
     begin = 8 + int.from_bytes(stored[:8], "little")
     header, end = json.loads(stored[8:begin]), len(stored) - begin
     for name, rows in sorted(large.items()):
-        size = rows.shape.numel()
-        shape = list(rows.shape)
+        shape = list(rows.stored_shape())
+        size = math.prod(shape)
         header[name] = {"dtype": "U8", "shape": shape, "data_offsets": [end, end + size]}
         end += size
     text = json.dumps(header).encode()
@@ -108,7 +114,7 @@ def _write_with_rows(part: Path, stored: bytes, large: Mapping[str, StoredRows])
         file.write(len(text).to_bytes(8, "little") + text)
         file.write(memoryview(stored)[begin:])
         for _, rows in sorted(large.items()):
-            for chunk in rows.chunks():
+            for chunk in rows.stored_chunks():
                 file.write(_bytes(chunk))
 
 
@@ -203,12 +209,14 @@ def load_with_rows(
     descriptor = os.open(path, os.O_RDONLY)
     length = int.from_bytes(os.read(descriptor, 8), "little")
     header = json.loads(os.read(descriptor, length))
-    rows = {}
+    rows: dict[str, StoredRows] = {}
     for name in large:
         begin = 8 + length + header[name]["data_offsets"][0]
-        rows[name] = StoredRows(
-            (descriptor, path), begin, header[name]["shape"], small.get(SUMS + name)
-        )
+        file, crc = (descriptor, path), small.get(SUMS + name)
+        if (shape := passport.get(_ENCODED, {}).get(name)) is not None:
+            rows[name] = EncodedRows(file, begin, shape, small[STARTS + name], crc)
+        else:
+            rows[name] = StoredRows(file, begin, header[name]["shape"], crc)
     rest = passport.get(_REST)
     found = checksum({**small, **rows}) if rest is None else checksum(small, with_sums=True)
     if found != (rest or passport.get("checksum")):
@@ -216,19 +224,35 @@ def load_with_rows(
     return small, rows, passport
 
 
+def is_encoded(path: str | Path) -> bool:
+    """Whether a file has rows that are encoded, which `load` does not read."""
+    return bool(read_passport(path).get(_ENCODED))
+
+
 def with_row_sums(
     tensors: Mapping[str, Rows], large: Collection[str]
 ) -> tuple[dict[str, Rows], dict[str, Any]]:
     """``tensors`` with checksums of every row of the ``large`` ones, and what the passport says of
-    all but these: to be saved, so that `load_with_rows` need not read all before it begins."""
+    all but these: to be saved, so that `load_with_rows` need not read all before it begins.
+
+    Of rows that are encoded it is also told where each begins; they cannot be saved without."""
     added = {SUMS + name: sums(tensors[name]) for name in large}
+    shapes = {}
+    for name in large:
+        if isinstance(rows := tensors[name], EncodedRows):
+            added[STARTS + name] = F.pad(rows.lengths.cumsum(0), (1, 0))
+            shapes[name] = list(rows.shape)
     small = {name: tensor for name, tensor in tensors.items() if name not in large}
-    return {**tensors, **added}, {_REST: checksum({**small, **added}, with_sums=True)}
+    told: dict[str, Any] = {_REST: checksum({**small, **added}, with_sums=True)}
+    return {**tensors, **added}, told | ({_ENCODED: shapes} if shapes else {})
 
 
 def shape_of(path: str | Path, name: str) -> tuple[int, ...]:
-    """A tensor's shape, from the file's header alone."""
+    """A tensor's shape, from the file's header alone; of encoded rows that of what they encode."""
     with _opened(path) as stored:
+        header = json.loads((stored.metadata() or {}).get(_KEY, "{}"))
+        if (shape := header.get(_ENCODED, {}).get(name)) is not None:
+            return tuple(shape)
         return tuple(stored.get_slice(name).get_shape())
 
 

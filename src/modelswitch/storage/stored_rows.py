@@ -73,6 +73,14 @@ class StoredRows:
         for start in range(0, len(self), step):
             yield self[start : start + step]
 
+    def stored_shape(self) -> tuple[int, ...]:
+        """Of the tensor that a file has of these rows."""
+        return tuple(self.shape)
+
+    def stored_chunks(self) -> Iterator[torch.Tensor]:
+        """What a file has of these rows, uint8, some at a time."""
+        yield from self.chunks()
+
     def _read(self, places: torch.Tensor, result: np.ndarray) -> None:
         """Rows that lie one after the other are read in one go."""
         if not len(places):
@@ -110,6 +118,7 @@ class RowSpool:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._where = Path(folder)
         self._sums: list[int] = []
+        self._lengths: list[int] = []
         self.shape: tuple[int, ...] | None = None
 
     def add(self, row: np.ndarray) -> None:
@@ -118,22 +127,31 @@ class RowSpool:
             self.shape = row.shape
         assert row.dtype == np.uint8
         assert row.shape == self.shape
-        data = np.ascontiguousarray(row).data
+        data = self._bytes(row)
         try:
             self._file.write(data)
         except OSError as error:
             raise type(error)(error.errno, error.strerror, str(self._where)) from error
         self._sums.append(zlib.crc32(data))
+        self._lengths.append(len(data))
+
+    def _bytes(self, row: np.ndarray) -> bytes:
+        """What is written of a row."""
+        return np.ascontiguousarray(row).tobytes()
 
     def stored(self) -> StoredRows:
+        return StoredRows(self._reader(), 0, self._shape(), self._checksums())
+
+    def _reader(self) -> tuple[int, Path]:
         self._file.flush()
-        return StoredRows(
-            # Another descriptor, which lives as long as the rows do and not as this object does.
-            (os.dup(self._file.fileno()), self._where),
-            0,
-            (len(self._sums), *(self.shape or ())),
-            torch.tensor(self._sums, dtype=torch.int64),
-        )
+        # Another descriptor, which lives as long as the rows do and not as this object does.
+        return os.dup(self._file.fileno()), self._where
+
+    def _shape(self) -> tuple[int, ...]:
+        return len(self._sums), *(self.shape or ())
+
+    def _checksums(self) -> torch.Tensor:
+        return torch.tensor(self._sums, dtype=torch.int64)
 
 
 Rows = torch.Tensor | StoredRows
