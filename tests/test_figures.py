@@ -235,6 +235,22 @@ def test_a_figure_that_would_show_one_point_is_not_drawn(name, tmp_path):
         assert ("size" in drawn) == (name != "chains")
 
 
+def test_claims_of_several_data_sets_without_pairs_are_one_figure(tmp_path):
+    tidy_examples.write(tmp_path, {"a": "teacher", "b": "student"}, images=60, epochs=1)
+    models = pd.read_csv(tmp_path / "models.csv")
+    both = [models.assign(dataset=name) for name in ("periocular", "iris")]
+    pd.concat(both).to_csv(tmp_path / "models.csv", index=False)
+    stated = {f"claim_{n}": Claim(better="a", than="b") for n in range(2)}
+    write_claims(stated, tmp_path)
+    items = contents.figures(contents.facts_in(Tables(tmp_path)))
+    [item] = [item for item in items if item.name == "differences"]
+    assert item.file == "differences"
+    draw_all(Tables(tmp_path), [item], tmp_path / "figures", ("svg",))
+    drawn = (tmp_path / "figures" / "differences.svg").read_text(encoding="utf-8")
+    assert "<!-- claim 0 -->" in drawn
+    assert "<!-- claim 1 -->" in drawn
+
+
 def test_drawing_twice_gives_the_same_file(tables, tmp_path):
     items = contents.figures(contents.facts_in(tables))[:2]
     for folder in ("a", "b"):

@@ -24,7 +24,8 @@ class PageFacts:
 
     datasets: tuple[str, ...]
     models: int = 2  # trained ones, of one seed and data set
-    differences: int = 2  # claims about shares, and pairs of models that are compared anyway
+    claimed: int = 2  # claims about shares
+    pairs: int = 2  # of models that are compared anyway
     epochs: int = 2  # of the longest training
     rules: frozenset[str] = frozenset()  # weighting rules of all transfers that are used
     weighted: int = 0  # transfers with any rule but a fixed weight
@@ -38,6 +39,10 @@ class PageFacts:
     deploys: bool = False  # models are exported for devices
     deploys_selectors: bool = False  # and so is every selector with its recognisers
     absent: frozenset[str] = frozenset()  # tidy tables that are not there
+
+    @property
+    def differences(self) -> int:
+        return self.claimed + self.pairs
 
     @property
     def compares_rules(self) -> bool:
@@ -128,11 +133,13 @@ TABLES = (
 def figures(facts: PageFacts) -> list[Entry]:
     """Figures made from models.csv and its like; one of each kind for every data set."""
     datasets = facts.datasets if len(facts.datasets) > 1 else ("",)
+    # Claims are about the experiment: without pairs on a data set they are one figure.
+    once = () if facts.pairs else ("differences",)
     return [
         dataclasses.replace(item, dataset=dataset)
         for item in FIGURES
         if item.applies(facts) and item.needs not in facts.absent
-        for dataset in datasets
+        for dataset in (("",) if item.name in once else datasets)
     ]
 
 
@@ -182,10 +189,9 @@ def facts_of(experiment: Experiment) -> PageFacts:
     return PageFacts(
         datasets=tuple(experiment.datasets),
         models=len(experiment.all_lineages),
-        differences=_compared(
-            map(str, experiment.lineages.values()),
-            set(map(str, experiment.all_lineages)),
-            (claim.metric for claim in experiment.claims.values()),
+        claimed=_of_shares(claim.metric for claim in experiment.claims.values()),
+        pairs=_pairs(
+            map(str, experiment.lineages.values()), set(map(str, experiment.all_lineages))
         ),
         epochs=max(
             (experiment.training_of(each.last).epochs for each in experiment.all_lineages),
@@ -216,11 +222,10 @@ def facts_in(tables) -> PageFacts:
     return PageFacts(
         datasets=tuple(dict.fromkeys(models["dataset"])),
         models=models["lineage"].nunique(),
-        differences=_compared(
-            dict.fromkeys(ends),
-            set(models["lineage"]),
-            () if claims is None else claims.loc[claims["estimate"].notna(), "metric"],
+        claimed=_of_shares(
+            () if claims is None else claims.loc[claims["estimate"].notna(), "metric"]
         ),
+        pairs=_pairs(dict.fromkeys(ends), set(models["lineage"])),
         epochs=0 if history is None else history["epoch"].nunique(),
         rules=frozenset(used["rule"]),
         weighted=int((used["rule"] != "fixed").sum()),
@@ -243,10 +248,15 @@ def _sides(modalities: Sequence[str]) -> tuple[str, ...]:
     return tuple(side_name(chosen, modalities) for chosen in sides(modalities))
 
 
-def _compared(ends: Iterable[str], every: set[str], claimed: Iterable[str]) -> int:
-    """How many differences there are to show: claims about shares, by their metrics, and chains
-    beside the same network from scratch and beside a direct switch (`differences.of_chains`)."""
-    count = sum(METRICS[metric].unit is SHARE for metric in claimed)
+def _of_shares(metrics: Iterable[str]) -> int:
+    """How many claims are about shares, by their metrics."""
+    return sum(METRICS[metric].unit is SHARE for metric in metrics)
+
+
+def _pairs(ends: Iterable[str], every: set[str]) -> int:
+    """How many chains there are beside the same network from scratch and beside a direct switch
+    (`differences.of_chains`)."""
+    count = 0
     for end in ends:
         steps = end.split("/")
         rivals = {steps[-1].partition("@")[0]} if steps[1:] else set()

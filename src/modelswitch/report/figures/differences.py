@@ -45,9 +45,11 @@ def forest(tables) -> Figure:
                      "colour": VERDICTS.get(row.verdict, style.BLACK),
                      "marker": MARKERS.get(row.verdict, "")}
                 )  # fmt: skip
-    for pair in differences.of_chains(tables.models):
+    # Then there are only claims, see `contents.figures`: pairs are of one data set.
+    several = tables.models["dataset"].nunique() > 1
+    for pair in () if several else differences.of_chains(tables.models):
         groups.setdefault(pair.group, []).append(_row(pair.better.name, pair.difference))
-    for group, rest in differences.of_others(tables).items():
+    for group, rest in ({} if several else differences.of_others(tables)).items():
         groups.setdefault(group, []).append(_spread(rest))
     if metrics != {"accuracy"}:
         return draw(groups, "")

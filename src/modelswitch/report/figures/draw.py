@@ -80,7 +80,8 @@ def _of_foremost(draw: Callable[..., Figure], tables: Tables, item: Entry) -> Fi
     """A figure of models; of very many it names some, and says which."""
     from modelswitch.report.figures import style
 
-    part = foremost.foremost(tables)
+    one = tables.models["dataset"].nunique() == 1
+    part = foremost.foremost(tables) if one else tables
     figure = draw(part, *item.arguments)
     count, of = (each.models["lineage"].nunique() for each in (part, tables))
     if count < of:
