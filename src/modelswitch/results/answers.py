@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,7 @@ class Answers:
         self._graph, self._results = graph, results
         self._passports, self._splits = passports, splits
         self._teachers: dict[ModelFolder, dict[str, torch.Tensor]] = {}
+        self._counted: Counted | None = None
 
     def tensors(self, place: ModelFolder) -> dict[str, torch.Tensor]:
         """What a model answered. Of thousands of models it is too much to be held at once."""
@@ -119,35 +120,22 @@ class Answers:
             self._teachers[parent] = self.tensors(parent)
         return self._teachers[parent][f"{split}.logits"]
 
-    @functools.cached_property
+    @property
     def counted(self) -> Counted:
         """What the answers of all models come to, by one reading of their files."""
-        found = Counted({}, Rows(), Rows(), [])
-        for place in self._passports:
-            tensors, names = self.tensors(place), self._passports[place]["classes"]
-            found.measured[place] = {}
-            for split in self._splits:
-                if f"{split}.logits" not in tensors:
-                    continue
-                answers = tensors[f"{split}.logits"], tensors[f"{split}.labels"]
-                teacher = self._teachers_logits(place, split)
-                measured = {"images": len(answers[1])} | scores.scores(*answers, teacher)
-                found.measured[place][split] = measured
-                key = training_of(place) | {"split": split}
-                found.per_class.add(key, scores.by_class(*answers, names))
-                found.confusions.add(key, scores.confusions(*answers, names))
-            if "weight_counts" in tensors:
-                found.weights += _weights(place, tensors["weight_counts"])
-        return found
+        if self._counted is None:
+            collections.deque(self._gone_through(), maxlen=0)
+        assert self._counted is not None
+        return self._counted
 
     def predictions(self) -> pd.DataFrame:
         """One row for each model, seed and image: what was predicted, and how surely."""
-        rows = [table for place in self._firsts() for table in self._predicted(place)]
+        rows = list(self._gone_through())
         return pa.concat_tables(rows).to_pandas() if rows else pd.DataFrame()
 
     def write_predictions(self, folder: Path) -> None:
         """`predictions` as its file, of one model at a time: all of them are many."""
-        tables = (table for place in self._firsts() for table in self._predicted(place))
+        tables = self._gone_through()
         waiting = list(itertools.islice(tables, 1))
         if not waiting:
             write_table(folder, "predictions", pd.DataFrame())
@@ -164,19 +152,31 @@ class Answers:
                 waiting.append(table)
             file.write_table(pa.concat_tables(waiting))
 
-    def _firsts(self) -> list[ModelFolder]:
-        """Models with rows of predictions: first repeats alone, for the rows are many, and what is
-        made of them counts seeds."""
-        return [place for place in self._passports if not place.branch.repeat]
+    def _gone_through(self) -> Iterator[pa.Table]:
+        """The rows of predictions of one model and split after the other, and on the way all that
+        is counted: every file is read once for both.
 
-    def _predicted(self, place: ModelFolder) -> list[pa.Table]:
-        """The rows of a model, of one split after the other."""
-        tensors = self.tensors(place)
-        return [
-            self._on(place, split, tensors)
-            for split in self._splits
-            if f"{split}.logits" in tensors
-        ]
+        First repeats alone have rows, for they are many, and what is made of them counts seeds.
+        """
+        found = Counted({}, Rows(), Rows(), [])
+        for place in self._passports:
+            tensors, names = self.tensors(place), self._passports[place]["classes"]
+            found.measured[place] = {}
+            for split in self._splits:
+                if f"{split}.logits" not in tensors:
+                    continue
+                answers = tensors[f"{split}.logits"], tensors[f"{split}.labels"]
+                teacher = self._teachers_logits(place, split)
+                measured = {"images": len(answers[1])} | scores.scores(*answers, teacher)
+                found.measured[place][split] = measured
+                key = training_of(place) | {"split": split}
+                found.per_class.add(key, scores.by_class(*answers, names))
+                found.confusions.add(key, scores.confusions(*answers, names))
+                if not place.branch.repeat:
+                    yield self._on(place, split, tensors)
+            if "weight_counts" in tensors:
+                found.weights += _weights(place, tensors["weight_counts"])
+        self._counted = found
 
     def _on(self, place: ModelFolder, split: str, tensors: dict[str, torch.Tensor]) -> pa.Table:
         names = self._passports[place]["classes"]

@@ -53,8 +53,9 @@ class StoredResults:
         search = experiment.report.split == "validation"
         self.splits = ("validation",) if search else ("validation", "test")
         places = self.graph.models()
-        self.places = [p for p in places if self._path(p, "outputs.safetensors").exists()]
-        self.missing = [p for p in places if p not in set(self.places)]
+        there = {p: self._path(p, "outputs.safetensors").exists() for p in places}
+        self.places = [p for p in places if there[p]]
+        self.missing = [p for p in places if not there[p]]
         self._passports = {place: self._passport(place) for place in self.places}
         self.answers = Answers(self.graph, self.results, self._passports, self.splits)
         refuse_other_data(experiment, self.results, self._passports)
@@ -333,8 +334,8 @@ def _joined(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
 
 def write(stored: StoredResults, folder: str | Path) -> None:
     """Write every table that is collected into ``folder``: CSV, or Parquet for the predictions."""
+    # First: what other tables need of the answers is counted on the way.
+    stored.answers.write_predictions(Path(folder))
     for name in (name for name, schema in SCHEMAS.items() if schema.collected):
-        if name == "predictions":
-            stored.answers.write_predictions(Path(folder))
-        else:
+        if name != "predictions":
             write_table(folder, name, getattr(stored, name)())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 TOO_FEW_WRONG = 0.02
 SCRATCH, DIRECT = "over scratch", "over a direct switch"
 FIXED = "fixed"
-# Columns of models.csv that a comparison looks at, beside the metric.
-COMPARED = ("dataset", "seed", "lineage", "split", "code", "data")
 Row = dict[Hashable, Any]  # of a table: column name to value
 
 
@@ -67,10 +66,8 @@ class Rule:
 
 def of_chains(models: pd.DataFrame, metric: str = "accuracy") -> list[Pair]:
     """Chain ends beside the same model from scratch, and beside a direct switch."""
-    split, rows = seeds.split_of(models), seeds.by_lineage(models[[*COMPARED, metric]])
-    pairs = [
-        _pair(rows, group, better, than, metric, split) for group, better, than in _rivals(models)
-    ]
+    compared = seeds.Compared(models, metric, seeds.split_of(models))
+    pairs = [_pair(compared, group, better, than) for group, better, than in _rivals(models)]
     return sorted(pairs, key=lambda pair: pair.group != SCRATCH)
 
 
@@ -114,34 +111,22 @@ def of_teachers(models: pd.DataFrame, metric: str = "accuracy") -> list[Pair]:
 
     A teacher that is not the better of the two has little to teach.
     """
-    split = seeds.split_of(models)
     nodes = {node.lineage: node for node in tree.tree(models)}
     pairs = dict.fromkeys(
         (end.lineage.split("/")[0], end.model)
         for end in tree.ends(models)
         if end.parent and end.model in nodes
     )
-    rows = seeds.by_lineage(models[[*COMPARED, metric]])
+    compared = seeds.Compared(models, metric, seeds.split_of(models))
     return [
-        _pair(rows, "teacher", nodes[teacher], nodes[student], metric, split)
+        _pair(compared, "teacher", nodes[teacher], nodes[student])
         for teacher, student in pairs
         if teacher in nodes and teacher != student
     ]
 
 
-def _pair(
-    by_lineage: dict[str, pd.DataFrame],
-    group: str,
-    better: TreeNode,
-    than: TreeNode,
-    metric: str,
-    split: str,
-) -> Pair:
-    import pandas as pd
-
-    above = tree.with_those_above((better.lineage, than.lineage))
-    rows = pd.concat([by_lineage[lineage] for lineage in above if lineage in by_lineage])
-    difference, refused = seeds.compare(rows, better.lineage, than.lineage, metric, split)
+def _pair(compared: seeds.Compared, group: str, better: TreeNode, than: TreeNode) -> Pair:
+    difference, refused = compared(better.lineage, than.lineage)
     return Pair(group, better, than, difference, refused)
 
 
@@ -151,7 +136,7 @@ def of_rules(tables: Tables, metric: str = "accuracy") -> list[Rule]:
     All else in the two transfers, and in how both were trained, is the same.
     """
     models = tables.models
-    split = seeds.split_of(models)
+    compared = seeds.Compared(models, metric, seeds.split_of(models))
     switched = models[models["rule"] != ""].drop_duplicates("lineage")
     settings = {row["lineage"]: row for row in switched.to_dict("records")}
     pairs: dict[tuple[str, str], list[TreeNode]] = {}
@@ -162,15 +147,16 @@ def of_rules(tables: Tables, metric: str = "accuracy") -> list[Rule]:
     for group in pairs.values():
         if len({settings[node.lineage]["rule"] for node in group}) < 2:
             continue
-        found = [_beside_fixed(node, group, settings, models, metric, split) for node in group]
+        alike = {node.lineage: _but_rule(settings[node.lineage]) for node in group}
+        found = [_beside_fixed(node, settings, alike, compared) for node in group]
         corrected = intervals.holm([r.difference.p if r.difference else math.nan for r in found])
         rows += [
             dataclasses.replace(row, p_holm=p) for row, p in zip(found, corrected, strict=True)
         ]
-    short = [row.name for row in rows]
+    short = Counter(row.name for row in rows)
     # The rule says it best, unless transfers with one rule differ in something else.
     return [
-        row if short.count(row.name) == 1 else dataclasses.replace(row, name=row.node.name)
+        row if short[row.name] == 1 else dataclasses.replace(row, name=row.node.name)
         for row in rows
     ]
 
@@ -199,24 +185,25 @@ def delta_curves(tables: Tables) -> dict[Curve, dict[float, str]]:
 
 def _beside_fixed(
     node: TreeNode,
-    group: list[TreeNode],
     settings: dict[str, Row],
-    models: pd.DataFrame,
-    metric: str,
-    split: str,
+    alike: dict[str, dict[str, Any]],
+    compared: seeds.Compared,
 ) -> Rule:
+    """A switch beside the fixed weight among those of its pair of models.
+
+    Args:
+        alike: of each of these, all that is known of it but its weighting.
+    """
     own = settings[node.lineage]
     others = {
-        other.lineage: pooling.differing(
-            _but_rule(settings[other.lineage]), _but_rule(own), everything=True
-        )
-        for other in group
-        if settings[other.lineage]["rule"] == FIXED
+        lineage: pooling.differing(other, alike[node.lineage], everything=True)
+        for lineage, other in alike.items()
+        if settings[lineage]["rule"] == FIXED
     }
     baseline = next((lineage for lineage, differ in others.items() if not differ), "")
     difference, refused = None, ""
     if baseline and baseline != node.lineage:
-        difference, refused = seeds.compare(models, node.lineage, baseline, metric, split)
+        difference, refused = compared(node.lineage, baseline)
     elif not baseline and others:
         nearest = min(others, key=lambda lineage: len(others[lineage]))
         refused = f"not the same as {nearest} but for the rule: {pooling.named(others[nearest])}"

@@ -6,6 +6,7 @@ two different things, so such seeds are kept apart, and what differs is said.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def _known(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     for column, name in IDENTITY.items():
         value = row.get(column, "")
         if column == "settings" and value.startswith("{"):
-            found |= {f"{name}: {key}": part for key, part in flat(json.loads(value)).items()}
+            found |= {f"{name}: {key}": part for key, part in _leaves(value).items()}
         elif column == "code" and value.startswith("{"):
             found |= {f"code of {key}": part for key, part in json.loads(value).items()}
         elif value == value and value != "":
@@ -116,6 +117,12 @@ def _known(row: Mapping[Hashable, Any]) -> dict[str, Any]:
         # Then each seed has as many as it needs.
         found.pop("epochs", None)
     return found
+
+
+# Seeds have the same settings, and these are read for each table.
+@functools.lru_cache(maxsize=8192)
+def _leaves(text: str) -> dict[str, Any]:
+    return flat(json.loads(text))
 
 
 def flat(values: Any, above: str = "") -> dict[str, Any]:
@@ -184,7 +191,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= 16 else f"{text[:15]}…"
 
 
-def unlike(models: pd.DataFrame, first: str, second: str) -> str:
+Made = Mapping[str, Iterable[tuple[str, str]]]  # by lineage
+
+
+def made(models: pd.DataFrame) -> Made:
+    """By which code, as JSON, and from which data the lineages of one data set were made."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    first = models.drop_duplicates(["seed", "lineage"])
+    for lineage, code, data in zip(first["lineage"], first["code"], first["data"], strict=True):
+        found.setdefault(lineage, set()).add((code, data))
+    return found
+
+
+def unlike(made: Made, first: str, second: str) -> str:
     """Why two lineages of one data set must not be compared; '' if nothing is known against it.
 
     They differ in their settings, that is what is compared. But both have to have seen the same
@@ -192,8 +211,7 @@ def unlike(models: pd.DataFrame, first: str, second: str) -> str:
     """
     found: dict[str, set[str]] = {}
     places = tree.with_those_above((first, second))
-    rows = models[models["lineage"].isin(places)].drop_duplicates(["seed", "lineage"])
-    for code, data in rows[["code", "data"]].itertuples(index=False):
+    for code, data in (pair for place in places for pair in made.get(place, ())):
         if data:
             found.setdefault("data", set()).add(data)
         for key, digest in (json.loads(code) if code.startswith("{") else {}).items():

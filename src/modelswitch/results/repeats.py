@@ -59,6 +59,8 @@ def spread(trainings: pd.DataFrame, lineage: str, metric: str, split: str) -> fl
         trainings: rows of models.csv, one a training, of one data set.
     """
     rows = trainings[(trainings["lineage"] == lineage) & (trainings["split"] == split)]
+    if not rows[REPEAT].any():
+        return math.nan
     rows = rows[rows[metric].notna()]
     values = rows.groupby("seed")[metric]
     freedom = len(rows) - values.ngroups
@@ -70,4 +72,6 @@ def spread(trainings: pd.DataFrame, lineage: str, metric: str, split: str) -> fl
 def most(trainings: pd.DataFrame, lineage: str) -> int:
     """How often a lineage was trained for the seed that has most of it; 0 for none."""
     rows = trainings[trainings["lineage"] == lineage]
-    return int(rows.groupby("seed")[REPEAT].nunique().max()) if len(rows) else 0
+    if not rows[REPEAT].any():
+        return int(len(rows) > 0)
+    return int(rows.groupby("seed")[REPEAT].nunique().max())

@@ -40,18 +40,32 @@ def per_seed(
     return {int(seed): float(value) for seed, value in zip(rows["seed"], rows[metric], strict=True)}
 
 
-def compare(
-    models: pd.DataFrame, better: str, than: str, metric: str, split: str
-) -> tuple[PairedDifference, str]:
-    """`better - than`, seed by seed, and '', if both were made by one code from one data set.
+class Compared:
+    """Lineages of one data set, to be compared pair by pair: of thousands, each pair would else
+    look through all rows.
 
-    Otherwise a difference that knows nothing, and what differs.
+    Raises:
+        ValueError: there are several data sets.
     """
-    refused = pooling.unlike(models, better, than)
-    if refused:
-        return intervals.paired_difference([], []), refused
-    values = [per_seed(models, lineage, metric, split) for lineage in (better, than)]
-    return intervals.paired_by_seed(*values), ""
+
+    def __init__(self, models: pd.DataFrame, metric: str, split: str) -> None:
+        rows = _of_one_dataset(models)
+        rows = rows[(rows["split"] == split) & rows[metric].notna()]
+        self._values: dict[str, dict[int, float]] = {}
+        for lineage, seed, value in zip(rows["lineage"], rows["seed"], rows[metric], strict=True):
+            self._values.setdefault(lineage, {})[int(seed)] = float(value)
+        self._made = pooling.made(models)
+
+    def __call__(self, better: str, than: str) -> tuple[PairedDifference, str]:
+        """`better - than`, seed by seed, and '', if both were made by one code from one data set.
+
+        Otherwise a difference that knows nothing, and what differs.
+        """
+        refused = pooling.unlike(self._made, better, than)
+        if refused:
+            return intervals.paired_difference([], []), refused
+        values = (self._values.get(lineage, {}) for lineage in (better, than))
+        return intervals.paired_by_seed(*values), ""
 
 
 def _of_one_dataset(models: pd.DataFrame) -> pd.DataFrame:

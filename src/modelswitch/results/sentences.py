@@ -212,7 +212,7 @@ def _difference(tables: Tables, better: str, than: str) -> PairedDifference | No
     models = tables.models
     if than == better or than not in set(models["lineage"]):
         return None
-    found, _ = seeds.compare(models, better, than, "accuracy", seeds.split_of(models))
+    found, _ = seeds.Compared(models, "accuracy", seeds.split_of(models))(better, than)
     return found if found.count else None
 
 

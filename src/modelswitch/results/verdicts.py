@@ -132,11 +132,12 @@ def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Fin
     sides: dict[str, Values] = {side: {} for side in claim.sides}
     for dataset in datasets:
         rows = models[models["dataset"] == dataset]
+        made = pooling.made(rows)
         for side, lineage in lineages.items():
             values = seeds.per_seed(rows, lineage, claim.metric, split)
             sides[side] |= {(dataset, seed): value for seed, value in values.items()}
         for side in claim.others:
-            refused = pooling.unlike(rows, lineages[claim.better], lineages[side])
+            refused = pooling.unlike(made, lineages[claim.better], lineages[side])
             if refused:
                 return found.untested(
                     f"{claim.better!r} and {side!r} are not alike but for their settings: {refused}"
