@@ -24,6 +24,8 @@ from modelswitch.lineage import Lineage, ModelFolder, Replicate
 from modelswitch.models.given import given
 from modelswitch.models.origins import First, Images
 from modelswitch.planning.model_checks import check_models
+from modelswitch.results import pooling
+from modelswitch.results.collect import StoredResults
 from modelswitch.storage import artifacts
 
 PLAIN = {"family": "plain", "stages": [[8], [12]]}
@@ -360,7 +362,12 @@ class Study:
                 "student": {"family": "plain", "stages": [[4]]},
             },
             "transfers": {"kd": {}},
-            "chains": {"kd": "teacher/student@kd", "tuned": "tuned", "on": "teacher/tuned@kd"},
+            "chains": {
+                "kd": "teacher/student@kd",
+                "tuned": "tuned",
+                "on": "teacher/tuned@kd",
+                "scratch": "student",
+            },
             "seeds": [0],
             "training": {"epochs": 1, "warmup": 0, "precision": "float32"},
         }
@@ -432,6 +439,14 @@ def test_students_learn_from_an_adopted_teacher_and_start_from_given_weights(stu
     origin = study.file("teacher/tuned@kd", "origin.safetensors")
     ended = study.run("distil", "teacher/tuned@kd", *teachers, "--origin", origin)
     assert ended.status == 0, ended.said
+    # Adopting is other code than training; a student is comparable with one from scratch.
+    assert study.run("train", "student").status == 0
+    models = StoredResults(study.graph.experiment, study.folder).models()
+    assert set(models["lineage"]) == {"teacher", "student", "teacher/student@kd",
+                                      "teacher/tuned@kd"}  # fmt: skip
+    assert len(set(models["code"])) > 1
+    made = pooling.made(models)
+    assert pooling.unlike(made, "teacher/student@kd", "student") == ""
 
 
 def test_a_file_that_changes_or_vanishes_between_planning_and_run_is_one_line(study):

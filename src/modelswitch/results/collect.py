@@ -154,7 +154,9 @@ class StoredResults:
         # Results from before it was stored by itself know it only where there is no other code.
         package = passport.get("package_code") or ("" if own else passport.get("code"))
         if package:
-            code["distil" if place.lineage.parent else "train"] = package
+            # Adopting is other code than training, which says nothing about what is trained.
+            adopted = self.graph.is_adopted(place)
+            code["distil" if place.lineage.parent else "adopt" if adopted else "train"] = package
         weights = self._path(place, "model.safetensors")
         surroundings = {key: passport[key] for key in SURROUNDINGS if key in passport}
         surroundings |= passport.get("arithmetic", {})
