@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 ROOT = Path(__file__).parents[1] / "results" / "reference"
 
@@ -57,3 +58,43 @@ def test_what_the_page_of_files_for_devices_concludes_is_in_its_table():
     short = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8")
     assert f"eight bits cost at most {most} points" in short
     assert f"the student is {times_less} times as fast as in PyTorch" in short
+
+
+def origins(name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / f"origins/tables/{name}.csv")
+
+
+def test_the_page_of_a_given_model_is_its_tables():
+    text = (ROOT / "origins/README.md").read_text(encoding="utf-8")
+    rows = [cells(line) for line in text.splitlines() if line.startswith("| ")]
+    models, claims = rows[1:8], rows[9:]
+    for line, row in zip(models, origins("chains").itertuples(), strict=True):
+        assert numbers(line[1].replace(",", "")) == [row.parameters]
+        shares = [row.accuracy, row.accuracy_low, row.accuracy_high]
+        told = shares[:1] if row.lineage == "teacher" else shares
+        assert numbers(line[2]) == [pytest.approx(100 * share, abs=0.0501) for share in told]
+    for line, row in zip(claims, origins("claims").itertuples(), strict=True):
+        assert line[0] == row.claim.replace("_", " ")
+        told = (row.estimate, row.low, row.high)
+        assert numbers(line[1]) == [round(100 * share, 2) for share in told]
+        assert numbers(line[2]) == [round(row.p_holm, 3)]
+        assert line[3] == row.verdict
+
+
+def test_what_the_page_of_a_given_model_concludes_is_in_its_tables():
+    text = " ".join((ROOT / "origins/README.md").read_text(encoding="utf-8").split())
+    claims = origins("claims").set_index("claim")
+    [most] = re.findall(r"no room for a gain of more than ([\d.]+) points", text)
+    assert float(most) == round(100 * claims.loc["three_steps_beat_one", "high"], 2)
+    chains = origins("chains").set_index("chain")
+    width = chains["accuracy_high"] - chains["accuracy_low"]
+    assert 2.5 < width["distilled"] / width[["one-step", "three-steps"]].mean() < 3.5
+    assert len(set(chains["parameters"].loc["scratch":])) == 1
+    models = origins("models").drop_duplicates(["lineage", "seed"])
+    assert len(models) == 35
+    assert round(models["processor_seconds"].sum() / 60) == 68
+    short = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8").replace("−", "-")
+    for claim in ("pruning_beats_a_fresh_network", "three_steps_beat_one"):
+        row = claims.loc[claim]
+        told = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * row[["estimate", "low", "high"]]))
+        assert told in short
