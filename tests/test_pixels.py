@@ -9,7 +9,8 @@ from image_bytes import encoded, png, tiff
 from PIL import Image, ImageFile
 from sklearn.datasets import load_digits
 
-from modelswitch.config.data import FolderData, NpzData, PixelOptions
+from modelswitch.config.data import FolderData, NpzData
+from modelswitch.config.pixels import PixelOptions
 from modelswitch.data.images import PictureReader, Unreadable, picture
 from modelswitch.data.pixels import arranged
 from modelswitch.data.ranges import reach_of, scaled

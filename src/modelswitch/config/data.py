@@ -5,21 +5,29 @@ Apart from the experiment's configuration, so that preparing a data set depends 
 
 import os
 import re
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from modelswitch.config.augment import Augmentation
 from modelswitch.config.base import Extended, Name, Strict, unfilled
 from modelswitch.config.irises import IrisSettings
+from modelswitch.config.pixels import (
+    BACKGROUND,
+    COLOUR,
+    EACH,
+    LAYOUT,
+    RANGE,
+    SIZE,
+    Background,
+    Colour,
+    Layout,
+    PixelOptions,
+    Range,
+    Size,
+)
 
 EyeSide = Annotated[int, Field(ge=8, le=512)]
-_Side = Annotated[int, Field(ge=1, le=4096)]
-Size = tuple[_Side, _Side]
-Range = tuple[float, float]
-Layout = Literal["channels_last", "channels_first"]
-Colour = Literal["rgb", "grey", "stored"]
-Background = Literal["white", "black"]
 # Shells put a folder in the place of a tilde, and YAML files are read by none.
 Place = Annotated[str, AfterValidator(os.path.expanduser)]
 Keep = Literal["auto", "memory", "disk"]
@@ -35,26 +43,6 @@ def _splits_fit(splits: dict[str, str]) -> dict[str, str]:
 
 
 Splits = Annotated[dict[Split, str], AfterValidator(_splits_fit)]
-
-_SIZE = "height and width to resize to; needed if they differ"
-_RANGE = (
-    "values that stand for black and white; by default those of the type: all of 8 or 16 bits, "
-    "0 to 1 or 0 to 255 for floats"
-)
-_LAYOUT = "where an array has its channels; needed where its shape allows both"
-_COLOUR = "`stored`: grey where every image is grey"
-_BACKGROUND = "what transparent pixels are laid on; needed if there are any"
-_EACH = "; one for all, or by modality"
-
-
-class PixelOptions(NamedTuple):
-    """What a configuration says about the pixels of one data set; None where it says nothing."""
-
-    size: Size | None = None
-    range: Range | None = None
-    layout: Layout | None = None
-    colour: Colour | None = None
-    background: Background | None = None
 
 
 class DataBase(Strict):
@@ -118,9 +106,9 @@ class NpzData(DataBase):
 
     source: Literal["npz"]
     path: Place = Field(description="file, relative to the working directory")
-    size: Size | None = Field(default=None, description=_SIZE)
-    range: Range | None = Field(default=None, description=_RANGE)
-    layout: Layout | None = Field(default=None, description=_LAYOUT)
+    size: Size | None = Field(default=None, description=SIZE)
+    range: Range | None = Field(default=None, description=RANGE)
+    layout: Layout | None = Field(default=None, description=LAYOUT)
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.2,
         description="share for testing where there are only x and y; which images depends on what "
@@ -141,8 +129,8 @@ class IdxData(DataBase):
 
     source: Literal["idx"]
     path: Place = Field(description="folder, relative to the working directory")
-    size: Size | None = Field(default=None, description=_SIZE)
-    range: Range | None = Field(default=None, description=_RANGE)
+    size: Size | None = Field(default=None, description=SIZE)
+    range: Range | None = Field(default=None, description=RANGE)
     class_names: list[str] | None = Field(
         default=None, description="in the order of their numbers, which the files alone have"
     )
@@ -222,10 +210,10 @@ class FolderData(FilesData, StoredData):
 
     source: Literal["folder"]
     path: Place = Field(description="folder, relative to the working directory")
-    size: Size | None = Field(default=None, description=_SIZE)
-    colour: Colour = Field(default="rgb", description=_COLOUR)
-    range: Range | None = Field(default=None, description=_RANGE)
-    background: Background | None = Field(default=None, description=_BACKGROUND)
+    size: Size | None = Field(default=None, description=SIZE)
+    colour: Colour = Field(default="rgb", description=COLOUR)
+    range: Range | None = Field(default=None, description=RANGE)
+    background: Background | None = Field(default=None, description=BACKGROUND)
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.2,
         description="share for testing where there are no train and test folders; which images "
@@ -239,7 +227,7 @@ class TorchvisionData(DataBase):
     source: Literal["torchvision"]
     dataset: str = Field(description="class name in torchvision.datasets, e.g. CIFAR10")
     root: Place = Field(default="data", description="folder to download to")
-    size: Size | None = Field(default=None, description=_SIZE)
+    size: Size | None = Field(default=None, description=SIZE)
 
     @field_validator("root")
     @classmethod
@@ -325,8 +313,8 @@ class EyePhotosData(ModalitiesData, FilesData, IrisSettings, StrangersData):
         default=(32, 96), description="height and width of the unrolled iris pattern, grey"
     )
     colour: Literal["rgb", "grey"] = Field(default="rgb", description="of the periocular image")
-    range: Range | None = Field(default=None, description=_RANGE)
-    background: Background | None = Field(default=None, description=_BACKGROUND)
+    range: Range | None = Field(default=None, description=RANGE)
+    background: Background | None = Field(default=None, description=BACKGROUND)
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.25,
         description="share for testing where there are no train and test folders; which "
@@ -362,11 +350,11 @@ class PairedData(ModalitiesData, FilesData, StoredData, StrangersData):
     modalities: Annotated[tuple[Name, ...], Field(min_length=2)] = Field(
         description="names of the modalities, two or more"
     )
-    size: dict[Name, Size] = Field(default={}, description=_SIZE + _EACH)
-    colour: dict[Name, Colour] = Field(default={}, description=_COLOUR + _EACH)
-    range: dict[Name, Range] = Field(default={}, description=_RANGE + _EACH)
-    background: dict[Name, Background] = Field(default={}, description=_BACKGROUND + _EACH)
-    layout: dict[Name, Layout] = Field(default={}, description=_LAYOUT + _EACH)
+    size: dict[Name, Size] = Field(default={}, description=SIZE + EACH)
+    colour: dict[Name, Colour] = Field(default={}, description=COLOUR + EACH)
+    range: dict[Name, Range] = Field(default={}, description=RANGE + EACH)
+    background: dict[Name, Background] = Field(default={}, description=BACKGROUND + EACH)
+    layout: dict[Name, Layout] = Field(default={}, description=LAYOUT + EACH)
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.25,
         description="share for testing where the data comes without a split; which samples "

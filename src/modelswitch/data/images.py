@@ -28,7 +28,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from modelswitch.config.data import PixelOptions, Size
+from modelswitch.config.pixels import PixelOptions, Size
 from modelswitch.data.folders import shown
 from modelswitch.errors import UserError
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from modelswitch.config.data import Layout, PixelOptions, Range
+from modelswitch.config.pixels import Layout, PixelOptions, Range
 from modelswitch.data.images import Picture, resized
 from modelswitch.data.ranges import reach_of, scaled
 from modelswitch.errors import UserError

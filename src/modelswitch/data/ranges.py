@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelswitch.config.data import Range
+from modelswitch.config.pixels import Range
 from modelswitch.errors import UserError
 
 Images = np.ndarray | Sequence[np.ndarray]

@@ -23,9 +23,9 @@ from modelswitch.config.data import (
     IdxData,
     NpzData,
     PairedData,
-    PixelOptions,
     TorchvisionData,
 )
+from modelswitch.config.pixels import PixelOptions
 from modelswitch.config.verification import Verification
 from modelswitch.data.arrays import ImageArrays
 from modelswitch.data.assembly import Assembled, Stored, assembled

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from modelswitch.config.data import PixelOptions, Range
+from modelswitch.config.pixels import PixelOptions, Range
 from modelswitch.data.arrays import COPIES
 from modelswitch.data.folders import shown
 from modelswitch.data.images import Picture, is_grey, no_file

@@ -59,7 +59,7 @@ def _fitted(
     """One image uint8 [H, W, C] of ``shape``."""
     from PIL import Image
 
-    from modelswitch.config.data import PixelOptions
+    from modelswitch.config.pixels import PixelOptions
     from modelswitch.data.images import PictureReader, Unreadable, picture, resized
     from modelswitch.data.ranges import Reach, scaled
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from modelswitch.config.data import EyePhotosData, PixelOptions
+from modelswitch.config.data import EyePhotosData
+from modelswitch.config.pixels import PixelOptions
 from modelswitch.data.eyes.circles import Circle
 from modelswitch.data.eyes.covers import Lid
 from modelswitch.data.eyes.irises import COLUMNS, Irises
