@@ -22,7 +22,7 @@ from modelswitch.errors import UserError, run_script
 # In the order of the table; the programs of the same names lie beside this one.
 PARTS = (
     *("step", "hints", "losses", "loop", "views"),
-    *("workflow", "planning", "memory", "growth", "pairs"),
+    *("workflow", "planning", "memory", "growth", "pairs", "processes"),
 )
 
 
