@@ -39,7 +39,10 @@ EXPERIMENT = {
 
 
 def script(name: str, *words: object) -> None:
-    ran([sys.executable, ROOT / "workflow" / "scripts" / f"{name}.py", *map(str, words)])
+    program = ROOT / "workflow" / "scripts" / f"{name}.py"
+    done = ran([sys.executable, program, *map(str, words)], check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
 
 
 def trained(job: Job, data: Path, folder: Path, processes: int, *more: object) -> tuple[float, ...]:
@@ -89,7 +92,7 @@ def main() -> None:
         data = folder / "data.safetensors"
         script("prepare", "--spec", graph.experiment.data.canonical(), "--data", data)
         places = [place for place in graph.models() if place.branch.seed in SEEDS]
-        for place in places:
+        for place in sorted(places, key=lambda place: len(place.lineage)):
             teacher = place.lineage.parent is None
             for processes in (1, 2):
                 own = folder / str(processes) / str(place.branch)

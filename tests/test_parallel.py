@@ -367,4 +367,6 @@ def test_what_looks_at_single_images_is_not_refused(capsys):
 
 def test_results_from_before_are_of_the_same_configuration():
     assert "sync_norm" not in Training().canonical()
+    assert "sync_norm" not in distilled(training={"clip": 1.0}).canonical()
+    assert '"sync_norm":false' in distilled(training={"sync_norm": False}).canonical()
     assert Training(sync_norm=False).canonical() != Training().canonical()

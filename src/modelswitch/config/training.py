@@ -167,11 +167,13 @@ def _not_required(field: FieldInfo) -> Any:
 _KEYS: dict[str, Any] = {
     name: (_not_required(field), None) for name, field in Training.model_fields.items()
 }
-_Change: Any = create_model("_Change", __base__=Strict, **_KEYS)
+_Change: Any = create_model("_Change", __base__=Extended, **_KEYS)
 
 
 class TrainingChange(_Change):
     """Keys of `training` that differ for one model or transfer."""
+
+    later = Training.later
 
 
 def merged(base: Training, *changes: TrainingChange | None) -> Training:
