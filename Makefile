@@ -57,7 +57,8 @@ plan: configuration ## the models that CONFIG would train, their cost and the ti
 	@$(QUIETLY) snakemake plan --nolock --cores $(CORES) --configfile "$(CONFIG)"
 
 run: configuration ## train and report what CONFIG describes; goes on where it was stopped
-	@$(IN_VENV) snakemake --logger modelswitch --cores $(CORES) --configfile "$(CONFIG)"
+	@$(IN_VENV) && snakemake --logger modelswitch --cores $(CORES) --configfile "$(CONFIG)" && \
+	ls "$$(python -m modelswitch.config.file "$(CONFIG)")/results.html"
 
 report: run ## CONFIG's results as one HTML file, beside them, to open in any browser
 	@$(IN_VENV) && file="$$(python -m modelswitch.config.file "$(CONFIG)")/report.html" && \

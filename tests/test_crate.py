@@ -28,6 +28,7 @@ def results(tmp_path):
     tidy_examples.write(folder / "tables", images=20, epochs=2)
     (folder / "figures").mkdir()
     (folder / "figures" / "size.svg").write_text("<svg/>")
+    (folder / "tables" / "configuration.yaml").write_text("name: example\n")
     (folder / "figures" / "size.log").write_text("no part of it")
     (folder / "results.html").write_text("<html></html>")
     return folder
@@ -38,6 +39,7 @@ def test_it_says_what_was_asked_what_came_out_and_of_what(tmp_path, results):
     crate = ROCrate(tmp_path / "crate")
     files = {entity.id for entity in crate.data_entities}
     assert {"results.html", "tables/models.csv", "figures/size.svg"} <= files
+    assert "tables/configuration.yaml" in files, "what a part is joined by"
     assert "figures/size.log" not in files
     for name in files:
         assert (tmp_path / "crate" / name).is_file(), name

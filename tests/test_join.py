@@ -143,6 +143,19 @@ def test_resources_are_of_a_machine_and_no_difference(made, tmp_path):
     assert joining.join(parts).experiment.seeds == [0, 1, 2, 3]
 
 
+def test_parts_of_other_names_are_joined_by_the_name_of_the_first(made, tmp_path):
+    """A name says where results go; two parts on one machine cannot have the same."""
+    second = part(tmp_path / "b", [1, 2], name="second")
+    for path in (second / "tables").glob("*.csv"):
+        path.write_text(path.read_text().replace("example,", "second,"))
+    assert set(read_table(second / "tables", "models")["experiment"]) == {"second"}
+    whole = joining.join([joining.read_part(path) for path in (made[1][0], second)])
+    assert whole.experiment.name == "example"
+    assert whole.experiment.seeds == [0, 1, 2, 3]
+    for name in ("models", "history"):
+        assert set(whole.tables[name]["experiment"]) == {"example"}
+
+
 def test_a_seed_counts_once(made, tmp_path):
     message = refused([made[1][0], part(tmp_path / "b", [2, 3])])
     assert "has seed 3, and" in message

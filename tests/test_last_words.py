@@ -192,4 +192,5 @@ def test_make_reports_on_a_configuration_as_people_write_them(folder):
     status, lines = make(folder, "report", "CONFIG=good.yaml")
     assert status == 0, lines[-20:]
     assert lines[-1] == "results/good/report.html"
+    assert "results/good/results.html" in lines, "where to look after make run"
     assert (folder / "results/good/report.html").stat().st_size > 10_000

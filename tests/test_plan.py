@@ -347,16 +347,18 @@ def test_the_plan_prints_sizes_ratios_counts_and_time():
     assert (round(one, 1), round(total, 1)) == (101.3, 245.1)
     # 4 cores: the even share would be 61 s, but the chain is longer.
     assert lines[8:] == [
-        "time: about 1.7 min on 4 cores, 1 a training (4.1 min one after the other)"
+        "time: about 1.7 min on 4 cores, 1 core a training (4.1 min one after the other)"
     ]
     last = printed({"chains": chains, "seeds": [3, 4]}, cores=1)[-1]
-    assert last == "time: about 4.1 min on 1 cores, 1 a training (4.1 min one after the other)"
+    assert last == "time: about 4.1 min on 1 core, 1 core a training (4.1 min one after the other)"
     resources = {"threads": 2}
     last = printed({"chains": chains, "seeds": [3, 4], "resources": resources})[-1]
-    assert last == "time: about 2.0 min on 4 cores, 2 a training (4.1 min one after the other)"
+    assert (
+        last == "time: about 2.0 min on 4 cores, 2 cores a training (4.1 min one after the other)"
+    )
     last = printed({"chains": chains, "seeds": [3, 4]}, gpus=1)[-1]
     assert last == (
-        "time: about 4.1 min on 4 cores and 1 GPUs, 1 a training (4.1 min one after the other)"
+        "time: about 4.1 min on 4 cores and 1 GPU, 1 core a training (4.1 min one after the other)"
     )
 
 

@@ -32,6 +32,7 @@ _KINDS = {
     ".parquet": "application/vnd.apache.parquet",
     ".png": "image/png",
     ".svg": "image/svg+xml",
+    ".yaml": "application/yaml",
 }
 
 

@@ -196,11 +196,15 @@ def show(
         asked = experiment.resources
         threads = asked.threads
         wall = wall_time(tasks, slots(cores, threads, gpus, asked.gpu_share, asked.gpu))
-        machine = f"{cores} cores" + (f" and {gpus} GPUs" if gpus else "")
+        machine = _counted(cores, "core") + (f" and {_counted(gpus, 'GPU')}" if gpus else "")
         lines.append(
-            f"time: about {duration(wall)} on {machine}, {threads} a training "
+            f"time: about {duration(wall)} on {machine}, {_counted(threads, 'core')} a training "
             f"({duration(tasks.seconds)} one after the other)"
         )
         if gpus and asked.gpu > 1:
             lines.append(f"each training has {asked.gpu} GPUs; its time is estimated as on one")
     console.print(Group(*lines))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)

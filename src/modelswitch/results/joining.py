@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
-# What a machine decides and not the study, or is about its plan.
-_OF_A_MACHINE = {"seeds", "resources", "power"}
+# What a machine decides and not the study, where its results went, or what is about its plan.
+_OF_A_MACHINE = {"name", "seeds", "resources", "power"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_part(path: str | Path) -> Part:
 
 
 def join(parts: Sequence[Part], versions_may_differ: bool = False) -> Part:
-    """All seeds of the parts as one; what it is made of is checked first.
+    """All seeds of the parts as one, by the name of the first; what it is made of is checked first.
 
     Raises:
         UserError: a seed is in two parts, or they differ in more than the seed, in one line that
@@ -151,6 +151,8 @@ def _joined(parts: Sequence[Part], name: str) -> pd.DataFrame:
             f"{lacking[0].folder}: has no {SCHEMAS[name].file}, and {owner.folder} has one"
         )
     found = pd.concat([p.tables[name] for p in parts if name in p.tables], ignore_index=True)
+    if "experiment" in found:
+        found["experiment"] = parts[0].experiment.name
     if by_seed:
         return found
     found = found.drop_duplicates(ignore_index=True)
