@@ -18,6 +18,7 @@ from measure import ROOT, Figure, Part, arguments, finish, note, ran
 
 from modelswitch.config.experiment import load
 from modelswitch.config.job import Job
+from modelswitch.execution.arithmetic import here
 from modelswitch.graph import Graph
 from modelswitch.models import metrics
 from modelswitch.results.intervals import mean_interval
@@ -94,9 +95,10 @@ def main() -> None:
         places = [place for place in graph.models() if place.branch.seed in SEEDS]
         for place in sorted(places, key=lambda place: len(place.lineage)):
             teacher = place.lineage.parent is None
+            one = folder / "1" / str(place.branch) / "teacher" / "model.safetensors"
             for processes in (1, 2):
                 own = folder / str(processes) / str(place.branch)
-                more = () if teacher else ("--teachers", own / "teacher" / "model.safetensors")
+                more = () if teacher else ("--teachers", one)
                 job = graph.train_job(place)
                 name = "teacher" if teacher else "student"
                 run = trained(job, data, own / name, processes, *more)
@@ -105,8 +107,8 @@ def main() -> None:
     figures = [figure for name in found for figure in compared(name, found[name])]
     notes = [
         "goal of the points: half the 95 % interval of one process's mean over three seeds",
-        "students learn from the teacher that was trained in as many processes",
-        "float32; batch normalisation over the whole batch; gloo, no GPU",
+        "students learn from the teacher that was trained in one process",
+        f"float32; batch normalisation over the whole batch; gloo; {here()}, no GPU",
     ]
     title = "Training in two processes against one"
     finish(Part("processes", title, figures, notes, "scikit-learn's digits"), args.to)
