@@ -22,8 +22,10 @@ from modelswitch.errors import UserError, run_script
 # In the order of the table; the programs of the same names lie beside this one.
 PARTS = (
     *("step", "hints", "losses", "loop", "views"),
-    *("workflow", "planning", "memory", "growth", "pairs", "processes"),
+    *("workflow", "planning", "memory", "growth", "pairs", "processes", "report", "on_disk"),
 )
+# These take an hour and more, or tens of gigabytes: only where they are asked for.
+APART = ("report", "on_disk")
 
 
 def chosen(names: str) -> list[str]:
@@ -32,7 +34,7 @@ def chosen(names: str) -> list[str]:
     for name in wanted:
         if name not in PARTS:
             raise UserError(f"ONLY: unknown part {name!r}; allowed: {', '.join(PARTS)}")
-    return [part for part in PARTS if part in wanted or not wanted]
+    return [part for part in PARTS if part in wanted or (not wanted and part not in APART)]
 
 
 def measure(name: str, args: argparse.Namespace) -> Part:

@@ -131,6 +131,7 @@ def test_nothing_is_made_again_for_dates_places_and_what_is_not_read(here):
     assert dates(here / "results") == before
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_image_that_is_added_trains_anew_and_moves_no_other(here):
     def test_part() -> set[int]:
@@ -188,6 +189,7 @@ def test_data_that_go_are_an_error_and_pages_are_still_made(here):
     assert status == 0, said
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_second_experiment_of_the_same_name_does_not_take_the_firsts_place(here):
     before = dates(here / "results")
@@ -217,6 +219,7 @@ def test_a_second_experiment_of_the_same_name_does_not_take_the_firsts_place(her
     assert load(EXPERIMENT).name == "own"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_outputs_of_other_data_make_no_table(here):
     picture(here / "images/cat/new.png", 999)

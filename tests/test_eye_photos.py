@@ -404,6 +404,7 @@ def test_landmarks_lead_to_the_same_iris(photos):
         assert (other.x, other.y, other.radius) == pytest.approx((one.x, one.y, one.radius), abs=1)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_photographs_in_folders_become_a_trained_selector(photos, tmp_path):
     values = yaml.safe_load((ROOT / "config/eye-photos.yaml").read_text())
