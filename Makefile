@@ -9,7 +9,7 @@ IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 QUIETLY := $(IN_VENV) sh workflow/quietly.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check check-types check-rules configuration plan run report shrink join bench docs site format clean
+.PHONY: help demo test test-long check check-types check-rules configuration plan calibrate run report shrink join bench docs site format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ configuration: $(VENV)/run.stamp
 
 plan: configuration ## the models that CONFIG would train, their cost and the time it takes
 	@$(QUIETLY) snakemake plan --nolock --cores $(CORES) --configfile "$(CONFIG)"
+
+calibrate: configuration ## measure once how many threads a training should have on this machine; plan says it
+	@$(QUIETLY) snakemake calibrate --nolock --cores $(CORES) --configfile "$(CONFIG)"
 
 run: configuration ## train and report what CONFIG describes; goes on where it was stopped
 	@$(IN_VENV) && snakemake --logger modelswitch --cores $(CORES) --configfile "$(CONFIG)" && \

@@ -19,6 +19,20 @@ rule plan:
         "--threads {params.each} --gpus {params.gpus} --share {params.share} 2>&1 | tee {log:q}"
 
 
+rule calibrate:
+    input:
+        lambda w: checked_data() and [],
+    log:
+        f".snakemake/modelswitch/{EXPERIMENT.name}-calibrate.log",
+    localrule: True
+    # It measures the machine, which nothing else is to use.
+    threads: ALL_CORES
+    params:
+        experiment=CONFIGURATION,
+    shell:
+        "run_script calibrate --experiment {params.experiment:q} 2>&1 | tee {log:q}"
+
+
 rule methods:
     log:
         ".snakemake/modelswitch/methods.log",

@@ -14,6 +14,7 @@ taken at once or not at all, and two jobs that each want two of two cannot have 
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -143,6 +144,27 @@ class DeviceLocks:
                 "name a folder on a local disk that every job on this machine may write to"
             ) from error
         return descriptor
+
+
+def lock_folder() -> Path:
+    """Where the jobs of one machine have their locks; see `execution.gpu_lease` for what names it.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    given = os.environ.get("MODELSWITCH_LEASES")
+    folder = Path(given) if given else Path(tempfile.gettempdir()) / "modelswitch-devices"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Other users of the machine lease the same devices.
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(0o1777)
+    except OSError as error:
+        raise UserError(
+            f"MODELSWITCH_LEASES: {folder} cannot hold lock files ({error.strerror}); "
+            "name a folder on a local disk that every job on this machine may write to"
+        ) from error
+    return folder
 
 
 def _digest(device: str) -> str:

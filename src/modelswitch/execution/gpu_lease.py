@@ -20,14 +20,12 @@ PyTorch is imported inside the functions: whoever only plans does not wait for i
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from modelswitch.errors import UserError
-from modelswitch.execution.device_locks import DeviceLocks
+from modelswitch.execution.device_locks import DeviceLocks, lock_folder
 
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 10.0
@@ -110,7 +108,7 @@ def several(
             f"resources.gpu: {gpus} GPUs for one training, and {len(devices)} {are} visible here "
             f"({shown}); allowed: at most as many"
         )
-    locks = DeviceLocks(_lock_folder())
+    locks = DeviceLocks(lock_folder())
     started = time.monotonic()
     warned = False
     try:
@@ -151,19 +149,3 @@ def _limit_memory(device: Device, share: int) -> None:
         import torch
 
         torch.cuda.set_per_process_memory_fraction(1 / share, device.torch)
-
-
-def _lock_folder() -> Path:
-    given = os.environ.get("MODELSWITCH_LEASES")
-    folder = Path(given) if given else Path(tempfile.gettempdir()) / "modelswitch-devices"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Other users of the machine lease the same devices.
-        if folder.stat().st_uid == os.geteuid():
-            folder.chmod(0o1777)
-    except OSError as error:
-        raise UserError(
-            f"MODELSWITCH_LEASES: {folder} cannot hold lock files ({error.strerror}); "
-            "name a folder on a local disk that every job on this machine may write to"
-        ) from error
-    return folder

@@ -17,7 +17,7 @@ from modelswitch.data.arrays import ImageArrays, stays_on_disk
 from modelswitch.data.splits import fold_of, unrepresented
 from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError, naming
-from modelswitch.execution import gpu_lease, ranks
+from modelswitch.execution import cores, gpu_lease, ranks
 from modelswitch.execution.arithmetic import arithmetic
 from modelswitch.jobs.guards import (
     refuse_changed,
@@ -67,7 +67,9 @@ def open_session(args: argparse.Namespace, trains: bool = False) -> Iterator["Se
         gpu_lease.several(args.gpus if trains else min(args.gpus, 1), share=args.share) as devices,
         contextlib.ExitStack() as others,
     ):
-        if devices != [gpu_lease.CPU]:
+        if devices == [gpu_lease.CPU]:
+            others.enter_context(cores.pinned(args.threads))
+        else:
             part = f", of which it has 1/{args.share}" if args.share > 1 else ""
             report(f"computes on {', '.join(device.name for device in devices)}{part}")
         place = Place()

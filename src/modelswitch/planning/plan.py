@@ -8,9 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from modelswitch.config.experiment import Experiment
+from modelswitch.config.resources import RULES
 from modelswitch.data.arrays import LARGE
 from modelswitch.data.batches import incomplete
 from modelswitch.data.shapes import DataSize
+from modelswitch.execution import cores as cores_here
 from modelswitch.lineage import Lineage
 from modelswitch.models.cost import Cost
 from modelswitch.planning import power
@@ -137,6 +139,29 @@ def images_are(experiment: Experiment, sizes: dict[str, DataSize]) -> list[str]:
     return [f"images: {taken / 1e9:.2f} GB, {where}"]
 
 
+# Where there are fewer cores, a thread a training is never far from the best.
+_MANY_CORES = 8
+
+
+def threads_here(threads: int) -> list[str]:
+    """What was measured about threads on this machine, and what to say where trainings have
+    others; that nothing was, where it would be worth it."""
+    choice = cores_here.chosen()
+    if choice is None:
+        many = len(cores_here.available()) >= _MANY_CORES or len(cores_here.nodes()) > 1
+        return ["threads: not measured on this machine; make calibrate does it once"] * many
+    rates = {(count, own): rate for count, own, rate in choice.rates}
+    own = ", on cores of its own" if choice.pinned else ""
+    line = f"threads: {choice.threads} a training{own}: {rates[choice.threads, choice.pinned]:,.0f}"
+    line += " images a second in all, measured"
+    worst = min(choice.rates, key=lambda rate: rate[2])
+    line += f"; with {worst[0]}{', on cores of its own' * worst[1]}: {worst[2]:,.0f}"
+    if threads != choice.threads:
+        said = ", ".join(f"{rule}: {choice.threads}" for rule in RULES)
+        line += f". A profile says it: set-threads: {{{said}}}"
+    return [line]
+
+
 def show(
     experiment: Experiment,
     costs: dict[str, dict[str, Cost]],
@@ -176,6 +201,7 @@ def show(
     stored, answered = counts(tasks, ANSWERS)
     lines += [f"beside them {answered}"] if stored else []
     lines += images_are(experiment, sizes)
+    lines += [] if gpus else threads_here(experiment.resources.threads)
     lines += unseen(experiment, sizes)
     lines += power.shown(experiment)
     lines += [

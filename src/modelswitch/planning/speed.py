@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from modelswitch.config.architecture import Architecture
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.training import Training
@@ -121,7 +122,7 @@ class MeasuredPace:
                 trusted = torch.zeros(images, len(modalities), dtype=torch.bool)
                 trusted[:, 0] = True
                 batch = SelectionBatch(inputs, trusted)
-            return _seconds_per_step(objective, training, batch, torch.device("cpu"))
+            return _seconds_per_call(_step(objective, training, batch, torch.device("cpu")))
 
         return self._once(
             measure, "selector", settings.model_dump(mode="json"), training.optimizer,
@@ -129,30 +130,44 @@ class MeasuredPace:
         )  # fmt: skip
 
     def _timed(self, what: str, dataset: str, name: str, training: Training, count: int) -> float:
-        height, width, channels = self._sizes[dataset].shape
+        spec, size = self._designs[dataset].of(name), self._sizes[dataset]
+        if what == "step":
+            return _seconds_per_call(model_step(spec, size, training, count, self.device))
         dtype = precision.dtype_for(training.precision, self.device)
-        model = build(self._designs[dataset].of(name), channels, self._sizes[dataset].classes)
-        give_shapes(model, self._sizes[dataset].shape)
-        model = to_channels_last(model.to(self.device))
-        images = torch.rand(count, channels, height, width, device=self.device)
-        images = images.to(memory_format=torch.channels_last)
-        if what == "answer":
-            model.eval()
+        model, images = _network(spec, size, count, self.device)
+        model.eval()
 
-            def answer() -> None:
-                with torch.inference_mode(), precision.autocast(self.device, dtype):
-                    model(images).sum().item()
+        def answer() -> None:
+            with torch.inference_mode(), precision.autocast(self.device, dtype):
+                model(images).sum().item()
 
-            return _seconds_per_call(answer)
-        labels = torch.zeros(count, dtype=torch.int64, device=self.device)
-        batch = Batch(images, labels, labels, None)
-        return _seconds_per_step(CrossEntropy(model), training, batch, self.device)
+        return _seconds_per_call(answer)
 
 
-def _seconds_per_step(
-    objective: torch.nn.Module, training: Training, batch: Any, device: torch.device
-) -> float:
-    """Of one training step, as `modelswitch.training.loop` takes it."""
+def model_step(
+    spec: Architecture, size: DataSize, training: Training, count: int, device: torch.device
+) -> Callable[[], None]:
+    """A training step of a model on labels, on ``count`` images."""
+    model, images = _network(spec, size, count, device)
+    labels = torch.zeros(count, dtype=torch.int64, device=device)
+    batch = Batch(images, labels, labels, None)
+    return _step(CrossEntropy(model), training, batch, device)
+
+
+def _network(
+    spec: Architecture, size: DataSize, count: int, device: torch.device
+) -> tuple[nn.Module, torch.Tensor]:
+    height, width, channels = size.shape
+    model = build(spec, channels, size.classes)
+    give_shapes(model, size.shape)
+    images = torch.rand(count, channels, height, width, device=device)
+    return to_channels_last(model.to(device)), images.to(memory_format=torch.channels_last)
+
+
+def _step(
+    objective: nn.Module, training: Training, batch: Any, device: torch.device
+) -> Callable[[], None]:
+    """One training step, as `modelswitch.training.loop` takes it."""
     optimizer = make_optimizer(objective, training)
     dtype = precision.dtype_for(training.precision, device)
 
@@ -164,7 +179,7 @@ def _seconds_per_step(
         optimizer.zero_grad()
         terms["loss"].item()
 
-    return _seconds_per_call(step)
+    return step
 
 
 def _seconds_per_call(call: Callable[[], None]) -> float:
