@@ -11,6 +11,7 @@ from modelswitch.data.shapes import DataSize
 from modelswitch.execution import cores
 from modelswitch.execution.cores import Choice
 from modelswitch.planning import calibration, plan
+from modelswitch.storage.cache_folder import FOLDER
 
 VALUES = {
     "name": "threads",
@@ -80,12 +81,12 @@ def test_it_is_measured_and_remembered_for_this_machine(here, monkeypatch):
     assert (threads, own) == (choice.threads, choice.pinned) == (1, False)
     assert rate > 0
     assert said == [f"1 training with 1 threads: {rate:,.0f} images a second"]
-    assert cores.chosen() is None
-    cores.choose(choice)
-    assert cores.chosen() == Choice(1, False, [[1, False, rate]])
+    assert cores.chosen(FOLDER) is None
+    calibration.remember(choice)
+    assert cores.chosen(FOLDER) == Choice(1, False, [[1, False, rate]])
     monkeypatch.setattr(cores.platform, "node", lambda: "another")
-    assert cores.chosen() is None
-    cores.choose(Choice(3, True, [(3, True, 9.0)]))
+    assert cores.chosen(FOLDER) is None
+    calibration.remember(Choice(3, True, [(3, True, 9.0)]))
     monkeypatch.undo()
 
 
@@ -93,7 +94,7 @@ def test_the_plan_says_it(here, monkeypatch):
     monkeypatch.setattr(cores, "available", lambda: [0, 1])
     monkeypatch.setattr(cores, "nodes", lambda: [[0, 1]])
     assert plan.threads_here(1) == []
-    cores.choose(Choice(2, True, [(1, False, 1000.0), (2, True, 1500.0)]))
+    calibration.remember(Choice(2, True, [(1, False, 1000.0), (2, True, 1500.0)]))
     [line] = plan.threads_here(1)
     assert line == (
         "threads: 2 a training, on cores of its own: 1,500 images a second in all, measured; with "
@@ -112,19 +113,20 @@ def test_trainings_beside_each_other_have_cores_of_their_own(here, monkeypatch):
     if len(mine) < 2:
         pytest.skip("one core")
     monkeypatch.setattr(cores, "nodes", lambda: [mine[:2]])
-    with cores.pinned(1) as own:
+    with cores.pinned(1, FOLDER) as own:
         assert own == []  # nothing was measured
-    cores.choose(Choice(1, True))
-    with cores.pinned(2) as own:
+    calibration.remember(Choice(1, True))
+    with cores.pinned(2, FOLDER) as own:
         assert own == []  # other threads than were measured
-    with cores.pinned(1) as first:
+    with cores.pinned(1, FOLDER) as first:
         assert first == mine[:1] == cores.available()
         # Another job, and a third one beside both, each a process that may use all cores.
         code = (
             f"import os, subprocess, sys; os.sched_setaffinity(0, {mine})\n"
             "from modelswitch.execution import cores\n"
+            "from modelswitch.storage.cache_folder import FOLDER\n"
             f"cores.nodes = lambda: [{mine[:2]}]\n"
-            "with cores.pinned(1) as own:\n"
+            "with cores.pinned(1, FOLDER) as own:\n"
             "    print(own, flush=True)\n"
             "    if sys.argv[1:]: subprocess.run([sys.executable, *sys.argv[1:]], check=True)"
         )
@@ -136,10 +138,11 @@ def test_trainings_beside_each_other_have_cores_of_their_own(here, monkeypatch):
 
 def test_a_job_runs_on_the_cores_that_it_took(here):
     mine = cores.available()
-    cores.choose(Choice(1, True))
+    calibration.remember(Choice(1, True))
     code = (
-        "import os; from modelswitch.execution import cores\n"
-        "with cores.pinned(1) as own: assert own == sorted(os.sched_getaffinity(0)), own\n"
+        "import os; from modelswitch.execution import cores; "
+        "from modelswitch.storage.cache_folder import FOLDER\n"
+        "with cores.pinned(1, FOLDER) as own: assert own == sorted(os.sched_getaffinity(0)), own\n"
         "print(own)"
     )
     ran = subprocess.run(

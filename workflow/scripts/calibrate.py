@@ -6,7 +6,7 @@ from modelswitch.config import file
 from modelswitch.data.shapes import sizes_of
 from modelswitch.errors import UserError, run_script
 from modelswitch.execution import cores
-from modelswitch.planning.calibration import costliest, measured
+from modelswitch.planning.calibration import costliest, measured, remember
 from modelswitch.planning.plan import threads_here
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     name, spec, training = costliest(experiment, sizes[0])
     count = len(cores.available())
     print(f"{count} cores, trainings of {name}, batches of {training.batch}", flush=True)
-    cores.choose(measured(spec, sizes[0], training, lambda line: print(line, flush=True)))
+    remember(measured(spec, sizes[0], training, lambda line: print(line, flush=True)))
     for line in threads_here(experiment.resources.threads):
         print(line)
 

@@ -11,14 +11,14 @@ import os
 import platform
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelswitch.execution.device_locks import DeviceLocks, lock_folder
-from modelswitch.storage import cache_folder
 
-STORE = cache_folder.FOLDER / "threads.json"
+# In the folder of what the workflow remembers.
+FILE = "threads.json"
 _NODES = Path("/sys/devices/system/node")
 
 
@@ -66,35 +66,36 @@ def _cores_in(text: str) -> list[int]:
     ]
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What the file knows this machine by."""
     return f"{platform.node()}, {len(available())} cores"
 
 
-def chosen() -> Choice | None:
-    """What was measured on this machine; None where nothing was."""
+def chosen(folder: Path) -> Choice | None:
+    """What was measured on this machine; None where nothing was.
+
+    Args:
+        folder: of what the workflow remembers (`storage.cache_folder`).
+    """
     try:
-        stored: dict[str, Any] = json.loads(STORE.read_text(encoding="utf-8"))
+        stored: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None  # of no consequence: it can be measured again
-    found = stored.get(_machine())
+    found = stored.get(machine())
     return None if found is None else Choice(**found)
 
 
-def choose(choice: Choice) -> None:
-    """Remember what was measured on this machine, beside what is known of others."""
-    stored = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
-    text = json.dumps(stored | {_machine(): asdict(choice)}, indent=1)
-    cache_folder.write(STORE, text + "\n")
-
-
 @contextlib.contextmanager
-def pinned(threads: int) -> Iterator[list[int]]:
+def pinned(threads: int, folder: Path) -> Iterator[list[int]]:
     """Cores of its own for a training of so many threads, if that was chosen here; else none.
 
     They are of one memory node and locked like GPUs (`execution.device_locks`). Where others have
     too many of them, the training runs on all cores, as it would without.
+
+    Args:
+        folder: see `chosen`.
     """
-    choice = chosen()
+    choice = chosen(folder)
     if choice is None or not choice.pinned or choice.threads != threads:
         yield []
         return

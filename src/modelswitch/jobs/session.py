@@ -37,7 +37,7 @@ from modelswitch.models.build import (
 )
 from modelswitch.models.origins import Images
 from modelswitch.randomness import derive_seed, seeded
-from modelswitch.storage import artifacts
+from modelswitch.storage import artifacts, cache_folder
 from modelswitch.storage.code_digest import code_digest, with_own
 from modelswitch.storage.stored_rows import chosen
 from modelswitch.training import precision
@@ -68,7 +68,7 @@ def open_session(args: argparse.Namespace, trains: bool = False) -> Iterator["Se
         contextlib.ExitStack() as others,
     ):
         if devices == [gpu_lease.CPU]:
-            others.enter_context(cores.pinned(args.threads))
+            others.enter_context(cores.pinned(args.threads, cache_folder.FOLDER))
         else:
             part = f", of which it has 1/{args.share}" if args.share > 1 else ""
             report(f"computes on {', '.join(device.name for device in devices)}{part}")

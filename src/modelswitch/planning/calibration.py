@@ -5,6 +5,8 @@ at a time as the cores allow, each in a process of its own. What counts is the i
 all of them together.
 """
 
+import dataclasses
+import json
 import multiprocessing
 import os
 import time
@@ -17,9 +19,10 @@ from modelswitch.config.architecture import Architecture
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.training import Training
 from modelswitch.data.shapes import DataSize
-from modelswitch.execution.cores import Choice, nodes
+from modelswitch.execution.cores import FILE, Choice, machine, nodes
 from modelswitch.models.designs import Designs, model_costs
 from modelswitch.planning.speed import model_step
+from modelswitch.storage import cache_folder
 
 SECONDS = 4.0
 # What more threads, or cores of its own, have to bring: less may be chance.
@@ -69,6 +72,14 @@ def measured(
         report(f"{trainings} with {threads} threads{kind}: {rate:,.0f} images a second")
         rates.append((threads, own, rate))
     return best(rates)
+
+
+def remember(choice: Choice) -> None:
+    """Keep what was measured on this machine, beside what is known of others."""
+    path = cache_folder.FOLDER / FILE
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    text = json.dumps(stored | {machine(): dataclasses.asdict(choice)}, indent=1)
+    cache_folder.write(path, text + "\n")
 
 
 def costliest(experiment: Experiment, size: DataSize) -> tuple[str, Architecture, Training]:

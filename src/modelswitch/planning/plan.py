@@ -18,6 +18,7 @@ from modelswitch.models.cost import Cost
 from modelswitch.planning import power
 from modelswitch.planning.memory import bytes_of, images_stay_on_disk
 from modelswitch.planning.tasks import ANSWERS, TRAININGS, Tasks
+from modelswitch.storage import cache_folder
 from modelswitch.wording import duration, part_of, short_count
 
 
@@ -146,7 +147,7 @@ _MANY_CORES = 8
 def threads_here(threads: int) -> list[str]:
     """What was measured about threads on this machine, and what to say where trainings have
     others; that nothing was, where it would be worth it."""
-    choice = cores_here.chosen()
+    choice = cores_here.chosen(cache_folder.FOLDER)
     if choice is None:
         many = len(cores_here.available()) >= _MANY_CORES or len(cores_here.nodes()) > 1
         return ["threads: not measured on this machine; make calibrate does it once"] * many
