@@ -58,6 +58,10 @@ class Session(Session):
         views = super().views(stage, training)
         return views if self.wrap is None else _Wrapped(views, self.wrap)
 
+    def untrained(self, model: ModelSpec) -> torch.nn.Module:
+        """Another model than the job's, on its device."""
+        return self._build(model, self.seed("weights"))
+
 
 def session(
     data: Path,
@@ -70,6 +74,8 @@ def session(
     epochs: int = 100,
     threads: int = 1,
     validation: float = 0.1,
+    batch: int = BATCH,
+    device: str = "cpu",
 ) -> Session:
     """The session of a first model, or of a student of ``teacher``."""
     transfer, teachers, lineage = None, [], "first"
@@ -88,7 +94,7 @@ def session(
         lineage=lineage,
         model=model,
         training=Training(
-            epochs=epochs, warmup=min(1.0, epochs / 2), batch=BATCH, precision=precision
+            epochs=epochs, warmup=min(1.0, epochs / 2), batch=batch, precision=precision
         ),
         augmentation=Augmentation(),
         validation=validation,
@@ -96,7 +102,7 @@ def session(
         teachers=teachers,
         stored_views=VIEWS if stored else 0,
     )
-    return Session(job, str(data), threads)
+    return Session(job, str(data), threads, device)
 
 
 def responses(here: Session, path: Path) -> StoredResponses:
@@ -118,7 +124,7 @@ def objective(here: Session, scratch: Path) -> torch.nn.Module:
     teacher = None
     if not here.job.stored_views or transfer.joint_hints:
         teacher = LiveTeacher(
-            here.new_model(here.job.teachers[0].model).eval().requires_grad_(False)
+            here.untrained(here.job.teachers[0].model).eval().requires_grad_(False)
         )
     rule = rule_for(transfer.weighting)
     distillation = Distillation(
@@ -142,15 +148,23 @@ def objective(here: Session, scratch: Path) -> torch.nn.Module:
     return JointTransfer(distillation, teacher, hints)
 
 
+def settled(device: torch.device) -> Callable[[], None]:
+    """What waits until a device has done all that it was told to."""
+    if device.type == "cuda":
+        return lambda: torch.cuda.synchronize(device)
+    return lambda: None
+
+
 def parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def serve(here: Session, trained: torch.nn.Module) -> None:
     """Train in windows of steps that the standard input asks for."""
-    from pacing import Windows
+    from pacing import Turn, Windows
 
-    here.wrap = Windows
+    turn = Turn(settled(here.device))
+    here.wrap = lambda batches, length: Windows(batches, length, turn)
     about = {"student": parameters(trained.student)}
     print(json.dumps(about), flush=True)
     fit(here, trained, trained.student, "train", here.job.training, validates=False)

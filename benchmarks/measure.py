@@ -111,9 +111,13 @@ class Part:
 
     @classmethod
     def load(cls, path: Path) -> Part:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        figures = [Figure(**figure) for figure in stored.pop("figures")]
-        return cls(figures=figures, **stored)
+        return cls.of(json.loads(path.read_text(encoding="utf-8")))
+
+    @classmethod
+    def of(cls, stored: dict) -> Part:
+        """A part that was stored by `dataclasses.asdict`."""
+        figures = [Figure(**figure) for figure in stored["figures"]]
+        return cls(**stored | {"figures": figures})
 
 
 # --- the machine ----------------------------------------------------------------------------
@@ -210,12 +214,13 @@ def prepared(path: str) -> tuple[Path, str]:
     target = WORK / f"{'cifar10' if found.is_file() else 'synthetic'}.safetensors"
     if not target.exists():
         stored = NpzData(source="npz", path=str(found))
-        [data] = (read(stored) if found.is_file() else _synthetic()).values()
+        [data] = (read(stored) if found.is_file() else synthetic(50_000, 10_000)).values()
         data.save(target)
     return target, name
 
 
-def _synthetic():
+def synthetic(train: int, test: int):
+    """Random images of CIFAR-10's shape, as read data sets by modality."""
     import torch
 
     from modelswitch.data.assembly import Stored, assembled
@@ -224,10 +229,10 @@ def _synthetic():
         return torch.randint(256, (count, 32, 32, 3), dtype=torch.uint8)
 
     torch.manual_seed(0)
-    counts = {"train": 50_000, "test": 10_000}
+    counts = {"train": train, "test": test}
     stored = {split: images(count) for split, count in counts.items()}
     labels = {split: torch.arange(count).numpy() % 10 for split, count in counts.items()}
-    return assembled(Stored("synthetic", {"synthetic": stored}, labels), 0.0)
+    return assembled(Stored("synthetic", {"synthetic": stored}, labels), 0.0).sets
 
 
 # --- output ---------------------------------------------------------------------------------

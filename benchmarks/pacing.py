@@ -7,33 +7,64 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
-class Windows:
-    """Batches that wait at the start of every window of steps.
+class Turn:
+    """The window of steps that was asked for last, and how much of it is left.
 
     A window is a line with a number on the standard input. When the training asks for the batch
     after the last one of it, that many steps are done, and the seconds they took go to the
     standard output. What is in a step is then everything that the training does from batch to
     batch, making the batch included. The end of the input ends the process.
+
+    Args:
+        settle: waits until a device has done what it was told to; none for a processor.
     """
 
-    def __init__(self, batches: Iterable[Any], length: int) -> None:
+    def __init__(self, settle: Callable[[], object] | None = None) -> None:
+        self._settle = settle or (lambda: None)
+        self._left = 0
+        self._start: float | None = None
+
+    def step(self) -> None:
+        """Begin a step, in a window."""
+        while not self._left:
+            if self._start is not None:
+                self._settle()
+                print(json.dumps(time.perf_counter() - self._start), flush=True)
+            if not (line := sys.stdin.readline()):
+                raise SystemExit
+            self._left, self._start = int(line), time.perf_counter()
+        self._left -= 1
+
+    def back(self) -> None:
+        """There was no batch for the step that was begun."""
+        self._left += 1
+
+
+class Windows:
+    """Batches that wait at the start of every window of steps; one may go on in the next epoch's,
+    which share its ``turn``."""
+
+    def __init__(self, batches: Iterable[Any], length: int, turn: Turn | None = None) -> None:
         self._batches, self._length = batches, length
+        self._turn = turn or Turn()
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[Any]:
         batches = iter(self._batches)
-        while line := sys.stdin.readline():
-            start = time.perf_counter()
-            for _ in range(int(line)):
-                yield next(batches)
-            print(json.dumps(time.perf_counter() - start), flush=True)
-        raise SystemExit
+        while True:
+            self._turn.step()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                self._turn.back()
+                return
+            yield batch
 
 
 class Program:

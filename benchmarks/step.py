@@ -78,9 +78,10 @@ def version(python: Path) -> str:
     return ran([python, "-c", code]).stdout.strip()
 
 
-def start_theirs(python: Path, data: Path) -> Program:
+def start_theirs(python: Path, data: Path, folder: Path = WORK, **more: object) -> Program:
+    """torchdistill's program; ``folder`` is for its images, ``more`` replaces what it is given."""
     arrays = ImageArrays.load(data)
-    files = [WORK / "images.npy", WORK / "labels.npy"]
+    files = [folder / "images.npy", folder / "labels.npy"]
     np.save(files[0], arrays.train_images.numpy())
     np.save(files[1], arrays.train_labels.numpy())
     given = {
@@ -89,6 +90,7 @@ def start_theirs(python: Path, data: Path) -> Program:
         "std": arrays.std,
         "teacher": RESNET56.model_dump(),
         "student": RESNET20.model_dump(),
+        **more,
     }
     script = Path(__file__).with_name("torchdistill_program.py")
     paths = {"PYTHONPATH": str(ROOT / "src")}

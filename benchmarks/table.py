@@ -45,9 +45,11 @@ def table(parts: list[Part]) -> Group:
     return Group(*blocks)
 
 
-def markdown(parts: list[Part], machine: dict[str, str]) -> str:
-    """The same for a file, with what was measured on."""
-    lines = ["# Benchmarks", ""]
+def markdown(
+    parts: list[Part], machine: dict[str, str], title: str = "Benchmarks", head: str = ""
+) -> str:
+    """The same for a file, with what was measured on, and before it what has to be known first."""
+    lines = [f"# {title}", "", *([head, ""] if head else [])]
     lines += [f"- {key}: {value}" for key, value in machine.items()]
     for part in parts:
         lines += ["", f"## {part.title}", ""]

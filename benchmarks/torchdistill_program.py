@@ -4,8 +4,11 @@ Its distillation box with its own KD loss, its optimiser registry and its metric
 of its image classification example, torchvision's CIFAR-10 class and transforms. Only the images
 come from an array instead of a download, and the models are this project's, so that both programs
 train the same ones; torchdistill takes any torch module.
+
+On a device it may have worker processes, and autocast around its forward pass, as its users put it.
 """
 
+import itertools
 import json
 import sys
 
@@ -13,7 +16,7 @@ import numpy as np
 import torch
 import torchvision
 import torchvision.transforms as T
-from pacing import Windows
+from pacing import Turn, Windows
 from torchdistill.core.distillation import get_distillation_box
 from torchdistill.misc.log import MetricLogger, SmoothedValue
 
@@ -29,13 +32,16 @@ class Cifar10(torchvision.datasets.CIFAR10):
         self.transform, self.target_transform = transform, None
 
 
-def box(dataset: Cifar10, teacher: torch.nn.Module, student: torch.nn.Module, batch: int):
+def box(dataset: Cifar10, teacher: torch.nn.Module, student: torch.nn.Module, given: dict):
     """The distillation box of the project's CIFAR-10 sample configurations."""
-    # One thread is the budget of both programs, so no worker processes beside it.
+    # Where one thread is the budget of both programs there are no worker processes beside it.
+    workers = given.get("workers", 0)
+    kept = {"persistent_workers": True, "pin_memory": True} if workers else {}
+    kwargs = {"batch_size": given["batch"], "num_workers": workers, "drop_last": True, **kept}
     loader = {
         "dataset_id": "train",
         "sampler": {"class_or_func": torch.utils.data.RandomSampler, "kwargs": {}},
-        "kwargs": {"batch_size": batch, "num_workers": 0, "drop_last": True},
+        "kwargs": kwargs,
     }
     layer = {
         "student_module_path": ".",
@@ -62,7 +68,7 @@ def box(dataset: Cifar10, teacher: torch.nn.Module, student: torch.nn.Module, ba
             "kwargs": {"sub_terms": {"kd": {"criterion": loss, "weight": 1.0}}},
         },
     }
-    device = torch.device("cpu")
+    device = torch.device(given.get("device", "cpu"))
     return get_distillation_box(
         teacher, student, {"train": dataset}, config, device, None, False, 1
     )
@@ -81,18 +87,25 @@ def main() -> None:
         ]
     )
     dataset = Cifar10(np.load(images, mmap_mode="r"), np.load(labels), transform)
+    device = torch.device(given.get("device", "cpu"))
     teacher, student = (
-        build(ResnetModel.model_validate(given[which]), 3, 10) for which in ("teacher", "student")
+        build(ResnetModel.model_validate(given[which]), 3, 10).to(device)
+        for which in ("teacher", "student")
     )
-    training = box(dataset, teacher, student, given["batch"])
+    training = box(dataset, teacher, student, given)
     about = {"student": sum(p.numel() for p in student.parameters())}
     print(json.dumps(about), flush=True)
     training.pre_epoch_process(epoch=0)
     loader = training.train_data_loader
     metrics = MetricLogger(delimiter="  ")
     metrics.add_meter("lr", SmoothedValue(window_size=1, fmt="{value}"))
-    for batch, targets, extra in metrics.log_every(Windows(loader, len(loader)), 100, "Epoch: [0]"):
-        loss = training.forward_process(batch, targets, extra)
+    halved = torch.autocast(device.type, torch.bfloat16, enabled=given.get("bfloat16", False))
+    turn = Turn(torch.cuda.synchronize if device.type == "cuda" else None)
+    epochs = itertools.chain.from_iterable(itertools.repeat(loader))
+    windows = Windows(epochs, len(loader), turn)
+    for batch, targets, extra in metrics.log_every(windows, 100, "Epoch: [0]"):
+        with halved:
+            loss = training.forward_process(batch.to(device), targets.to(device), extra)
         training.post_forward_process(loss=loss)
         metrics.update(loss=loss.item(), lr=training.optimizer.param_groups[0]["lr"])
 

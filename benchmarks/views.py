@@ -9,7 +9,7 @@ something else beside says nearly the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -38,9 +38,19 @@ GOALS = ("mixup", "cutmix", "erasing")
 
 
 class Steps:
-    """Steps of one model on the batches of one kind of view."""
+    """Steps of one model on the batches of one kind of view.
 
-    def __init__(self, here: Session, trained: torch.nn.Module, settings: dict) -> None:
+    Args:
+        clock: seconds, of which there are more when what was asked for has been done.
+    """
+
+    def __init__(
+        self,
+        here: Session,
+        trained: torch.nn.Module,
+        settings: dict,
+        clock: Callable[[], float] = time.process_time,
+    ) -> None:
         job = here.job.model_copy(update={"augmentation": Augmentation(**settings)})
         here.job = job
         self._views: Views = here.views("bench", job.training)
@@ -48,9 +58,10 @@ class Steps:
         self._dtype = precision.dtype_for(job.training.precision, here.device)
         self._optimizer = make_optimizer(trained, job.training)
         set_rate(self._optimizer, 1e-3)
-        start = time.process_time()
+        self._clock = clock
+        start = clock()
         self._views.parameters(0)
-        self.drawing = (time.process_time() - start) / self._views.steps
+        self.drawing = (clock() - start) / self._views.steps
         self._batches = self._endless()
 
     def _endless(self) -> Iterator[Batch]:
@@ -60,15 +71,15 @@ class Steps:
     def batches(self, count: int) -> float:
         """Seconds a batch, of making ``count`` of them."""
         next(self._batches)
-        start = time.process_time()
+        start = self._clock()
         for _ in range(count):
             next(self._batches)
-        return (time.process_time() - start) / count + self.drawing
+        return (self._clock() - start) / count + self.drawing
 
     def steps(self, count: int) -> float:
         """Seconds a step, of ``count``."""
         self._trained.train()
-        start = time.process_time()
+        start = self._clock()
         for _ in range(count):
             batch = next(self._batches)
             with precision.autocast(self._device, self._dtype):
@@ -76,7 +87,7 @@ class Steps:
             loss.backward()
             self._optimizer.step()
             self._optimizer.zero_grad()
-        return (time.process_time() - start) / count + self.drawing
+        return (self._clock() - start) / count + self.drawing
 
 
 def run(data: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
