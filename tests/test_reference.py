@@ -98,3 +98,64 @@ def test_what_the_page_of_a_given_model_concludes_is_in_its_tables():
         row = claims.loc[claim]
         told = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * row[["estimate", "low", "high"]]))
         assert told in short
+
+
+def test_the_page_of_eyes_is_its_tables():
+    text = (ROOT / "eyes/README.md").read_text(encoding="utf-8")
+    rows = [cells(line) for line in text.splitlines() if line.startswith("| ")]
+    claims = pd.read_csv(ROOT / "eyes/tables/claims.csv")
+    told = {row[0]: row for row in rows}
+    for row in claims.itertuples():
+        _, difference, verdict = told[row.claim.replace("_", " ")]
+        shares = (row.estimate, row.low, row.high)
+        assert numbers(difference) == [round(100 * share, 2) for share in shares]
+        assert verdict == row.verdict
+    table = pd.read_csv(ROOT / "eyes/tables/selection_summary.csv")
+    table = table.set_index(["selector", "situation", "method"]).sort_index()
+    situations = ("seen", "unseen", "everywhere", "clean")
+    shown = [row for row in rows if row[0].endswith((", picks", ", weighs"))]
+    assert len(shown) == len(set(table.index.get_level_values("selector"))) == 9
+    for row in shown:
+        name = row[0].split("`")[1]
+        for cell, situation in zip(row[1:], situations, strict=True):
+            own, rival = (
+                table.loc[(name, situation, method)] for method in ("selector", "chosen_baseline")
+            )
+            half = 50 * (own["accuracy_high"] - own["accuracy_low"])
+            over = 100 * (own["accuracy"] - rival["accuracy"])
+            expected = [100 * own["accuracy"], half, over]
+            assert numbers(cell) == [pytest.approx(n, abs=0.0501) for n in expected]
+    pairs = pd.read_csv(ROOT / "eyes/tables/verification.csv")
+    pairs = pairs[pairs["recognisers"] == '{"iris":"teacher","periocular":"teacher"}']
+    methods = {
+        "periocular alone": "always_periocular", "iris alone": "always_iris",
+        "sum of similarities": "sum_rule", "logistic fusion": "logistic_fusion",
+        "the larger probability": "largest_probability",
+    }  # fmt: skip
+    checked = 0
+    for row in rows:
+        name = row[0].strip("`")
+        own = pairs[(pairs["method"] == methods.get(name)) | (pairs["selector"] == name)]
+        if own.empty or " / " not in row[1]:
+            continue
+        own = own.drop_duplicates("situation").set_index("situation")
+        for cell, situation in zip(row[1:], situations, strict=True):
+            found = own.loc[situation]
+            expected = [100 * found["eer"], 100 * found["fnmr"]]
+            assert numbers(cell) == [
+                pytest.approx(expected[0], abs=0.0501), pytest.approx(expected[1], abs=0.501)
+            ]  # fmt: skip
+        checked += 1
+    assert checked == 8
+    models = pd.read_csv(ROOT / "eyes/tables/chains.csv")
+    for row in models.itertuples():
+        assert f"{100 * row.accuracy:.1f} ± " in " ".join(told[row.dataset])
+    short = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8").replace("−", "-")
+    for claim in (
+        "gate_beats_baseline_on_unseen_degradations",
+        "gate_costs_nothing_on_clean_inputs",
+    ):
+        row = claims.set_index("claim").loc[claim]
+        assert (
+            "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * row[["estimate", "low", "high"]])) in short
+        )

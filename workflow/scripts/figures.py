@@ -23,7 +23,7 @@ def main() -> None:
     with naming("--tables"):
         tables = tables_of(args.tables)
     facts = contents.facts_in(tables)
-    items = contents.figures(facts) + contents.selection_figures(facts)
+    items = contents.all_figures(facts)
     if args.only:
         known = [item.file for item in items]
         for name in args.only:

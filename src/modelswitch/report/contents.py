@@ -100,7 +100,8 @@ FIGURES = (
 # Of these there is one for every selector and side; rules/selector.smk draws them in a run.
 SELECTION = Entry("selection", SELECTOR, "Selecting a modality", "selection:for_selector")
 # Of these there is one for every selector.
-ABSTAINING = Entry("abstaining", SELECTOR, "Answers only where sure", "abstaining:risks")
+ABSTAINING = Entry("abstaining", SELECTOR, "Answers only where sure", "abstaining:risks",
+                   needs="risk_coverage")  # fmt: skip
 VERIFICATION = Entry("verification", SELECTOR, "People in no training", "verification:det")
 CONTACT_SHEET = Entry("contact_sheet", SELECTOR, "Degraded images")
 IRIS_SHEET = Entry("iris_sheet", RUN, "Irises found in photographs")  # rules/data.smk draws it
@@ -154,7 +155,8 @@ def selection_figures(facts: PageFacts) -> list[Entry]:
 
 def abstaining_figures(facts: PageFacts) -> list[Entry]:
     """Figures made from risk_coverage.csv."""
-    return [dataclasses.replace(ABSTAINING, arguments=(name,)) for name in facts.selectors]
+    known = () if ABSTAINING.needs in facts.absent else facts.selectors
+    return [dataclasses.replace(ABSTAINING, arguments=(name,)) for name in known]
 
 
 def verification_figures(facts: PageFacts) -> list[Entry]:
@@ -237,7 +239,9 @@ def facts_in(tables) -> PageFacts:
         deploys=tables.exports is not None,
         deploys_selectors=tables.selector_exports is not None,
         absent=frozenset(
-            item.needs for item in FIGURES if item.needs and not tables.has(item.needs)
+            item.needs
+            for item in (*FIGURES, ABSTAINING)
+            if item.needs and not tables.has(item.needs)
         ),
     )
 
