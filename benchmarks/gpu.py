@@ -40,8 +40,8 @@ PARTS = {
 }
 PRETENDED = (
     "**No GPU was there.** Devices are pretended and everything was computed on the processor, by "
-    "tiny models. What is shown is that the parts work: the lease, shares, ranks, determinism, "
-    "resuming. "
+    "tiny models. What can be seen is whether the parts work (lease, shares, ranks, determinism, "
+    "resuming); where one failed or was stopped, that is written below it. "
     "**No speed in this table says anything about a GPU.**"
 )
 QUICK = "A smoke test: tiny data, few repetitions."
@@ -231,9 +231,13 @@ def main() -> None:
         from step import install
 
         install()
-    elif args.part:
+        return
+    if args.part:
         part(args.part, args)
-    elif not everything(args):
+        return
+    # Asked to stop, it ends the part that runs, which has a session of its own.
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
+    if not everything(args):
         raise UserError("a part did not come to its end; its notes in the table say why")
 
 
