@@ -81,9 +81,7 @@ def bare(here: Session, taught: bool) -> None:
         optimizer.zero_grad()
 
 
-def started(
-    setting: Setting, data: Path, batch: int, device: torch.device, told: Told
-) -> dict[str, Program]:
+def started(setting: Setting, data: Path, batch: int, device: torch.device) -> dict[str, Program]:
     """All programs, in the order of their turns."""
     programs = {}
     for name in (*OURS, *BARE):
@@ -92,10 +90,6 @@ def started(
         programs[name] = Program(command + ["--pretend"] * setting.pretended)
     python = theirs()
     if python is None:
-        told.line(
-            "torchdistill: not done, it is not installed; `python benchmarks/gpu.py --install` "
-            "does that, beforehand"
-        )
         return programs
     workers = 0 if setting.pretended else min(MOST_WORKERS, (os.cpu_count() or 2) - 1)
     for name, halved in ((f"{THEIRS}, float32", False), (f"{THEIRS}, bfloat16 autocast", True)):
@@ -160,11 +154,16 @@ def compared(batch: int, rates: dict[str, list[float]]) -> list[Figure]:
 def steps(setting: Setting, told: Told, path: str) -> None:
     """Part 1: a distillation step."""
     data, told.part.data = data_for(setting, path)
+    if theirs() is None:
+        told.line(
+            "torchdistill: not done, it is not installed; `python benchmarks/gpu.py --install` "
+            "does that, beforehand"
+        )
     with setting.device() as device:
         of = f"{setting.teacher.family} {setting.teacher.blocks} to {setting.student.blocks}"
         told.part.title = f"Distillation step, {best_format(device)}, {of}"
         for batch in setting.batches:
-            programs = started(setting, data, batch, device, told)
+            programs = started(setting, data, batch, device)
             with ready(programs):
                 told.figures(*compared(batch, in_turns(programs, setting, batch)))
     told.line("bare: forward, backward and step on one batch that is there, with the same teacher")
