@@ -63,7 +63,7 @@ class Run:
         self.model = folder / files[0]
         self.lines: list[tuple[float, str]] = []
         self._process = subprocess.Popen(
-            [*map(str, command)], stderr=subprocess.PIPE, text=True, encoding="utf-8"
+            [*map(str, command)], stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

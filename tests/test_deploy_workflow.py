@@ -522,6 +522,7 @@ def test_a_card_tells_where_its_model_comes_from(tables, tmp_path, origin, trans
     assert f"| {said} |" in text
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_whatever_a_model_was_made_from_becomes_a_file(tmp_path, monkeypatch):
     """Pruned, grown, merged from others, and trained as integers: through Snakemake, with cards."""

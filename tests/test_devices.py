@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from modelswitch.errors import UserError
-from modelswitch.execution import gpu_lease, out_of_memory
+from modelswitch.execution import device_locks, gpu_lease, out_of_memory
 
 HOLD = """
 import sys, time
@@ -179,7 +179,7 @@ def test_parts_of_different_size_are_never_more_than_the_gpu(environment, held, 
     with contextlib.ExitStack() as stack:
         for share in held:
             stack.enter_context(gpu_lease.lease(share=share))
-        locks = gpu_lease.DeviceLocks(gpu_lease._lock_folder())
+        locks = device_locks.DeviceLocks(device_locks.lock_folder())
         assert (locks.try_take(["pretended-0"], 1, wanted) is not None) == fits
         locks.release()
 

@@ -167,6 +167,7 @@ class Long(Workplace):
         return process, other
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_processes_of_a_training_end_as_one_and_it_goes_on_to_the_same_bits(
     workplace, tmp_path, monkeypatch, capfd
