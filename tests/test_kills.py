@@ -57,8 +57,9 @@ def next_moment(moments):
     return moment
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [4, 20])
 def test_killed_at_random_moments_the_weights_are_the_same(uninterrupted, tmp_path, capsys, kills):
     moments = random.Random(20)
     killed, resumes, compared = {"training": 0, "Snakemake": 0, "server": 0}, set(), 0
