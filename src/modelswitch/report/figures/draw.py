@@ -60,6 +60,8 @@ def draw_all(
         )
     }
     written = []
+    # Whom a data set's figures name is found once for all of them.
+    named: dict[str, Tables] = {}
     with style.look():
         for item in items:
             module, function = item.draw.split(":")
@@ -70,20 +72,25 @@ def draw_all(
             elif item.system == SELECTOR:
                 figure = draw(part, *item.arguments)
             else:
-                figure = _of_foremost(draw, part, item)
+                if item.dataset not in named:
+                    named[item.dataset] = _named(part)
+                figure = _of_foremost(draw, named[item.dataset], item)
             style.save(figure, Path(folder), item.file, formats)
             written += [Path(folder) / f"{item.file}.{kind}" for kind in formats]
     return written
 
 
-def _of_foremost(draw: Callable[..., Figure], tables: Tables, item: Entry) -> Figure:
-    """A figure of models; of very many it names some, and says which."""
+def _named(tables: Tables) -> Tables:
+    """The models that figures name: of one data set some where there are very many."""
+    return foremost.foremost(tables) if tables.models["dataset"].nunique() == 1 else tables
+
+
+def _of_foremost(draw: Callable[..., Figure], part: Tables, item: Entry) -> Figure:
+    """A figure of the models that are named; where they are not all, it says so."""
     from modelswitch.report.figures import style
 
-    one = tables.models["dataset"].nunique() == 1
-    part = foremost.foremost(tables) if one else tables
     figure = draw(part, *item.arguments)
-    count, of = (each.models["lineage"].nunique() for each in (part, tables))
+    count, of = (each.models["lineage"].nunique() for each in (part, part.whole))
     if count < of:
         style.note(figure, f"{count} of {of:,} models: claimed, or best on validation images")
     return figure
