@@ -72,7 +72,7 @@ class Setting:
     @property
     def seconds(self) -> float:
         """The length of a turn."""
-        return 0.3 if self.quick else 2.5
+        return 0.3 if self.quick else 1.0
 
     @property
     def data(self) -> Path:
