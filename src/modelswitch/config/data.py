@@ -194,7 +194,7 @@ class FilesData(DataBase):
         return self
 
 
-class StoredData(DataBase):
+class StoredData(DataBase, Extended):
     """What the sources share whose images may be kept as JPEG images."""
 
     stored: Literal["raw", "jpeg"] = Field(

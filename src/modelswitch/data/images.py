@@ -98,6 +98,18 @@ class PictureReader:
             (self.corrupt if reason.corrupt else self._refused)[path] = str(reason)
             return []
 
+    def trouble(self, path: Path) -> list[str | bool] | None:
+        """Why a file could not be read, and whether for being corrupt; None if it could."""
+        reason = self.corrupt.get(path) or self._refused.get(path)
+        return None if reason is None else [reason, path in self.corrupt]
+
+    def again(self, path: Path, trouble: list[str | bool] | None) -> None:
+        """Remember a file that was read before, from what `trouble` said of it."""
+        self._count += 1
+        if trouble is not None:
+            reason, corrupt = trouble
+            (self.corrupt if corrupt else self._refused)[path] = str(reason)
+
     def finish(self, skip: bool) -> None:
         """Raise `UnreadableFiles` if there are any, apart from corrupt ones to be skipped."""
         if self._refused or (self.corrupt and not skip):

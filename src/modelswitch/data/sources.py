@@ -7,7 +7,7 @@ numbers of labels and splits of samples, and checks that all fits together.
 import inspect
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,12 @@ from modelswitch.data.idx import idx_files, read_idx
 from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
 from modelswitch.data.labels import class_names_in, groups_of
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
+from modelswitch.data.progress import Progress
 from modelswitch.data.samples import Sample, StoredSpec, find_samples, is_archive
 from modelswitch.data.strangers import Strangers, drawn, owner_of, parted, share_of
-from modelswitch.data.streamed import StreamedPictures, to_be_streamed
+from modelswitch.data.streamed import Room, Streams, to_be_streamed
 from modelswitch.errors import UserError
 from modelswitch.storage.stored_rows import Rows
-
-_REPORTED = 10_000  # samples between two lines of a long reading
 
 
 def read(spec: DataSpec) -> dict[str, ImageArrays]:
@@ -50,19 +49,10 @@ def read(spec: DataSpec) -> dict[str, ImageArrays]:
     return read_with_places(spec).sets
 
 
-def read_with_places(
-    spec: DataSpec,
-    room: str | Path | None = None,
-    report: Callable[[str], None] = lambda line: None,
-) -> Assembled:
-    """The same, with a table of which sample is in which split.
-
-    Args:
-        room: a folder where image files may be laid down as pixels, if there are more of them than
-            memory holds; nothing stays there.
-        report: called with a line now and then.
-    """
-    found, share = _stored(spec, room, report), share_of(spec)
+def read_with_places(spec: DataSpec, room: Room | None = None) -> Assembled:
+    """The same, with a table of which sample is in which split; with ``room``, of image files also
+    more of them than memory holds."""
+    found, share = _stored(spec, room), share_of(spec)
     if share:
         found, _ = parted(found, share, owner_of(spec))
     return assembled(found, getattr(spec, "test", 0.0))
@@ -75,11 +65,7 @@ def read_strangers(spec: DataSpec, settings: Verification) -> dict[str, Stranger
     return parted(_stored(spec), share_of(spec), owner_of(spec))[1]
 
 
-def _stored(
-    spec: DataSpec,
-    room: str | Path | None = None,
-    report: Callable[[str], None] = lambda line: None,
-) -> Stored:
+def _stored(spec: DataSpec, room: Room | None = None) -> Stored:
     if isinstance(spec, DigitsData):
         return _digits(spec)
     if isinstance(spec, EyesData):
@@ -93,7 +79,7 @@ def _stored(
     if isinstance(spec, EyePhotosData):
         return _eye_photos(spec)
     assert not isinstance(spec, NpzData)
-    return _files(spec, room, report)
+    return _files(spec, room)
 
 
 def array_names(spec: NpzData | PairedData) -> dict[str, str]:
@@ -233,46 +219,39 @@ def _idx(spec: IdxData) -> Stored:
     )
 
 
-def _files(spec: StoredSpec, room: str | Path | None, report: Callable[[str], None]) -> Stored:
+def _files(spec: StoredSpec, room: Room | None) -> Stored:
     found, where = find_samples(spec), shown(spec.path)
-    streamed: dict[str, StreamedPictures] = {}
+    total = sum(map(len, found.parts.values()))
+    streams = None
     if room is not None and to_be_streamed(spec, found):
         every = [sample for part in found.parts.values() for sample in part]
-        streamed = {
-            name: StreamedPictures(
-                spec.pixel_options(name),
-                [sample.files[name] for sample in every],
-                room,
-                encode=spec.stored == "jpeg",
-            )
-            for name in spec.datasets
-        }
+        files_of = {name: [sample.files[name] for sample in every] for name in spec.datasets}
+        streams = Streams(spec, files_of, room, total)
     reader = PictureReader(spec.frames)
     kept: dict[str, list[Sample]] = {split: [] for split in found.parts}
     pictures: dict[str, dict[str, list[Picture]]] = {
         name: {split: [] for split in found.parts} for name in spec.datasets
     }
-    damaged, seen, total = 0, 0, sum(map(len, found.parts.values()))
+    damaged = 0
+    progress = Progress(total, room.report if room is not None else None)
     for split, samples in found.parts.items():
         for sample in samples:
-            frames = {
-                name: reader.read(file, spec.pixel_options(name))
-                for name, file in sample.files.items()
-            }
-            fewest, most = (choose(map(len, frames.values())) for choose in (min, max))
-            if fewest != most and fewest > 0:
-                counts = ", ".join(f"{len(each)} in {name}" for name, each in frames.items())
-                raise UserError(f"{where}: {sample.name!r} has different frames: {counts}")
-            damaged += fewest == 0
-            kept[split] += [sample] * fewest
-            for name, each in frames.items():
-                if not streamed:
-                    pictures[name][split] += each[:fewest]
-                for one in each[:fewest] if streamed else ():
-                    streamed[name].add(split, one, sample.files[name])
-            seen += 1
-            if seen % _REPORTED == 0:
-                report(f"read {seen} of {total} samples")
+            count = streams.again(split, sample, reader) if streams is not None else None
+            progress.step(read=count is None)
+            if count is None:
+                frames = {
+                    name: reader.read(file, spec.pixel_options(name))
+                    for name, file in sample.files.items()
+                }
+                count = _in_step(frames, f"{where}: {sample.name!r}")
+                frames = {name: each[:count] for name, each in frames.items()}
+                if streams is not None:
+                    streams.add(split, sample, frames, reader)
+                else:
+                    for name, each in frames.items():
+                        pictures[name][split] += each
+            damaged += count == 0
+            kept[split] += [sample] * count
     reader.finish(spec.corrupt == "skip")
     if damaged > total / 2:
         raise UserError(f"{where}: {damaged} of {total} samples are corrupt; none are skipped then")
@@ -290,8 +269,8 @@ def _files(spec: StoredSpec, room: str | Path | None, report: Callable[[str], No
         paths = {split: [shown(s.files[name]) for s in part] for split, part in kept.items()}
         options = spec.pixel_options(name)
         images[name], facts[name], ranges = (
-            streamed[name].pixels(known_as)
-            if streamed
+            streams.pixels(name, known_as)
+            if streams is not None
             else pixels_of_pictures(parts, known_as, paths, options)
         )
         files[name] = {
@@ -320,6 +299,15 @@ def _files(spec: StoredSpec, room: str | Path | None, report: Callable[[str], No
             for split, part in kept.items()
         },
     )
+
+
+def _in_step(frames: Mapping[str, Sequence[Picture]], where: str) -> int:
+    """How many frames a sample has in every data set, none if it is corrupt in one."""
+    fewest, most = (choose(map(len, frames.values())) for choose in (min, max))
+    if fewest != most and fewest > 0:
+        counts = ", ".join(f"{len(each)} in {name}" for name, each in frames.items())
+        raise UserError(f"{where} has different frames: {counts}")
+    return fewest
 
 
 def _torchvision(spec: TorchvisionData) -> Stored:

@@ -2,8 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +14,14 @@ from PIL import Image
 from modelswitch.config.pixels import PixelOptions, Range
 from modelswitch.data.arrays import COPIES
 from modelswitch.data.folders import shown
-from modelswitch.data.images import Picture, is_grey, no_file
+from modelswitch.data.images import Picture, PictureReader, is_grey, no_file
 from modelswitch.data.pixels import facts_of_pictures
-from modelswitch.data.samples import Samples, StoredSpec
+from modelswitch.data.samples import Sample, Samples, StoredSpec
 from modelswitch.errors import UserError
 from modelswitch.execution.free_memory import available_memory
 from modelswitch.storage.encoded_rows import EncodedSpool
 from modelswitch.storage.stored_rows import Rows, RowSpool
+from modelswitch.storage.unfinished_rows import UnfinishedRows
 
 
 def to_be_streamed(spec: StoredSpec, found: Samples) -> bool:
@@ -51,34 +54,121 @@ def _size_of(file: Path) -> tuple[int, int]:
         return 1, 1
 
 
-class StreamedPictures:
-    """What `pixels.pixels_of_pictures` makes of pictures, of those of 8 bits, on disk.
+class Room(NamedTuple):
+    """Where images may be laid down while they are prepared, if there are more than memory holds.
+
+    What lies there has to be removed (`unfinished_rows.remove`) when all is written.
 
     Args:
-        files: all of them, to know whether any is in colour.
-        folder: where there is room for them; nothing stays there.
-        encode: as JPEG images instead of their pixels.
+        folder: where there is space for them.
+        identity: what decides over what is made of them; a preparation that was killed is gone on
+            with by one of the same identity.
+        report: called with a line now and then.
+    """
+
+    folder: Path
+    identity: str
+    report: Callable[[str], None] = lambda line: None
+
+
+class Streams:
+    """What `pixels.pixels_of_pictures` makes of pictures, of those of 8 bits, on disk; goes on
+    behind samples whose pictures were laid down by a preparation that was killed.
+
+    Args:
+        files: all of each data set, to know whether any is in colour.
+        total: samples that there are.
     """
 
     def __init__(
-        self,
-        options: PixelOptions,
-        files: Sequence[Path],
-        folder: str | Path,
-        encode: bool = False,
+        self, spec: StoredSpec, files: Mapping[str, Sequence[Path]], room: Room, total: int
     ) -> None:
-        self._told = "data.stored: jpeg" if encode else "data.keep: disk"
-        self._instead = "data.stored: raw" if encode else "data.keep: memory"
-        if options.range is not None:
-            raise UserError(
-                f"data.range: is for images of more than 8 bits, which {self._told} does not "
-                f"read; say {self._instead}"
-            )
-        self._options = options
-        self._spool = EncodedSpool(folder) if encode else RowSpool(folder)
-        self._grey = options.colour == "grey" or (
-            options.colour != "rgb" and all(map(is_grey, files))
+        make = EncodedSpool if spec.stored == "jpeg" else RowSpool
+        told, instead = (
+            ("data.stored: jpeg", "data.stored: raw")
+            if spec.stored == "jpeg"
+            else ("data.keep: disk", "data.keep: memory")
         )
+        if any(spec.pixel_options(name).range is not None for name in files):
+            raise UserError(
+                f"data.range: is for images of more than 8 bits, which {told} does not read; say "
+                f"{instead}"
+            )
+        self._unfinished = UnfinishedRows(
+            room.folder, room.identity, {name: partial(make, room.folder) for name in files}
+        )
+        if self._unfinished.begun_anew:
+            room.report(
+                "begins anew: what a preparation left that was cut short is of other data, "
+                "settings, code or libraries"
+            )
+        known = self._unfinished.notes()
+        grey = next(known, None)
+        if grey is None:
+            grey = {n: _all_grey(spec.pixel_options(n), each) for n, each in files.items()}
+            self._unfinished.note(grey)
+        elif done := len(self._unfinished) - 1:
+            room.report(f"goes on behind {done:,} of {total:,} samples that were read before")
+        self._known = known
+        self._pictures = {
+            name: StreamedPictures(spec.pixel_options(name), spool, grey[name], told, instead)
+            for name, spool in self._unfinished.spools.items()
+        }
+
+    def again(self, split: str, sample: Sample, reader: PictureReader) -> int | None:
+        """How many frames the next sample has, if they lie here already."""
+        note = next(self._known, None)
+        if note is None:
+            return None
+        for name, (modes, trouble) in note.items():
+            for mode, turned in modes:
+                self._pictures[name].again(split, mode, turned)
+            reader.again(sample.files[name], trouble)
+        return min(len(modes) for modes, _ in note.values())
+
+    def add(
+        self,
+        split: str,
+        sample: Sample,
+        frames: Mapping[str, Sequence[Picture]],
+        reader: PictureReader,
+    ) -> None:
+        """One more sample: as many frames of every data set, and what ``reader`` says of them."""
+        for name, each in frames.items():
+            for one in each:
+                self._pictures[name].add(split, one, sample.files[name])
+        self._unfinished.note(
+            {
+                name: [[[p.mode, p.turned] for p in each], reader.trouble(sample.files[name])]
+                for name, each in frames.items()
+            }
+        )
+
+    def pixels(
+        self, name: str, known_as: Mapping[str, str]
+    ) -> tuple[dict[str, Rows], dict[str, str], dict[int, Range]]:
+        """As `pixels.pixels_of_pictures`, of a data set."""
+        return self._pictures[name].pixels(known_as)
+
+
+def _all_grey(options: PixelOptions, files: Sequence[Path]) -> bool:
+    return options.colour == "grey" or (options.colour != "rgb" and all(map(is_grey, files)))
+
+
+class StreamedPictures:
+    """The pictures of one data set, and what is told about them.
+
+    Args:
+        spool: where they go.
+        grey: all of them are.
+        told, instead: what in a configuration has them on disk, and what has not.
+    """
+
+    def __init__(
+        self, options: PixelOptions, spool: RowSpool, grey: bool, told: str, instead: str
+    ) -> None:
+        self._told, self._instead = told, instead
+        self._options, self._spool, self._grey = options, spool, grey
         self._splits: list[str] = []
         self._modes: Counter[str] = Counter()
         self._turned = 0
@@ -102,9 +192,13 @@ class StreamedPictures:
                 "resize all"
             )
         self._spool.add(image)
+        self.again(split, picture.mode, picture.turned)
+
+    def again(self, split: str, mode: str, turned: bool) -> None:
+        """One more picture that lies in the spool."""
         self._splits.append(split)
-        self._modes[picture.mode] += 1
-        self._turned += picture.turned
+        self._modes[mode] += 1
+        self._turned += turned
 
     def pixels(
         self, names: Mapping[str, str]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import PIL
 import torch
 
 from modelswitch.config.base import canonical
@@ -18,6 +19,7 @@ from modelswitch.data.leaks import leaks
 from modelswitch.data.manifest import Manifest, Record, manifest
 from modelswitch.data.sources import read_with_places
 from modelswitch.data.splits import unrepresented
+from modelswitch.data.streamed import Room
 from modelswitch.errors import UserError
 from modelswitch.lineage import (
     CHECKSUM_FILE,
@@ -26,7 +28,7 @@ from modelswitch.lineage import (
     SOURCE_FILE,
     SPLITS_FILE,
 )
-from modelswitch.storage import artifacts, atomic
+from modelswitch.storage import artifacts, atomic, unfinished_rows
 from modelswitch.storage.stored_rows import chosen
 
 _MOST_LISTED = 40  # classes; the page has them all
@@ -45,6 +47,8 @@ def prepare(
     beside the first a table of which sample is in which split, in the form of ``data.csv``, and of
     photographs of eyes a table of what was found in them, with examples.
     Files that cannot be read are all listed on stderr, before the error that names the first ones.
+    Images that go through the disk stay there if this is killed, and the next one goes on behind
+    them.
 
     Args:
         holds: the identity of the data's manifest when this was planned, if it was.
@@ -53,10 +57,35 @@ def prepare(
     """
     found = manifest(spec)
     _refuse_changed(spec, holds or found.identity, found, "since the workflow was started")
+    folder = Path(paths[0]).parent
+    versions = {**artifacts.package_versions(), "pillow": PIL.__version__}
+    room = Room(folder, canonical([found.identity, code, versions]), _say)
     try:
-        assembled = read_with_places(
-            spec, Path(paths[0]).parent, lambda line: print(line, file=sys.stderr, flush=True)
-        )
+        lines = _prepared(spec, paths, room, found, configuration, code)
+    except unfinished_rows.InUse:
+        raise
+    except (UserError, OSError):
+        # It would end so again, or the disk is full: of use is what a kill leaves.
+        unfinished_rows.remove(folder)
+        raise
+    unfinished_rows.remove(folder)
+    return lines
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _prepared(
+    spec: DataSpec,
+    paths: Sequence[str | Path],
+    room: Room,
+    found: Manifest,
+    configuration: Sequence[str],
+    code: str,
+) -> list[str]:
+    try:
+        assembled = read_with_places(spec, room)
     except (UnreadableFiles, TooFewPhotographs) as error:
         print(*error.lines, sep="\n", file=sys.stderr)
         raise

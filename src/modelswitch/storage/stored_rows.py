@@ -5,6 +5,7 @@ by their places, and each can be held against a checksum of its own, so that a r
 short or altered is named before it is used.
 """
 
+import contextlib
 import os
 import tempfile
 import zlib
@@ -110,15 +111,22 @@ class StoredRows:
 class RowSpool:
     """Rows of one shape that are written one by one, to be read as `StoredRows`.
 
-    The file has no name: nothing is left of it when the process ends, however it does.
+    Args:
+        folder: where there is room for them.
+        path: a file there, which is kept; by default it has no name, so that nothing is left of it
+            when the process ends, however it does.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, path: Path | None = None) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        if path is None:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        else:
+            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
         self._where = Path(folder)
         self._sums: list[int] = []
         self._lengths: list[int] = []
+        self._marked = self._end = 0
         self.shape: tuple[int, ...] | None = None
 
     def add(self, row: np.ndarray) -> None:
@@ -128,10 +136,8 @@ class RowSpool:
         assert row.dtype == np.uint8
         assert row.shape == self.shape
         data = self._bytes(row)
-        try:
+        with self._named():
             self._file.write(data)
-        except OSError as error:
-            raise type(error)(error.errno, error.strerror, str(self._where)) from error
         self._sums.append(zlib.crc32(data))
         self._lengths.append(len(data))
 
@@ -139,11 +145,56 @@ class RowSpool:
         """What is written of a row."""
         return np.ascontiguousarray(row).tobytes()
 
+    def mark(self) -> None:
+        """All rows until here are to be kept."""
+        self._end += sum(self._lengths[self._marked :])
+        self._marked = len(self._sums)
+
+    def unmarked(self) -> tuple[tuple[int, ...] | None, list[int], list[int]]:
+        """The shape of a row, and the checksum and the length of every row since the last mark:
+        what `again` has to know of them."""
+        return self.shape, self._sums[self._marked :], self._lengths[self._marked :]
+
+    def again(
+        self, shape: Sequence[int] | None, sums: Sequence[int], lengths: Sequence[int]
+    ) -> bool:
+        """Take rows that lie next in the file already; whether they are whole."""
+        for expected, length in zip(sums, lengths, strict=True):
+            data = self._file.read(length)
+            if len(data) < length or zlib.crc32(data) != expected:
+                return False
+        if shape is not None:
+            self.shape = tuple(shape)
+        self._sums += sums
+        self._lengths += lengths
+        return True
+
+    def forget_rest(self) -> None:
+        """Forget what is behind the last mark, also what the file has there."""
+        del self._sums[self._marked :], self._lengths[self._marked :]
+        if not self._sums:
+            self.shape = None
+        self._file.seek(self._end)
+        self._file.truncate()
+
+    def flush(self) -> None:
+        """Hand all rows to the system, where they outlive this process."""
+        with self._named():
+            self._file.flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """A full disk by itself names nothing."""
+        try:
+            yield
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(self._where)) from error
+
     def stored(self) -> StoredRows:
         return StoredRows(self._reader(), 0, self._shape(), self._checksums())
 
     def _reader(self) -> tuple[int, Path]:
-        self._file.flush()
+        self.flush()
         # Another descriptor, which lives as long as the rows do and not as this object does.
         return os.dup(self._file.fileno()), self._where
 
