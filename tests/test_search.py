@@ -9,13 +9,18 @@ import pytest
 import test_jobs
 import torch
 import yaml
+from matplotlib.collections import PathCollection
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from test_figures import not_drawn, overlaps
 
 from modelswitch.config.experiment import Experiment, load
 from modelswitch.data.shapes import DataSize
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import CUT_BRANCH, Lineage, ModelFolder, Replicate
-from modelswitch.search import designs, flow, outcome, plan, proposals, ranking, shrink
+from modelswitch.report.figures import style
+from modelswitch.search import designs, figures, flow, outcome, plan, proposals, ranking, shrink
 from modelswitch.search.checks import check_once
 from modelswitch.search.designs import Known, sizes_of, write
 from modelswitch.search.places import cut_places, earlier_place
@@ -480,6 +485,86 @@ def test_what_sharing_saves_is_counted_by_hand(tmp_path):
     assert saved["trainings_alone"] == sum(len(Lineage.parse(lineage)) for lineage in rungs)
     models_above = sum(len(Lineage.parse(lineage)) - 1 for lineage in rungs)
     assert saved["epochs_alone"] == 12 * 1 + 4 * 3 + 9 + 9 * models_above
+
+
+SWITCH = "hinted-soft0.7-temperature4-correctness-delta0.05"
+PATHS = [
+    f"teacher/plain3-w10-d1@{SWITCH}",
+    f"teacher/large@kd/pruned-0.05@{SWITCH}",
+    "/".join(["teacher", *(f"a-model-with-a-long-name-{n}@{SWITCH}" for n in range(5))]),
+]
+
+
+def judged_of(lineage: str) -> list[outcome.Judged]:
+    roles = (outcome.WINNER, outcome.FRONT, outcome.RANDOM_SEARCH, outcome.OWN_CHAIN)
+    return [
+        outcome.Judged(role, lineage, 0.9 if at < 3 else math.nan, [0.88], [0.87, 0.88], {}, 9.0)
+        for at, role in enumerate([*roles, outcome.SCRATCH])
+    ]
+
+
+def drawn_figures(lineage: str, dots: int):
+    """All figures of a search with this many students an arm, anywhere on the plane."""
+    draw = random.Random(dots)
+    rows = [
+        {
+            "arm": arm, "rung": draw.choice([1, 2, 3]), "epochs": draw.choice([1, 3, 9]),
+            "validation": draw.random(), "parameters": 10 ** draw.uniform(3, 4),
+            "front": number < 3, "winner": number == 0,
+        }
+        for arm in ("guided", "random") for number in range(dots)
+    ]  # fmt: skip
+    path = Lineage.parse(lineage)
+    with style.look():
+        yield figures.front_figure(rows, "parameters", 3, 10_000)
+        yield figures.importance_figure({f"resnet{n}.width": n / 55 for n in range(11)})
+        yield figures.path_figure(path, [98_700.0] * len(path), [0.877] * len(path))
+        yield figures.judged_figure(judged_of(lineage))
+
+
+@pytest.mark.parametrize("lineage", PATHS)
+def test_figures_of_a_search_can_be_read(lineage):
+    for figure in drawn_figures(lineage, 300):
+        # This draws it, too.
+        assert overlaps(figure) == []
+        edges, renderer = figure.bbox.padded(1), figure.canvas.get_renderer()
+        for text in figure.findobj(Text):
+            if not text.get_text().strip() or text in beyond_axes(figure):
+                continue
+            box = text.get_window_extent(renderer)
+            assert edges.x0 <= box.x0 <= box.x1 <= edges.x1, text.get_text()
+            assert edges.y0 <= box.y0 <= box.y1 <= edges.y1, text.get_text()
+            assert text.get_fontsize() >= style.SMALLEST
+            for dots in (d for axes in figure.axes for d in axes.collections):
+                if isinstance(dots, PathCollection):
+                    assert not any(box.overlaps(dot) for dot in extents(dots)), text.get_text()
+
+
+def beyond_axes(figure) -> list[Text]:
+    return [label for axes in figure.axes for label in not_drawn(axes)]
+
+
+def extents(dots: PathCollection):
+    """Boxes of the points of a scatter plot, in pixels."""
+    places = dots.get_offset_transform().transform(dots.get_offsets())
+    for (x, y), size in zip(places, itertools.cycle(dots.get_sizes()), strict=False):
+        half = math.sqrt(size) / 2 * dots.get_figure().dpi / 72
+        yield Bbox([[x - half, y - half], [x + half, y + half]])
+
+
+def test_choices_that_nothing_is_known_of_have_no_importance():
+    """Without them there are no bars of length zero for what was never compared."""
+    choices = experiment().choices
+    tried, of = [], []
+    for values in itertools.islice(proposals.everything(choices), 0, None, 7):
+        tried.append(Tried(values, 0, (0.0,), 0.0))
+        # The best are all plain and of the largest width.
+        plain = values["student"] == "plain2"
+        of.append(-float(plain) - float(values.get("plain2.width", 0)) / 10)
+    found = proposals.importances(choices, tried, of)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert {"student", "plain2.width"} <= set(found)
+    assert not {"teacher", "resnet2.width", "resnet2.depth", "pruned.keep"} & set(found)
 
 
 # ----------------------------------------------------------------------------- make shrink

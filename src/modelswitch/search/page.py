@@ -26,13 +26,14 @@ _SIZES = [
     number("kB", "size_kb", "{:.3g}"),
 ]
 _CAPTIONS = {
-    "front": "Every student on the highest rung that it got to: the further up, the more of the "
-    "first model it knows, the further left, the smaller it is. The line joins those that no other "
-    "is better than in both.",
+    "front": "Every student on the highest rung that it got to: the further up, the better it is "
+    "on validation images, the further left, the smaller. The line joins those trained to the end "
+    "that no other is better than in both; one that is best in both is a star alone.",
     "judged": "What was found, trained anew from fresh seeds and asked once about the test images. "
     "Intervals are over seeds. The mark left behind is the accuracy by which a model was chosen.",
-    "importance": "How much of the differences between students on the lowest rung goes with each "
-    "choice (PED-ANOVA).",
+    "importance": "How much each choice tells the best tenth of the students on the lowest rung "
+    "from the others (PED-ANOVA). Choices within a family of which none is among that tenth are "
+    "left out, and so are those with one value.",
     "path": "From the first model to the student; a circle's area is proportional to the number of "
     "parameters.",
 }

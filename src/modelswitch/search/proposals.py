@@ -187,8 +187,9 @@ def _ask(trial: optuna.Trial, choice: Choice) -> str:
 def importances(
     choices: Choices, tried: Sequence[Tried], of: Sequence[float]
 ) -> Mapping[str, float]:
-    """The share of each choice in what moved a result, by Optuna (PED-ANOVA); empty where too few
-    were tried to say.
+    """The share of each choice in what moved a result, by Optuna (PED-ANOVA), the largest first;
+    empty where too few were tried to say. Choices of which it can say nothing are left out: those
+    with one value, and those of a family that the best tenth has none of.
 
     Args:
         of: the result of each of `tried`, less being better.
@@ -202,4 +203,12 @@ def importances(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = optuna.importance.get_param_importances(study_of(choices, rows))
-    return {name: float(share) for name, share in found.items() if not np.isnan(share)}
+    # Optuna's order of equal ones is another one in another process.
+    order = sorted(choices.all, key=lambda choice: -found.get(choice.name, 0.0))
+    return {
+        choice.name: float(share)
+        for choice in order
+        if len(choice.values) > 1
+        and not np.isnan(share := found.get(choice.name, np.nan))
+        and (share > 0 or choice.when is None)
+    }
