@@ -782,6 +782,16 @@ def test_curves_of_selectors_show_means_over_seeds(tmp_path):
             assert set(np.round(t_interval(100 * values)[1:], 6)) <= edge
 
 
+def test_numbers_of_neighbouring_panels_of_reliability_stay_apart(tmp_path):
+    """Also where the panels below two of them are missing, and they stand closer."""
+    few = {name: tidy_examples.FEW[name] for name in ("direct", "chain")}
+    tidy_examples.write(tmp_path, few, images=60, epochs=1)
+    with style.look():
+        figure = learning.calibration(Tables(tmp_path))
+        assert sum(axes.get_visible() for axes in figure.axes) == 4
+        assert overlaps(figure) == []
+
+
 def test_reliability_is_drawn_with_wilsons_interval(rules):
     with style.look():
         figure = learning.calibration(rules)

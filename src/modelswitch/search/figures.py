@@ -151,14 +151,14 @@ def judged_figure(found: Sequence[Judged]) -> Figure:
             axes.plot(100 * one.searched, at, marker="|", color=style.ORANGE, markersize=7)
     axes.set_yticks(range(len(found)), [one.role for one in found])
     axes.set_xlabel("accuracy (%)")
-    dot = {"marker": "o", "markersize": 3.5}
-    figure.legend(
-        handles=[
-            Line2D([], [], color=style.GREEN, label="test images, found", **dot),
-            Line2D([], [], color=style.GREY, label="test images, controls", **dot),
-            Line2D([], [], color=style.ORANGE, marker="|", markersize=7, linestyle="",
-                   label="validation images, while searching"),
-        ],
-        loc="outside lower center", ncols=2, fontsize=style.SMALLEST,
-    )  # fmt: skip
+    looks = {
+        "test images, found": (style.GREEN, "o", 3.5),
+        "test images, controls": (style.GREY, "o", 3.5),
+        "validation images, while searching": (style.ORANGE, "|", 7),
+    }
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="", label=label)
+        for label, (colour, marker, size) in looks.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=style.SMALLEST)
     return figure

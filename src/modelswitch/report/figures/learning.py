@@ -123,7 +123,8 @@ def calibration(tables, bins: int = 10) -> Figure:
         panel.set_title(short(node.name, TITLE), pad=2, fontsize=6.3)
     axes[0].set_xlim(0, 1.02)
     axes[0].set_ylim(0, 1.02)
-    axes[0].set_xticks([0, 0.5, 1])
+    # Short ones: numbers of neighbours may stand side by side.
+    axes[0].set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes[0].set_yticks([0, 0.5, 1])
     figure.supxlabel("confidence", fontsize=7)
     figure.supylabel(f"share right, {split}", fontsize=7)
