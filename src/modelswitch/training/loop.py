@@ -17,6 +17,7 @@ from modelswitch.training.finite import FiniteState, Terms, checked
 from modelswitch.training.optimizer import learning_rate, make_optimizer, set_rate
 from modelswitch.training.result import Result
 from modelswitch.training.resume import ResumeFiles, flatten, restore, restore_random
+from modelswitch.training.steps import own_stream, steps_for
 
 # How many losses are looked at together: each look makes a GPU wait for the host.
 _CHECK_EVERY = 64
@@ -156,7 +157,8 @@ def train(
         report(f"resumed after epoch {first_epoch}, step {first_step}")
 
     save_from = 0.0
-    with _signals_noted(team.leads) as noted:
+    passes = steps_for(whole, optimizer, device, dtype, report, alone=team.count == 1)
+    with _signals_noted(team.leads) as noted, own_stream(device):
         for epoch in range(first_epoch, until or training.epochs):
             if result.over(history):
                 break
@@ -174,17 +176,16 @@ def train(
                 return learning_rate(training, epoch * steps + step, steps)
 
             skip = first_step if resumed else 0
+            passes.start_epoch(steps - skip)
             for step, batch in enumerate(batches.epoch(epoch, skip), skip):
                 set_rate(optimizer, rate(step))
                 team.seed(epoch_seed(epoch), step)
                 share = team.share(batches, step)
-                with precision.autocast(device, dtype):
-                    step_terms = whole(batch)
-                (step_terms["loss"] * share if share != 1 else step_terms["loss"]).backward()
+                step_terms = passes(batch, share)
                 if training.clip:
                     nn.utils.clip_grad_norm_(trained, training.clip)
                 optimizer.step()
-                optimizer.zero_grad()
+                passes.clear()
                 result.update(epoch * steps + step)
                 terms.add(team.mean(step_terms, share))
                 if (step + 1) % _CHECK_EVERY == 0:

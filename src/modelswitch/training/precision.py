@@ -41,3 +41,6 @@ def make_deterministic() -> None:
     # torch's compiler for it: a second that every job would pay.
     torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False
+    # Together with these algorithms torch fills all new memory with NaN before it is used, a kernel
+    # for every result; no result depends on it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -130,8 +130,9 @@ class Distillation(nn.Module):
         return values if self._mixed_labels == "leading" else values * (shares == 1)
 
     def _count(self, weights: torch.Tensor, right: torch.Tensor) -> None:
-        bins = (weights * WEIGHT_BINS).long().clamp(0, WEIGHT_BINS - 1)
-        counts = torch.bincount(bins + WEIGHT_BINS * (~right), minlength=2 * WEIGHT_BINS)
+        bins = (weights * WEIGHT_BINS).long().clamp(0, WEIGHT_BINS - 1) + WEIGHT_BINS * (~right)
+        # Not bincount, for which the host waits.
+        counts = (bins[:, None] == torch.arange(2 * WEIGHT_BINS, device=bins.device)).sum(0)
         self.weight_counts += parallel.current().sum(counts.view(2, WEIGHT_BINS))
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:

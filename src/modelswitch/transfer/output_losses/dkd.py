@@ -28,15 +28,17 @@ def dkd_loss(
     student, teacher = in_safe_precision(t, student, teacher)
     log_student = F.log_softmax(student / t, dim=1)
     log_teacher = F.log_softmax(teacher / t, dim=1)
-    truth = F.one_hot(labels, student.shape[1]).bool()
+    # Picked by number and not by a mask, of which the host would have to know the size.
+    truth = labels[:, None]
+    others = torch.arange(student.shape[1] - 1, device=labels.device)
+    others = others + (others >= truth)
 
     def target_and_rest(log_p: torch.Tensor) -> torch.Tensor:
-        rest = log_p.masked_fill(truth, -torch.inf).logsumexp(1)
-        return torch.stack([log_p[truth], rest], dim=1)
+        rest = log_p.scatter(1, truth, -torch.inf).logsumexp(1)
+        return torch.cat([log_p.gather(1, truth), rest[:, None]], dim=1)
 
-    others = student.shape[1] - 1
-    other_students = (student / t)[~truth].view(-1, others).log_softmax(1)
-    other_teachers = (teacher / t)[~truth].view(-1, others).log_softmax(1)
+    other_students = (student / t).gather(1, others).log_softmax(1)
+    other_teachers = (teacher / t).gather(1, others).log_softmax(1)
     # A teacher that rules out all others has no opinion about them: nothing to be learned there.
     other_teachers = torch.where(other_teachers.isnan(), other_students.detach(), other_teachers)
     target = kl(target_and_rest(log_student), target_and_rest(log_teacher))
