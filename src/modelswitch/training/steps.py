@@ -46,9 +46,17 @@ class CudaRecorder:
 
     def __init__(self) -> None:
         self._graph: torch.cuda.CUDAGraph | None = None
+        # Graphs have their memory one after the other; it goes where no graph has it.
+        self._holder: torch.cuda.CUDAGraph | None = None
         self._pool = torch.cuda.graph_pool_handle()
 
     def record(self, function: Callable[[], Terms]) -> Terms:
+        if self._holder is None:
+            self._holder, _ = self._recorded(lambda: {"": torch.zeros(1, device="cuda")})
+        self._graph, terms = self._recorded(function)
+        return terms
+
+    def _recorded(self, function: Callable[[], Terms]) -> tuple[torch.cuda.CUDAGraph, Terms]:
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         # Tensors that the collector frees in between would be freed by the graph.
@@ -64,8 +72,7 @@ class CudaRecorder:
         finally:
             if collects:
                 gc.enable()
-        self._graph = graph
-        return terms
+        return graph, terms
 
     def replay(self) -> None:
         assert self._graph is not None
