@@ -1,10 +1,15 @@
 """Pages of reference studies say what the tables beside them say."""
 
+import json
+import math
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
+
+from modelswitch.config.experiment import load
 
 ROOT = Path(__file__).parents[1] / "results" / "reference"
 
@@ -159,3 +164,118 @@ def test_the_page_of_eyes_is_its_tables():
         assert (
             "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * row[["estimate", "low", "high"]])) in short
         )
+
+
+SEARCH = ROOT / "search"
+WHOLE = 9  # epochs of a training
+
+
+def searched_steps(arm: str) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((SEARCH / "search" / arm).iterdir())]
+
+
+def on_rungs(arm: str) -> list[dict[str, float]]:
+    """On each rung, accuracy by chain, the best first."""
+    steps = searched_steps(arm)
+    names = {trial["number"]: trial["lineage"] for step in steps for trial in step["trials"]}
+    rungs: list[dict[str, float]] = [{}, {}, {}]
+    scores = [score for step in steps for score in step["scores"]]
+    for score in sorted(scores, key=lambda score: -score["accuracy"]):
+        rungs[score["rung"]][names[score["number"]]] = score["accuracy"]
+    return rungs
+
+
+def search_page() -> tuple[str, list[list[str]]]:
+    text = (SEARCH / "README.md").read_text(encoding="utf-8")
+    return " ".join(text.split()), [cells(line) for line in text.splitlines() if line[:1] == "|"]
+
+
+def test_the_page_of_a_search_is_its_tables():
+    text, rows = search_page()
+    final = pd.read_csv(SEARCH / "search/search_final.csv")
+    for line, row in zip(rows[2:6], final.itertuples(), strict=True):
+        assert line[:2] == [row.role, f"`{row.lineage}`"]
+        assert numbers(line[2].replace(",", "")) == [row.parameters]
+        told = [row.searched] if row.searched == row.searched else []
+        assert numbers(line[3]) == [round(100 * share, 2) for share in told]
+        assert numbers(line[4]) == [round(100 * row.validation, 2)]
+        shares = (row.test, row.test_low, row.test_high)
+        assert numbers(line[5]) == [pytest.approx(100 * share, abs=0.00501) for share in shares]
+        gains = (row.winner_gains, row.winner_gains_low, row.winner_gains_high)
+        told = gains if row.role != "winner" else ()
+        assert numbers(line[6]) == [pytest.approx(100 * share, abs=0.00501) for share in told]
+    assert set(final["seeds"]) == {3}
+    own = final.set_index("role")
+    less = 100 * (own["searched"] - own["test"])
+    assert "is {:.2f} points for the winner, {:.2f} for random".format(*less[:2]) in text
+    gone = 100 * (own["searched"] - own["validation"])
+    assert "{:.2f} and {:.2f} are gone".format(*gone[:2]) in text
+    images = 100 * (own["validation"] - own["test"])
+    assert "have it too ({:.2f} and {:.2f})".format(*sorted(images[2:])) in text
+    assert "by 0.48 points [0.38, 0.58]" in text
+    assert own.loc["random search", "winner_gains_low"] > 0
+    for role in ("best own chain", "from scratch"):
+        assert own.loc[role, "winner_gains_low"] < 0 < own.loc[role, "winner_gains_high"]
+    short = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8").replace("−", "-")
+    for role in ("random search", "from scratch"):
+        gains = own.loc[role, ["winner_gains", "winner_gains_low", "winner_gains_high"]]
+        assert "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * gains)) in short
+
+
+def test_what_the_page_of_a_search_says_was_surprising_is_in_its_steps():
+    text, _ = search_page()
+    fresh = "teacher/plain3-w10-d1@kd-soft0.7-temperature2-correctness-delta0.1"
+    pruned = "/pruned-0.1@"
+    found = {arm: on_rungs(arm) for arm in ("guided", "random")}
+    for rungs in found.values():
+        assert [len(rung) for rung in rungs] == [108, 36, 12]
+    lowest, _, top = found["guided"]
+    assert all(chain.startswith(f"teacher{pruned}") for chain in list(lowest)[:11])
+    counts = {arm: sum(pruned in chain for chain in rungs[0]) for arm, rungs in found.items()}
+    assert f"{counts['guided']} of its 108 students" in text
+    assert f"({counts['random']} of random search's)" in text
+    assert [chain for chain in top if pruned not in chain] == [fresh]
+    assert next(iter(top)) == fresh
+    best = 100 * list(top.values())[1]
+    assert f"at most {best:.1f} % against {100 * top[fresh]:.1f} %" in text
+    assert f"{list(lowest).index(fresh) + 1}th after one epoch" in text
+    lowest, _, top = found["random"]
+    assert f"had been {list(lowest).index(next(iter(top))) + 1}th" in text
+    common = set(found["guided"][0]) & set(found["random"][0])
+    assert f"{len(common)} students in common" in text
+    designs = json.loads((SEARCH / "search/designs.json").read_text())["designs"]
+    times = {name: each["latency_ms"] for name, each in designs.items()}
+    assert max(time for time in times.values() if time < math.inf) < 0.09
+    assert (round(times["plain3-w10-d1"], 3), round(times["student"], 3)) == (0.048, 0.027)
+    assert {designs[name]["parameters"] for name in ("plain3-w10-d1", "student")} == {9640}
+    configuration = load(yaml.safe_load((SEARCH / "tables/configuration.yaml").read_text()))
+    assert f"{configuration.choices.size:,} paths" in text
+    models = pd.read_csv(SEARCH / "tables/models.csv")
+    [teacher] = set(models[models["lineage"] == "teacher"]["parameters"])
+    assert f"a teacher of {teacher:,} parameters" in text
+
+
+def test_what_sharing_and_rungs_saved_is_counted_from_every_student():
+    text, rows = search_page()
+    trials = pd.read_csv(SEARCH / "search/search_trials.csv")
+    own = trials[trials["arm"] == "guided"]
+    above = own["lineage"].str.count("/")
+    shared = {chain.rsplit("/", 1)[0] for chain in own["lineage"]} | {"teacher"}
+    ends = {1: 1, 2: 3, 3: 9}
+    students = own["epochs"].sum()
+    anew = own["rung"].map({rung: sum(list(ends.values())[:rung]) for rung in ends})
+    counted = [
+        (own["rung"].sum() + len(shared), students + WHOLE * len(shared)),
+        ((own["rung"] * (1 + above)).sum(), (anew + WHOLE * own["rung"] * above).sum()),
+        ((1 + above).sum(), (WHOLE * (1 + above)).sum()),
+    ]
+    for line, expected in zip(rows[-3:], counted, strict=True):
+        assert [int(cell.replace(",", "")) for cell in line[1:]] == list(expected)
+    less = [round(100 * (1 - counted[0][1] / epochs)) for _, epochs in counted[1:]]
+    assert "{} and {} % of the epochs".format(*less) in text
+    assert f"would be {WHOLE * len(own)} epochs instead of {students}" in text
+    alone = WHOLE * above.sum()
+    assert f"for each student alone {alone:,} instead of {WHOLE * len(shared)}" in text
+    said = (SEARCH / "search/summary.md").read_text(encoding="utf-8")
+    for trained, epochs in counted:
+        assert f"{trained} trainings and {epochs} epochs" in said

@@ -485,6 +485,10 @@ def test_what_sharing_saves_is_counted_by_hand(tmp_path):
     assert saved["trainings_alone"] == sum(len(Lineage.parse(lineage)) for lineage in rungs)
     models_above = sum(len(Lineage.parse(lineage)) - 1 for lineage in rungs)
     assert saved["epochs_alone"] == 12 * 1 + 4 * 3 + 9 + 9 * models_above
+    # Without rungs, all twelve to their end.
+    chains = [trial.lineage for step in steps[:2] for trial in step.trials]
+    assert saved["trainings_whole"] == sum(len(Lineage.parse(lineage)) for lineage in chains)
+    assert saved["epochs_whole"] == 9 * saved["trainings_whole"]
 
 
 SWITCH = "hinted-soft0.7-temperature4-correctness-delta0.05"

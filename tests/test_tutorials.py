@@ -127,7 +127,7 @@ def test_the_readme_s_program_asks_a_model_of_its_first_experiment():
 
 
 def test_intervals_of_the_readme_are_those_of_the_results():
-    """Each number with an interval stands in a table of claims or differences."""
+    """Each number with an interval stands in a table of claims or of what a search was worth."""
     import pandas as pd
 
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\N{MINUS SIGN}", "-")
@@ -136,6 +136,11 @@ def test_intervals_of_the_readme_are_those_of_the_results():
     known = [
         100 * rows[["estimate", "low", "high"]].to_numpy()
         for path in ROOT.glob("results/reference/*/**/claims.csv")
+        for rows in [pd.read_csv(path)]
+    ]
+    known += [
+        100 * rows[["winner_gains", "winner_gains_low", "winner_gains_high"]].to_numpy()
+        for path in ROOT.glob("results/reference/*/search/search_final.csv")
         for rows in [pd.read_csv(path)]
     ]
     for numbers in found:

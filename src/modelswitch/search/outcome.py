@@ -146,15 +146,15 @@ def spent_epochs(experiment: Experiment, record: Record) -> int:
 
 
 def savings(experiment: Experiment, record: Record) -> dict[str, int]:
-    """Trainings and epochs of a search, and of one that neither shares models nor goes on.
+    """Trainings and epochs of a search, and of two that share nothing.
 
-    That one trains every model above a student for this student alone, and begins a student anew
-    on every rung.
+    Both train every model above a student for this student alone. `alone` begins a student anew on
+    every rung that this search had it on; `whole` has no rungs: it trains each to its end.
     """
     search = experiment.search
     assert search is not None
     shared: dict[Lineage, None] = {}
-    alone = alone_epochs = jobs = 0
+    alone = alone_epochs = each = each_epochs = jobs = 0
 
     def whole(lineage: Lineage) -> int:
         adopted = lineage.last.model in experiment.adopted
@@ -165,9 +165,12 @@ def savings(experiment: Experiment, record: Record) -> dict[str, int]:
         ends, above = rung_ends(experiment, lineage), list(lineage.ancestors())
         shared |= dict.fromkeys(above)
         jobs += score.rung + 1
+        models, epochs = 1 + len(above), sum(map(whole, above))
         for rung in range(score.rung + 1):
-            alone += 1 + len(above)
-            alone_epochs += ends[rung] + sum(map(whole, above))
+            alone += models
+            alone_epochs += ends[rung] + epochs
+        each += models
+        each_epochs += ends[-1] + epochs
     seeds = len(search.seeds)
     return {
         "students": len(record.highest),
@@ -175,6 +178,8 @@ def savings(experiment: Experiment, record: Record) -> dict[str, int]:
         "epochs": spent_epochs(experiment, record) + seeds * sum(map(whole, shared)),
         "trainings_alone": seeds * alone,
         "epochs_alone": seeds * alone_epochs,
+        "trainings_whole": seeds * each,
+        "epochs_whole": seeds * each_epochs,
     }
 
 

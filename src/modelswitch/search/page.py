@@ -61,7 +61,8 @@ def judged_sheet(found: list[outcome.Judged]) -> Sheet:
         note="Trained whole from seeds that the search did not have; `validation` and `test` are "
         "means over them. `luck`: accuracy on validation images by which a model was chosen, less "
         "that on test images; the best of many is chosen for its luck too. `winner gains`: test "
-        "accuracy of the winner less that of this model, seed by seed. `epochs`: of students, to "
+        "accuracy of the winner less that of this model, seed by seed; another search might have "
+        "found others, of which an interval over seeds says nothing. `epochs`: of students, to "
         "find it.",
     )
 
@@ -191,5 +192,7 @@ def _saved(experiment: Experiment, record: Record) -> str:
     return (
         f"{saved['students']} students took {saved['trainings']} trainings and {epochs} epochs, "
         f"models above them included; without shared models and rungs that go on it would be "
-        f"{saved['trainings_alone']} trainings and {alone} epochs ({less:.0f} % less)."
+        f"{saved['trainings_alone']} trainings and {alone} epochs ({less:.0f} % less), without "
+        f"shared models and without rungs {saved['trainings_whole']} trainings and "
+        f"{saved['epochs_whole']} epochs."
     )
