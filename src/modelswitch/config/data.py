@@ -42,6 +42,14 @@ def _splits_fit(splits: dict[str, str]) -> dict[str, str]:
     return splits
 
 
+def _ending(ending: str) -> str:
+    """As the names of files are compared with it; a key behind a colon stays as it is."""
+    name, colon, key = ending.strip().partition(":")
+    if colon and (name.lower().lstrip(".") != "json" or not key):
+        raise ValueError(f"found {ending!r}; a key goes with json alone, json:<key>")
+    return name.lower().lstrip(".") + colon + key
+
+
 Splits = Annotated[dict[Split, str], AfterValidator(_splits_fit)]
 
 
@@ -400,6 +408,76 @@ class PairedData(ModalitiesData, FilesData, StoredData, StrangersData):
         return self
 
 
+class ShardsData(StoredData):
+    """What the sources share whose files hold many images each, which are read where they lie."""
+
+    path: Place = Field(
+        description="file, or folder with files in it or below, relative to the working directory"
+    )
+    splits: Splits | None = Field(
+        default=None,
+        description="which files hold which split: a folder below `path` or a pattern such as "
+        "`train-*`, or `none`; by default train, val, test and their usual synonyms in the names "
+        "of files and folders",
+    )
+    frames: Literal["one", "first", "all"] = Field(
+        default="one",
+        description="images with several frames or pages: `one` refuses them, `all` makes each an "
+        "image, and those of one stay together",
+    )
+    corrupt: Literal["refuse", "skip"] = Field(
+        default="refuse", description="`skip` leaves corrupt images out and counts them"
+    )
+    size: Size | None = Field(default=None, description=SIZE)
+    colour: Colour = Field(default="rgb", description=COLOUR)
+    range: Range | None = Field(default=None, description=RANGE)
+    background: Background | None = Field(default=None, description=BACKGROUND)
+    test: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2,
+        description="share for testing where there are no files for it; which images depends on "
+        "what they show alone",
+    )
+
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _no_splits(cls, splits: Any) -> Any:
+        return {} if splits == "none" else splits
+
+
+class WebDatasetData(ShardsData):
+    """Tar shards as WebDataset has them: files whose names are the same until the first dot are one
+    sample, `0001.jpg` and `0001.cls`."""
+
+    source: Literal["webdataset"]
+    image: Annotated[str, AfterValidator(_ending)] | None = Field(
+        default=None,
+        description="ending of the images, `jpg`; needed where samples have several",
+    )
+    label: Annotated[str, AfterValidator(_ending)] = Field(
+        default="cls",
+        description="ending of the files with the label, a whole number or text; `json:<key>` for "
+        "one key of a JSON file",
+    )
+    class_names: list[str] | None = Field(
+        default=None, description="in the order of their numbers, where labels are numbers"
+    )
+
+
+class ArrowData(ShardsData):
+    """A data set of Hugging Face's `datasets`, saved to disk (`save_to_disk`), or other Arrow files
+    with an image file's bytes in each row."""
+
+    source: Literal["arrow"]
+    image: str = Field(default="image", description="column of the images")
+    label: str = Field(
+        default="label", description="column of the labels: class labels, whole numbers or text"
+    )
+    group: str | None = Field(
+        default=None,
+        description="column of the groups; images of one group are never parted by a split",
+    )
+
+
 DataSpec = Annotated[
     DigitsData
     | NpzData
@@ -408,6 +486,8 @@ DataSpec = Annotated[
     | TorchvisionData
     | EyesData
     | EyePhotosData
-    | PairedData,
+    | PairedData
+    | WebDatasetData
+    | ArrowData,
     Field(discriminator="source"),
 ]

@@ -30,6 +30,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from modelswitch.config.pixels import PixelOptions, Size
 from modelswitch.data.folders import shown
+from modelswitch.data.members import FileOrMember
 from modelswitch.errors import UserError
 
 # Others that Pillow knows run programs (EPS) or hold no photographs.
@@ -65,11 +66,11 @@ class Unreadable(Exception):
 class UnreadableFiles(UserError):
     """Files that cannot be read: all of them in ``lines``, the first ones in the message."""
 
-    def __init__(self, reasons: Mapping[Path, str], total: int, hint: str) -> None:
-        self.lines = [f"{shown(path)}: {reason}" for path, reason in reasons.items()]
+    def __init__(self, reasons: Mapping[FileOrMember, str], total: int, hint: str) -> None:
+        self.lines = [f"{shown(str(path))}: {reason}" for path, reason in reasons.items()]
         groups: dict[str, list[str]] = {}
         for path, reason in list(reasons.items())[:_SHOWN]:
-            groups.setdefault(reason, []).append(shown(path))
+            groups.setdefault(reason, []).append(shown(str(path)))
         listed = "; ".join(f"{', '.join(paths)}: {reason}" for reason, paths in groups.items())
         more = f" and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
         counted = f" ({len(reasons)} of {total} files{hint})" if total > 1 else ""
@@ -84,11 +85,11 @@ class PictureReader:
 
     def __init__(self, frames: str = "one") -> None:
         self.frames = frames
-        self.corrupt: dict[Path, str] = {}
-        self._refused: dict[Path, str] = {}
+        self.corrupt: dict[FileOrMember, str] = {}
+        self._refused: dict[FileOrMember, str] = {}
         self._count = 0
 
-    def read(self, path: Path, options: PixelOptions) -> list[Picture]:
+    def read(self, path: FileOrMember, options: PixelOptions) -> list[Picture]:
         """The frames of a file, none if it cannot be read."""
         self._count += 1
         try:
@@ -98,12 +99,12 @@ class PictureReader:
             (self.corrupt if reason.corrupt else self._refused)[path] = str(reason)
             return []
 
-    def trouble(self, path: Path) -> list[str | bool] | None:
+    def trouble(self, path: FileOrMember) -> list[str | bool] | None:
         """Why a file could not be read, and whether for being corrupt; None if it could."""
         reason = self.corrupt.get(path) or self._refused.get(path)
         return None if reason is None else [reason, path in self.corrupt]
 
-    def again(self, path: Path, trouble: list[str | bool] | None) -> None:
+    def again(self, path: FileOrMember, trouble: list[str | bool] | None) -> None:
         """Remember a file that was read before, from what `trouble` said of it."""
         self._count += 1
         if trouble is not None:
@@ -127,7 +128,7 @@ def _whole_images_only() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _frames_of(path: Path, options: PixelOptions, frames: str) -> Iterator[Picture]:
+def _frames_of(path: FileOrMember, options: PixelOptions, frames: str) -> Iterator[Picture]:
     if (reason := no_file(path)) is not None:
         raise Unreadable(reason, corrupt=True)
     try:
@@ -160,10 +161,10 @@ def _opened(file: IO[bytes]) -> Image.Image:
     return Image.open(file, formats=_FORMATS)
 
 
-def no_file(path: Path) -> str | None:
+def no_file(path: FileOrMember) -> str | None:
     """Why there is nothing to be read at ``path``, or None."""
     try:
-        kind = path.stat().st_mode
+        kind = (path if isinstance(path, Path) else path.file).stat().st_mode
         if stat.S_ISDIR(kind):
             return "is a folder"
         if not stat.S_ISREG(kind):
@@ -171,7 +172,8 @@ def no_file(path: Path) -> str | None:
         with path.open("rb") as file:
             begin = file.read(64)
     except FileNotFoundError:
-        return "is a link to nowhere" if path.is_symlink() else "no such file"
+        link = isinstance(path, Path) and path.is_symlink()
+        return "is a link to nowhere" if link else "no such file"
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
     if not begin:
@@ -183,10 +185,10 @@ def no_file(path: Path) -> str | None:
     return None
 
 
-def is_grey(path: Path) -> bool:
+def is_grey(path: FileOrMember) -> bool:
     """Whether an image is stored in grey, from its header; not that of one that is not read."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             return image.mode not in _COLOURS
     except (OSError, ValueError, Image.DecompressionBombError):
         return True

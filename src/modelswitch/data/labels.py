@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from modelswitch.data.class_numbers import MOST_CLASSES, refuse_gaps
 from modelswitch.data.folders import natural_order, normal, same_number, some
 from modelswitch.errors import UserError
-
-# Higher labels are mistakes (identifiers, say), and a model for them would fill the memory.
-MOST_CLASSES = 1_000_000
 
 
 def numbered(
@@ -45,7 +43,8 @@ def numbered(
         return {s: torch.from_numpy(array) for s, array in plain.items()}, list(class_names)
     found = sorted({value for array in plain.values() for value in np.unique(array).tolist()})
     if kinds == {"i"}:
-        _refuse_gaps(found, next(iter(names.values())))
+        instead = "store class_names with a name for each number, or names as labels"
+        refuse_gaps(found, next(iter(names.values())), instead)
     ordered = list(class_names) if class_names is not None else natural_order(map(str, found))
     unknown = [name for name in map(str, found) if name not in ordered]
     if unknown:
@@ -79,18 +78,6 @@ def _plain(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.min() < 0:
         raise UserError(f"{where}: has a label {labels.min()}, expected 0 or more")
     return labels.astype(np.int64)
-
-
-def _refuse_gaps(found: list[int], where: str) -> None:
-    """Labels may count from 0 or from 1; one that is far from all others stands for 'unknown'."""
-    first = min(found[0], 1)
-    missing = sorted(set(range(first, found[-1] + 1)) - set(found))
-    if missing:
-        raise UserError(
-            f"{where}: labels go from {found[0]} to {found[-1]}, but {len(missing)} numbers among "
-            f"them have no image, the first is {missing[0]}; store class_names with a name for "
-            "each number, or names as labels"
-        )
 
 
 def texts_of(values: np.ndarray, where: str) -> list[str]:

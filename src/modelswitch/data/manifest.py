@@ -22,10 +22,12 @@ from modelswitch.config.data import (
     IdxData,
     NpzData,
     PairedData,
+    ShardsData,
 )
 from modelswitch.data.folders import shown
 from modelswitch.data.idx import idx_files
 from modelswitch.data.samples import find_samples, is_archive
+from modelswitch.data.shards import shard_files
 from modelswitch.errors import UserError
 from modelswitch.storage import atomic
 from modelswitch.storage.contents import file_digests
@@ -70,9 +72,12 @@ def manifest(spec: DataSpec) -> Manifest:
 
 
 def _contents(spec: DataSpec) -> str:
-    if not isinstance(spec, NpzData | IdxData | FolderData | EyePhotosData | PairedData):
+    known = NpzData | IdxData | FolderData | EyePhotosData | PairedData | ShardsData
+    if not isinstance(spec, known):
         return ""
     path = Path(spec.path)
+    if isinstance(spec, ShardsData):
+        return _of_shards(spec, path)
     if isinstance(spec, IdxData):
         files = [file for pair in idx_files(path).values() for file in pair]
         return digest(canonical(file_digests(files, str(path))))
@@ -84,7 +89,8 @@ def _contents(spec: DataSpec) -> str:
     assert not isinstance(spec, NpzData)
     parts = sorted(find_samples(spec).parts.items())
     samples = [(split, sample) for split, part in parts for sample in part]
-    files = [file for _, sample in samples for file in sample.files.values()]
+    images = [file for _, sample in samples for file in sample.files.values()]
+    files = [file for file in images if isinstance(file, Path)]
     refuse_others(f"data.path: {shown(path)}", map(str, files))
     digests = iter(file_digests(files, str(path)))
     lines = [
@@ -92,6 +98,19 @@ def _contents(spec: DataSpec) -> str:
         for split, sample in samples
     ]
     return hashlib.sha256(json.dumps(lines, ensure_ascii=False).encode()).hexdigest()
+
+
+def _of_shards(spec: ShardsData, path: Path) -> str:
+    """Which images they hold, and where, is what their bytes say."""
+    files = [(split, file) for split, part in shard_files(spec)[0].items() for file in part]
+    paths = [file for _, file in files]
+    refuse_others(f"data.path: {shown(path)}", map(str, paths))
+    digests = file_digests(paths, str(path))
+    lines = [
+        [split, "" if file == path else file.relative_to(path).as_posix(), held]
+        for (split, file), held in zip(files, digests, strict=True)
+    ]
+    return digest(canonical(sorted(lines)))
 
 
 @dataclass(frozen=True)

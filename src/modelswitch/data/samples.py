@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
-from modelswitch.config.data import DataSpec, EyePhotosData, FolderData, NpzData, PairedData
+from modelswitch.config.data import (
+    DataSpec,
+    EyePhotosData,
+    FolderData,
+    NpzData,
+    PairedData,
+    ShardsData,
+)
 from modelswitch.data.eyes.owners import eyes_in
 from modelswitch.data.folders import (
     IMAGE_ENDINGS,
@@ -31,10 +38,12 @@ from modelswitch.data.folders import (
     together_like_splits,
 )
 from modelswitch.data.lists import list_rows
+from modelswitch.data.members import FileOrMember, place_in
+from modelswitch.data.shards import shard_samples
 from modelswitch.errors import UserError
 
-StoredSpec = FolderData | PairedData
-FilesSpec = StoredSpec | EyePhotosData
+FilesSpec = FolderData | PairedData | EyePhotosData
+StoredSpec = FolderData | PairedData | ShardsData
 Parts = dict[str, list["Sample"]]
 
 
@@ -45,20 +54,24 @@ class Sample:
 
     label: str
     name: str
-    files: dict[str, Path]
+    files: dict[str, FileOrMember]
     group: str | None = None
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples by split, or all under `WHOLE`; what was left out, by reason."""
+    """Samples by split, or all under `WHOLE`; what was left out, by reason; the names of all
+    classes in an order of the data's own, if they have one."""
 
     parts: Parts
     left_out: Counter[str]
+    class_names: list[str] | None = None
 
     @property
     def labels(self) -> list[str]:
         """The names of all classes, in their order."""
+        if self.class_names is not None:
+            return self.class_names
         return natural_order({s.label for part in self.parts.values() for s in part})
 
 
@@ -69,8 +82,11 @@ def is_archive(spec: DataSpec) -> TypeGuard[NpzData | PairedData]:
     return isinstance(spec, NpzData)
 
 
-def find_samples(spec: FilesSpec) -> Samples:
-    """The samples of a folder; raises `UserError` where its names can be read in two ways."""
+def find_samples(spec: FilesSpec | ShardsData) -> Samples:
+    """The samples of a folder, or of files with many; raises `UserError` where it can be read in
+    two ways what they are."""
+    if isinstance(spec, ShardsData):
+        return _of_shards(spec)
     root = Path(spec.path)
     if not root.is_dir():
         raise UserError(f"data.path: {shown(root)}: no such folder")
@@ -82,7 +98,7 @@ def find_samples(spec: FilesSpec) -> Samples:
         parts, unused_columns = _of_list(spec, root)
         used = _files(parts)
         # A list may name what is hidden, and files of any ending.
-        tree, left_out = scan(root, spec.follow_links, used)
+        tree, left_out = scan(root, spec.follow_links, {f for f in used if isinstance(f, Path)})
         left_out.update(f"column {name!r} of the list" for name in unused_columns)
     if unused := sum(file not in used for file in tree.all_images()):
         listed = "class folders" if spec.csv is None else "the list"
@@ -98,12 +114,24 @@ def find_samples(spec: FilesSpec) -> Samples:
     return found
 
 
+def _of_shards(spec: ShardsData) -> Samples:
+    stored = shard_samples(spec)
+    [dataset] = spec.datasets
+    parts = {
+        split: [Sample(name, place_in(m, spec.path), {dataset: m}, of) for m, name, of in part]
+        for split, part in stored.parts.items()
+    }
+    found = Samples(_ordered(parts), stored.left_out, stored.class_names)
+    _refuse_untrained_classes(found, shown(spec.path))
+    return found
+
+
 def _skips(spec: FilesSpec) -> bool:
     """Whether a sample that a modality lacks is left out."""
     return isinstance(spec, PairedData) and spec.unpaired == "skip"
 
 
-def _files(parts: Parts) -> set[Path]:
+def _files(parts: Parts) -> set[FileOrMember]:
     return {file for part in parts.values() for sample in part for file in sample.files.values()}
 
 
@@ -124,7 +152,7 @@ def _refuse_untrained_classes(found: Samples, where: str) -> None:
 
 
 def _group(sample: Sample, expression: str, root: Path) -> str:
-    path = next(iter(sample.files.values())).relative_to(root).as_posix()
+    path = place_in(next(iter(sample.files.values())), root)
     found = re.search(expression, path)
     group = found and normal(found.group(found.re.groups) or "")
     if not group:
@@ -324,7 +352,7 @@ def _of_list(spec: FilesSpec, root: Path) -> tuple[Parts, list[str]]:
                 f"{where}: has no {lacking[0]}; every sample needs {', '.join(columns)}, or say "
                 "data.unpaired: skip"
             )
-        files = {}
+        files: dict[str, FileOrMember] = {}
         names = ["photo"] if isinstance(spec, EyePhotosData) else spec.datasets
         for name, column in zip(names, columns, strict=True):
             file = Path(os.path.normpath(root / row[column]))

@@ -16,6 +16,7 @@ from modelswitch.config.data import (
     IdxData,
     NpzData,
     PairedData,
+    ShardsData,
     TorchvisionData,
 )
 from modelswitch.data import sources
@@ -136,7 +137,7 @@ def _in_idx(spec: IdxData) -> Shape:
     return (height, width, shape[2]), len(numbered(labels, known_as, spec.class_names)[1])
 
 
-def _in_files(spec: FilesSpec) -> dict[str, Shape]:
+def _in_files(spec: FilesSpec | ShardsData) -> dict[str, Shape]:
     found = find_samples(spec)
     samples = [sample for part in found.parts.values() for sample in part]
     shapes = {}

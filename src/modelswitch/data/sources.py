@@ -5,7 +5,6 @@ numbers of labels and splits of samples, and checks that all fits together.
 """
 
 import inspect
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +33,7 @@ from modelswitch.data.folders import WHOLE, shown, some
 from modelswitch.data.idx import idx_files, read_idx
 from modelswitch.data.images import Picture, PictureReader, Unreadable, picture
 from modelswitch.data.labels import class_names_in, groups_of
+from modelswitch.data.members import place_in
 from modelswitch.data.pixels import pixels_of_arrays, pixels_of_pictures
 from modelswitch.data.progress import Progress
 from modelswitch.data.samples import Sample, StoredSpec, find_samples, is_archive
@@ -128,9 +128,9 @@ def _eye_photos(spec: EyePhotosData) -> Stored:
         kept[split] = []
         for sample in samples:
             file = sample.files["photo"]
-            name = Path(os.path.relpath(file, spec.path)).as_posix()
+            name = place_in(file, spec.path)
             for frame in files.read(file, reader.options):
-                views = reader.read(frame, shown(file), name, sample.label, split)
+                views = reader.read(frame, shown(str(file)), name, sample.label, split)
                 if views is not None:
                     kept[split].append((sample, views))
     files.finish(spec.corrupt == "skip")
@@ -160,9 +160,7 @@ def _eye_photos(spec: EyePhotosData) -> Stored:
         {k: [g or "" for g in part] for k, part in groups.items() if part} if grouped else None,
         dict.fromkeys(spec.datasets, facts),
         files_of={
-            split: [
-                [Path(os.path.relpath(s.files["photo"], spec.path)).as_posix()] for s, _ in part
-            ]
+            split: [[place_in(s.files["photo"], spec.path)] for s, _ in part]
             for split, part in kept.items()
             if part
         },
@@ -266,7 +264,7 @@ def _files(spec: StoredSpec, room: Room | None) -> Stored:
     facts, files = {}, {}
     for name, parts in pictures.items():
         known_as = {split: f"{where}: {split or 'its'} images" for split in parts}
-        paths = {split: [shown(s.files[name]) for s in part] for split, part in kept.items()}
+        paths = {split: [shown(str(s.files[name])) for s in part] for split, part in kept.items()}
         options = spec.pixel_options(name)
         images[name], facts[name], ranges = (
             streams.pixels(name, known_as)
@@ -292,10 +290,7 @@ def _files(spec: StoredSpec, room: Room | None) -> Stored:
         facts,
         files,
         files_of={
-            split: [
-                [Path(os.path.relpath(file, spec.path)).as_posix() for file in s.files.values()]
-                for s in part
-            ]
+            split: [[place_in(file, spec.path) for file in s.files.values()] for s in part]
             for split, part in kept.items()
         },
     )

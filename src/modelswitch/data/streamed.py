@@ -15,6 +15,7 @@ from modelswitch.config.pixels import PixelOptions, Range
 from modelswitch.data.arrays import COPIES
 from modelswitch.data.folders import shown
 from modelswitch.data.images import Picture, PictureReader, is_grey, no_file
+from modelswitch.data.members import FileOrMember
 from modelswitch.data.pixels import facts_of_pictures
 from modelswitch.data.samples import Sample, Samples, StoredSpec
 from modelswitch.errors import UserError
@@ -42,12 +43,12 @@ def to_be_streamed(spec: StoredSpec, found: Samples) -> bool:
     return COPIES * needed > available_memory()
 
 
-def _size_of(file: Path) -> tuple[int, int]:
+def _size_of(file: FileOrMember) -> tuple[int, int]:
     """Height and width from the header of an image; (1, 1) of one that is not read."""
     if no_file(file) is not None:
         return 1, 1
     try:
-        with Image.open(file) as image:
+        with file.open("rb") as stream, Image.open(stream) as image:
             return image.height, image.width
     except (OSError, ValueError, Image.DecompressionBombError):
         # What is wrong with it is told when it is read.
@@ -81,7 +82,7 @@ class Streams:
     """
 
     def __init__(
-        self, spec: StoredSpec, files: Mapping[str, Sequence[Path]], room: Room, total: int
+        self, spec: StoredSpec, files: Mapping[str, Sequence[FileOrMember]], room: Room, total: int
     ) -> None:
         make = EncodedSpool if spec.stored == "jpeg" else RowSpool
         told, instead = (
@@ -151,7 +152,7 @@ class Streams:
         return self._pictures[name].pixels(known_as)
 
 
-def _all_grey(options: PixelOptions, files: Sequence[Path]) -> bool:
+def _all_grey(options: PixelOptions, files: Sequence[FileOrMember]) -> bool:
     return options.colour == "grey" or (options.colour != "rgb" and all(map(is_grey, files)))
 
 
@@ -173,12 +174,12 @@ class StreamedPictures:
         self._modes: Counter[str] = Counter()
         self._turned = 0
 
-    def add(self, split: str, picture: Picture, file: Path) -> None:
+    def add(self, split: str, picture: Picture, file: FileOrMember) -> None:
         """One more picture; raises `UserError` where it has more than 8 bits or another size than
         those before it."""
         if picture.depth != 8:
             raise UserError(
-                f"{shown(file)}: has more than 8 bits a pixel, which {self._told} does not "
+                f"{shown(str(file))}: has more than 8 bits a pixel, which {self._told} does not "
                 f"read; save it with 8, or say {self._instead}"
             )
         image = picture.pixels
@@ -187,7 +188,7 @@ class StreamedPictures:
         if self._spool.shape not in (None, image.shape):
             height, width = image.shape[:2]
             raise UserError(
-                f"{shown(file)}: is {height}x{width}, and images before it are "
+                f"{shown(str(file))}: is {height}x{width}, and images before it are "
                 f"{self._spool.shape[0]}x{self._spool.shape[1]} (height x width); set data.size to "
                 "resize all"
             )
