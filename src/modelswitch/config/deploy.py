@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator
 
 from modelswitch.config.base import Strict
-from modelswitch.config.data import Place
+from modelswitch.config.data_base import Place
 from modelswitch.errors import UserError
 
 FormatName = Literal[

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from modelswitch.config.data import Keep
+from modelswitch.config.data_base import Keep
 from modelswitch.data.folders import some
 from modelswitch.data.splits import training_and_validation
 from modelswitch.errors import UserError

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from modelswitch.config.data import Split
+from modelswitch.config.data_base import Split
 from modelswitch.data.folders import WHOLE, shown, split_named
 from modelswitch.data.images import no_file
 from modelswitch.errors import UserError

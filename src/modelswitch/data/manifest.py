@@ -22,8 +22,8 @@ from modelswitch.config.data import (
     IdxData,
     NpzData,
     PairedData,
-    ShardsData,
 )
+from modelswitch.config.data_base import ShardsData
 from modelswitch.data.folders import shown
 from modelswitch.data.idx import idx_files
 from modelswitch.data.samples import find_samples, is_archive

@@ -19,8 +19,8 @@ from modelswitch.config.data import (
     FolderData,
     NpzData,
     PairedData,
-    ShardsData,
 )
+from modelswitch.config.data_base import ShardsData
 from modelswitch.data.eyes.owners import eyes_in
 from modelswitch.data.folders import (
     IMAGE_ENDINGS,

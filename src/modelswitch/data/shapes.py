@@ -16,9 +16,9 @@ from modelswitch.config.data import (
     IdxData,
     NpzData,
     PairedData,
-    ShardsData,
     TorchvisionData,
 )
+from modelswitch.config.data_base import ShardsData
 from modelswitch.data import sources
 from modelswitch.data.files import Keys, keys_in, read_npz
 from modelswitch.data.folders import WHOLE, shown

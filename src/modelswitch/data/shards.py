@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from modelswitch.config.data import ArrowData, ShardsData, Split, WebDatasetData
+from modelswitch.config.data import ArrowData, WebDatasetData
+from modelswitch.config.data_base import ShardsData, Split
 from modelswitch.data.class_numbers import named_classes
 from modelswitch.data.folders import WHOLE, shown, some, split_named
 from modelswitch.data.members import Listed, Member, Row

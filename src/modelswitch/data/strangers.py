@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from modelswitch.config.data import EyePhotosData, EyesData, StrangersData
+from modelswitch.config.data import EyePhotosData, EyesData
+from modelswitch.config.data_base import StrangersData
 from modelswitch.config.verification import Verification
 from modelswitch.data.assembly import Stored
 from modelswitch.data.eyes.owners import person_of
