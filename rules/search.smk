@@ -115,6 +115,7 @@ rule search_results:
         ),
         summary=f"{SEARCH}/summary.md",
         winner=f"{SEARCH}/winner.yaml",
+        journal=f"{SEARCH}/optuna.journal",
         tables=expand(f"{SEARCH}/search_{{table}}.csv", table=["final", "trials"]),
         figures=expand(
             f"{SEARCH}/{{figure}}.{{kind}}",

@@ -20,7 +20,17 @@ from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import CUT_BRANCH, Lineage, ModelFolder, Replicate
 from modelswitch.report.figures import style
-from modelswitch.search import designs, figures, flow, outcome, plan, proposals, ranking, shrink
+from modelswitch.search import (
+    designs,
+    figures,
+    flow,
+    journal,
+    outcome,
+    plan,
+    proposals,
+    ranking,
+    shrink,
+)
 from modelswitch.search.checks import check_once
 from modelswitch.search.designs import Known, sizes_of, write
 from modelswitch.search.places import cut_places, earlier_place
@@ -569,6 +579,31 @@ def test_choices_that_nothing_is_known_of_have_no_importance():
     assert list(found.values()) == sorted(found.values(), reverse=True)
     assert {"student", "plain2.width"} <= set(found)
     assert not {"teacher", "resnet2.width", "resnet2.depth", "pruned.keep"} & set(found)
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=["one goal", "constrained", "two goals"])
+def test_optuna_reads_a_search_from_its_journal(tmp_path, goal):
+    asked = experiment(**goal)
+    record, known = Record(searched(asked, tmp_path)), known_of(asked, tmp_path)
+    optuna = proposals.library()
+    path = tmp_path / "optuna.journal"
+    journal.write(path, asked, {"guided": record, "random": record}, known)
+    # Once more, as after a change: the new one takes its place.
+    journal.write(path, asked, {"guided": record, "random": record}, known)
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    storage = optuna.storages.JournalStorage(backend)
+    study = optuna.load_study(study_name="guided", storage=storage)
+    assert [each.study_name for each in study._storage.get_all_studies()] == ["guided", "random"]
+    assert study.metric_names == asked.search.goal.names
+    assert len(study.trials) == 12
+    [best] = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    assert sum(trial.state.name == "PRUNED" for trial in study.trials) == 11
+    accuracy = accuracy_of(best.user_attrs["chain"])
+    assert best.intermediate_values == dict.fromkeys([1, 3, 9], accuracy)
+    cost = known.of(Lineage.parse(best.user_attrs["chain"]))
+    found = {"validation_accuracy": accuracy, **cost}
+    assert best.values == [found[name] for name in asked.search.goal.names]
+    assert {p.name for p in tmp_path.iterdir() if "journal" in p.name} == {"optuna.journal"}
 
 
 # ----------------------------------------------------------------------------- make shrink

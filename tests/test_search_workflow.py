@@ -1,6 +1,7 @@
 """A search run by Snakemake, in peace and killed in the middle of a rung."""
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import time
 
 import pytest
 import yaml
-from faults_run import ROOT, files, finish, leftovers, start, stop, trainings, weights
+from faults_run import ROOT, files, finish, leftovers, resumed, start, stop, trainings, weights
 
 from modelswitch.config.experiment import load
 
@@ -23,6 +24,15 @@ def proposals(folder):
     return {
         str(path.relative_to(folder)): json.loads(path.read_text())
         for path in sorted(folder.glob(f"{RESULTS}/search/*/step*.json"))
+    }
+
+
+def written(folder):
+    """When each step of a search and each model that is whole was written, in nanoseconds."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in files(folder / "results")
+        if path.name == "history.csv" or path.match("step?.json")
     }
 
 
@@ -77,6 +87,7 @@ def test_a_limit_that_nothing_keeps_is_one_line_and_trains_nothing(tmp_path):
 def test_killed_in_the_middle_of_a_rung_it_proposes_the_same_and_ends_alike(tmp_path):
     peace, killed = tmp_path / "peace", tmp_path / "killed"
     finish(peace, *CORES, config=CONFIG, target=PAGE)
+    moments = []
     for rung in ("seed1000.until2", "seed1000.until4"):
         process = start(killed, *CORES, config=CONFIG, target=PAGE)
         try:
@@ -92,8 +103,16 @@ def test_killed_in_the_middle_of_a_rung_it_proposes_the_same_and_ends_alike(tmp_
         finally:
             stop(process, killed)
         assert trainings(killed) == []
+        moments.append(written(killed))
         finish(killed, "--unlock", config=CONFIG, target=PAGE)
     finish(killed, *CORES, "--rerun-incomplete", config=CONFIG, target=PAGE)
+    # Nothing was made again, but for the jobs of two cores that Snakemake had not heard the end of;
+    # and what was broken off went on.
+    for before, after in itertools.pairwise([*moments, written(killed)]):
+        assert len(before) > 2
+        assert sum(after[path] != at for path, at in before.items()) <= 2
+    for rung in ("seed1000.until2", "seed1000.until4"):
+        assert {line for line in resumed(killed) - resumed(peace) if rung in line}
     assert proposals(killed) == proposals(peace)
     assert weights(killed) == weights(peace)
     assert leftovers(killed) == []

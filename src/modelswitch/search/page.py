@@ -8,7 +8,7 @@ from modelswitch.lineage import Lineage
 from modelswitch.report.figures import style
 from modelswitch.report.page import Templates, embedded
 from modelswitch.report.sheet import Sheet, number, share, text
-from modelswitch.search import figures, outcome
+from modelswitch.search import figures, journal, outcome
 from modelswitch.search.designs import Known
 from modelswitch.search.flow import tried
 from modelswitch.search.proposals import importances
@@ -129,6 +129,7 @@ def write(
         *_constraint(experiment, guided, winner),
         _saved(experiment, guided),
     ]
+    journal.write(folder / "optuna.journal", experiment, records, known)
     yaml = recipe(experiment, winner)
     atomic.write_text(folder / "winner.yaml", yaml)
     page = templates.render(

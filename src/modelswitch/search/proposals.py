@@ -142,8 +142,8 @@ def study_of(
         study.add_trial(
             optuna.trial.create_trial(
                 values=list(each.objectives),
-                params={c.name: _inner(c, each.values[c.name]) for c in chosen},
-                distributions={c.name: _distribution(c) for c in chosen},
+                params={c.name: inner(c, each.values[c.name]) for c in chosen},
+                distributions={c.name: distribution(c) for c in chosen},
                 system_attrs={generation: each.batch} if sampler == "nsga2" else {},
                 constraints={"accuracy": each.missing} if constrained else None,
             )
@@ -166,7 +166,8 @@ def everything(choices: Choices) -> Iterator[dict[str, str]]:
     return go_on({}, choices.all)
 
 
-def _distribution(choice: Choice) -> Any:
+def distribution(choice: Choice) -> Any:
+    """What Optuna draws a choice from."""
     optuna = library()
     if choice.ordered:
         # Their places, for lists are seldom evenly spaced.
@@ -174,7 +175,8 @@ def _distribution(choice: Choice) -> Any:
     return optuna.distributions.CategoricalDistribution(choice.values)
 
 
-def _inner(choice: Choice, value: str) -> int | str:
+def inner(choice: Choice, value: str) -> int | str:
+    """A value as Optuna has it: of ordered ones its place."""
     return choice.values.index(value) if choice.ordered else value
 
 
