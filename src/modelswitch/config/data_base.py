@@ -156,10 +156,11 @@ class FilesData(DataBase):
 class StoredData(DataBase, Extended):
     """What the sources share whose images may be kept as JPEG images."""
 
-    stored: Literal["raw", "jpeg"] = Field(
+    stored: Literal["raw", "jpeg", "in_place"] = Field(
         default="raw",
         description="what the prepared file has of each image: its pixels, or a JPEG image of them "
-        "(quality 95), a tenth of the bytes, decoded as it is used and not quite the same pixels",
+        "(quality 95), a tenth of the bytes, decoded as it is used and not quite the same pixels, "
+        "or (`in_place`) where its file is and a checksum, to be decoded from there as it is used",
     )
     later: ClassVar[tuple[str, ...]] = ("stored",)
 

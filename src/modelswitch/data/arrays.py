@@ -9,16 +9,19 @@ import torch
 
 from modelswitch.config.data_base import Keep
 from modelswitch.data.folders import some
+from modelswitch.data.placed import PlacedRows
 from modelswitch.data.splits import training_and_validation
 from modelswitch.errors import UserError
 from modelswitch.execution.free_memory import available_memory
 from modelswitch.storage import artifacts
 from modelswitch.storage.encoded_rows import EncodedRows
 from modelswitch.storage.stored_rows import Rows, chunks
+from modelswitch.storage.stored_rows import sums as row_sums
 
 # Images of so many bytes have a checksum each, so that they can be read where they lie.
 LARGE = 256 * 2**20
 _IMAGES = ("train.images", "test.images")
+_PLACED = "placed"  # of images that stay where people have them
 _AT_ONCE = 4096
 # Of the images in memory, with those that are chosen and padded, or read and written.
 COPIES = 4
@@ -64,7 +67,15 @@ class ImageArrays:
         """A prepared data set; ``on_disk`` leaves its images there until they are used."""
         tensors: dict[str, torch.Tensor]
         images: dict[str, Rows]
-        if on_disk:
+        if told := artifacts.read_passport(path).get(_PLACED):
+            tensors, passport = artifacts.load(path, kind="data")
+            images = {}
+            for name in _IMAGES:
+                sums = tensors[artifacts.SUMS + name]
+                placed = PlacedRows.of(tensors, name, sums, told[name])
+                placed.refuse_missing()
+                images[name] = placed if on_disk else placed[:]
+        elif on_disk:
             tensors, rows, passport = artifacts.load_with_rows(path, _IMAGES, kind="data")
             images = {**rows}
         elif artifacts.is_encoded(path):
@@ -125,8 +136,14 @@ class ImageArrays:
             "test.labels": self.test_labels,
         }
         sums: dict[str, Any] = {}
+        placed = {name: t for name, t in tensors.items() if isinstance(t, PlacedRows)}
+        for name, rows in placed.items():
+            tensors |= {artifacts.SUMS + name: row_sums(rows), **rows.tensors(name)}
+        if placed:
+            sums = artifacts.stands_for({name: rows.shape for name, rows in placed.items()})
+            sums[_PLACED] = {name: rows.passport() for name, rows in placed.items()}
         large = sum(tensors[name].shape.numel() for name in _IMAGES) >= LARGE
-        if large or isinstance(self.train_images, EncodedRows):
+        if not placed and (large or isinstance(self.train_images, EncodedRows)):
             tensors, sums = artifacts.with_row_sums(tensors, _IMAGES)
         artifacts.save(
             path,

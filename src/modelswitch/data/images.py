@@ -17,6 +17,7 @@ Refused as well: more than 8 bits a channel in colour and channels beyond those 
 which Pillow cuts off without a word, and signed pixels, which it takes for unsigned.
 """
 
+import io
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -131,17 +132,32 @@ def _whole_images_only() -> Iterator[None]:
 def _frames_of(path: FileOrMember, options: PixelOptions, frames: str) -> Iterator[Picture]:
     if (reason := no_file(path)) is not None:
         raise Unreadable(reason, corrupt=True)
+    with _told(), path.open("rb") as file:
+        yield from _frames_in(file, options, frames)
+
+
+def decoded(content: bytes, options: PixelOptions) -> Picture:
+    """The first frame of an image file's bytes; raises `Unreadable`."""
+    with _told():
+        return next(_frames_in(io.BytesIO(content), options, "first"))
+
+
+def _frames_in(file: IO[bytes], options: PixelOptions, frames: str) -> Iterator[Picture]:
+    # As a stream: files that Pillow maps into memory come out garbled if they are to be turned.
+    with _opened(file) as image:
+        count = getattr(image, "n_frames", 1)
+        if count > 1 and frames == "one":
+            raise Unreadable(f"has {count} frames; data.frames: all reads each, first the first")
+        for number in range(count if frames == "all" else 1):
+            image.seek(number)
+            yield picture(image, options)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Why an image cannot be read, as `Unreadable`."""
     try:
-        # As a stream: files that Pillow maps into memory come out garbled if they are to be turned.
-        with path.open("rb") as file, _opened(file) as image:
-            count = getattr(image, "n_frames", 1)
-            if count > 1 and frames == "one":
-                raise Unreadable(
-                    f"has {count} frames; data.frames: all reads each, first the first"
-                )
-            for number in range(count if frames == "all" else 1):
-                image.seek(number)
-                yield picture(image, options)
+        yield
     except UnidentifiedImageError as error:
         raise Unreadable("corrupt, or no image of a kind that is read", corrupt=True) from error
     except Image.DecompressionBombError as error:

@@ -170,8 +170,10 @@ def _eye_photos(spec: EyePhotosData) -> Stored:
 
 def _npz(spec: NpzData | PairedData) -> Stored:
     where = shown(spec.path)
-    if isinstance(spec, PairedData) and spec.stored == "jpeg":
-        raise UserError(f"data.stored: jpeg is for image files, and {where} is an archive; say raw")
+    if isinstance(spec, PairedData) and spec.stored != "raw":
+        raise UserError(
+            f"data.stored: {spec.stored} is for image files, and {where} is an archive; say raw"
+        )
     begins = array_names(spec)
 
     def stored(archive: Mapping[str, np.ndarray]) -> Stored:

@@ -17,6 +17,7 @@ from modelswitch.data.folders import shown
 from modelswitch.data.images import Picture, PictureReader, is_grey, no_file
 from modelswitch.data.members import FileOrMember
 from modelswitch.data.pixels import facts_of_pictures
+from modelswitch.data.placed import PlacedSpool, channels_of
 from modelswitch.data.samples import Sample, Samples, StoredSpec
 from modelswitch.errors import UserError
 from modelswitch.execution.free_memory import available_memory
@@ -27,7 +28,7 @@ from modelswitch.storage.unfinished_rows import UnfinishedRows
 
 def to_be_streamed(spec: StoredSpec, found: Samples) -> bool:
     """Whether the images are not to be in memory all at once while they are prepared."""
-    if spec.stored == "jpeg":
+    if spec.stored != "raw":
         return True
     if spec.keep != "auto":
         return spec.keep == "disk"
@@ -84,19 +85,28 @@ class Streams:
     def __init__(
         self, spec: StoredSpec, files: Mapping[str, Sequence[FileOrMember]], room: Room, total: int
     ) -> None:
-        make = EncodedSpool if spec.stored == "jpeg" else RowSpool
+        makers: dict[str, Callable[[Path], RowSpool]] = {
+            "raw": partial(RowSpool, room.folder),
+            "jpeg": partial(EncodedSpool, room.folder),
+            "in_place": partial(PlacedSpool, room.folder, root=spec.path),
+        }
         told, instead = (
-            ("data.stored: jpeg", "data.stored: raw")
-            if spec.stored == "jpeg"
-            else ("data.keep: disk", "data.keep: memory")
+            ("data.keep: disk", "data.keep: memory")
+            if spec.stored == "raw"
+            else (f"data.stored: {spec.stored}", "data.stored: raw")
         )
+        if spec.stored == "in_place" and spec.frames == "all":
+            raise UserError(
+                "data.frames: all makes several images of a file, of which data.stored: in_place "
+                "reads one; say frames: first, or data.stored: jpeg"
+            )
         if any(spec.pixel_options(name).range is not None for name in files):
             raise UserError(
                 f"data.range: is for images of more than 8 bits, which {told} does not read; say "
                 f"{instead}"
             )
         self._unfinished = UnfinishedRows(
-            room.folder, room.identity, {name: partial(make, room.folder) for name in files}
+            room.folder, room.identity, dict.fromkeys(files, makers[spec.stored])
         )
         if self._unfinished.begun_anew:
             room.report(
@@ -182,9 +192,7 @@ class StreamedPictures:
                 f"{shown(str(file))}: has more than 8 bits a pixel, which {self._told} does not "
                 f"read; save it with 8, or say {self._instead}"
             )
-        image = picture.pixels
-        if image.ndim == 2:
-            image = np.repeat(image[..., None], 1 if self._grey else 3, -1)
+        image = channels_of(picture.pixels, self._grey)
         if self._spool.shape not in (None, image.shape):
             height, width = image.shape[:2]
             raise UserError(
@@ -192,7 +200,8 @@ class StreamedPictures:
                 f"{self._spool.shape[0]}x{self._spool.shape[1]} (height x width); set data.size to "
                 "resize all"
             )
-        self._spool.add(image)
+        placed = self._spool.place(file) if isinstance(self._spool, PlacedSpool) else None
+        self._spool.add(image, placed)
         self.again(split, picture.mode, picture.turned)
 
     def again(self, split: str, mode: str, turned: bool) -> None:
@@ -205,7 +214,11 @@ class StreamedPictures:
         self, names: Mapping[str, str]
     ) -> tuple[dict[str, Rows], dict[str, str], dict[int, Range]]:
         """As `pixels.pixels_of_pictures`; ``names`` are what a person knows the splits by."""
-        rows = self._spool.stored()
+        rows = (
+            self._spool.placed(self._options, self._grey)
+            if isinstance(self._spool, PlacedSpool)
+            else self._spool.stored()
+        )
         of = np.asarray(self._splits)
         images: dict[str, Rows] = {
             split: rows.rows(torch.from_numpy(np.flatnonzero(of == split))) for split in names

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -227,6 +227,11 @@ def load_with_rows(
 def is_encoded(path: str | Path) -> bool:
     """Whether a file has rows that are encoded, which `load` does not read."""
     return bool(read_passport(path).get(_ENCODED))
+
+
+def stands_for(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """What a passport says of tensors that stand for others of such ``shapes``, for `shape_of`."""
+    return {_ENCODED: {name: list(shape) for name, shape in shapes.items()}}
 
 
 def with_row_sums(

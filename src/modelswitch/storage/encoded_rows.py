@@ -3,6 +3,7 @@
 What is decoded is the same on every reading; against what was encoded it is a little off.
 """
 
+import functools
 import io
 import os
 import zlib
@@ -95,29 +96,40 @@ class EncodedRows(StoredRows):
 
     def _read(self, places: torch.Tensor, result: np.ndarray) -> None:
         rows = list(zip(places.tolist(), result, strict=True))
-        parts = [rows[at : at + _AT_ONCE] for at in range(0, len(rows), _AT_ONCE)]
-        if len(parts) < 2 or torch.get_num_threads() < 2:
-            for part in parts:
-                self._decode(part)
+        threads = torch.get_num_threads()
+        if len(rows) < 2 or threads < 2:
+            self._decode(rows)
             return
+        at_once = max(1, min(_AT_ONCE, -(-len(rows) // threads)))
+        parts = [rows[at : at + at_once] for at in range(0, len(rows), at_once)]
         # Decoding lets other threads run, and reads the same whoever does it.
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            list(pool.map(self._decode, parts))
+        list(_pool(threads, os.getpid()).map(self._decode, parts))
 
     def _decode(self, rows: Sequence[tuple[int, np.ndarray]]) -> None:
-        height, width, channels = self._stored[1:]
+        expected = self._stored[1:]
         for place, row in rows:
-            try:
-                with Image.open(io.BytesIO(self._image(place)), formats=("JPEG",)) as image:
-                    pixels = np.asarray(image)
-            except (OSError, SyntaxError, ValueError) as error:
-                raise UserError(
-                    f"{self._file[1]}: row {place} is no JPEG image ({str(error).splitlines()[0]})"
-                ) from error
-            if pixels.size != row.size or pixels.shape[:2] != (height, width):
-                expected = (height, width, channels)
+            pixels = self._pixels(place)
+            if pixels.shape != expected:
                 raise UserError(f"{self._file[1]}: row {place} is {pixels.shape}, not {expected}")
             row[:] = pixels.reshape(-1)
+
+    def _pixels(self, place: int) -> np.ndarray:
+        """uint8 [H, W, C] of one row."""
+        try:
+            with Image.open(io.BytesIO(self._image(place)), formats=("JPEG",)) as image:
+                pixels = np.asarray(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(
+                f"{self._file[1]}: row {place} is no JPEG image ({str(error).splitlines()[0]})"
+            ) from error
+        return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """The threads that decode: the same for all rows, for to begin them takes as long as some
+    images. A process that was forked off has none of them and gets its own."""
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"decode-{process}")
 
 
 class EncodedSpool(RowSpool):

@@ -129,13 +129,14 @@ class RowSpool:
         self._marked = self._end = 0
         self.shape: tuple[int, ...] | None = None
 
-    def add(self, row: np.ndarray) -> None:
-        """One more row, uint8 of the shape that the first one had."""
+    def add(self, row: np.ndarray, data: bytes | None = None) -> None:
+        """One more row, uint8 of the shape that the first one had; ``data`` is what is written of
+        it, where the row alone does not say."""
         if self.shape is None:
             self.shape = row.shape
         assert row.dtype == np.uint8
         assert row.shape == self.shape
-        data = self._bytes(row)
+        data = self._bytes(row) if data is None else data
         with self._named():
             self._file.write(data)
         self._sums.append(zlib.crc32(data))
