@@ -31,12 +31,12 @@ TOTAL, BETWEEN = 600.0, 20.0
 REFERENCE = ROOT / "results" / "reference" / "gpu"
 # Titles, and the seconds that a part may take; in the order of the table.
 PARTS = {
-    "steps": ("Distillation step", 190),
+    "steps": ("Distillation step", 160),
     "loading": ("Views, share of a step of this project's loop", 60),
     "sharing": ("Trainings with a part of one device each", 130),
     "ranks": ("One training in two processes against one", 50),
     "memory": ("A batch that cannot fit", 40),
-    "bits": ("The same bits: trained twice; killed, stopped, gone on", 110),
+    "bits": ("The same bits: trained twice; killed, stopped, gone on", 140),
 }
 PRETENDED = (
     "**No GPU was there.** Devices are pretended and everything was computed on the processor, by "

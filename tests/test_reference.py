@@ -279,3 +279,34 @@ def test_what_sharing_and_rungs_saved_is_counted_from_every_student():
     said = (SEARCH / "search/summary.md").read_text(encoding="utf-8")
     for trained, epochs in counted:
         assert f"{trained} trainings and {epochs} epochs" in said
+
+
+def test_what_pages_say_of_a_gpu_is_in_its_table():
+    kept = json.loads((ROOT / "gpu/gpu.json").read_text(encoding="utf-8"))
+    assert "H100" in kept["machine"]["gpu"]
+    parts = {part["name"]: part for part in kept["parts"]}
+    rates = {
+        figure["name"]: figure["value"] for part in parts.values() for figure in part["figures"]
+    }
+    live, stored = (rates[f"batch 128: {name}"] for name in ("live teacher", "stored responses"))
+    [before] = [note for note in parts["steps"]["notes"] if "before steps were recorded" in note]
+    old_live, old_stored = (
+        float(re.findall(rf"{name} ([\d,]+)", before)[0].replace(",", ""))
+        for name in ("live teacher", "stored responses")
+    )
+    docs = ROOT.parents[1] / "docs"
+    text = " ".join((docs / "training.md").read_text(encoding="utf-8").split())
+    assert f"from {old_live:,.0f} to {live:,.0f} images a second" in text
+    assert f"from {old_stored:,.0f} to {stored:,.0f} (" in text
+    changes = (ROOT.parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert round(live / old_live) == 9
+    assert "nine times as many images a second" in " ".join(changes.split())
+    [before] = [note for note in parts["sharing"]["notes"] if "before steps were recorded" in note]
+    one, _, four = (
+        float(rate.replace(",", "")) for rate in re.findall(r"k = \d: ([\d,]+\d)", before)
+    )
+    text = " ".join((docs / "cluster.md").read_text(encoding="utf-8").split())
+    gained = {round(rates[f"k = {k}: over k = 1"], 1) for k in (2, 4)}
+    assert gained == {1.2}
+    assert "two or four together did 1.2 times as many images a second as one" in text
+    assert f"four did {four / one:.1f} times as many" in text

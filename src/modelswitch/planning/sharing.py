@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from modelswitch.execution import gpu_lease
 from modelswitch.execution.free_memory import available_memory
 
-# A process has a part of a GPU's memory for CUDA itself, before a tensor is there. Not measured:
-# several hundred megabytes, more on large cards.
+# A process has a part of a GPU's memory for CUDA itself, before a tensor is there: several hundred
+# megabytes, more on large cards.
 _CUDA_MB = 600
 
 
