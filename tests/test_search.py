@@ -339,6 +339,16 @@ def test_the_winner_keeps_to_the_constraint_and_is_the_smallest_that_does():
     assert ranking.spread([2, 1, 0, 3], 2) == [2, 3]
 
 
+def test_what_is_to_be_small_may_be_named_without_its_unit():
+    short, long = (
+        experiment(goal={"maximise": "validation_accuracy", "minimise": names}).search
+        for names in (["latency", "size"], ["latency_ms", "size_kb"])
+    )
+    assert short == long
+    one = experiment(goal={"maximise": "validation_accuracy", "minimise": "size"}).search
+    assert one.goal.least == ["size_kb"]
+
+
 # -------------------------------------------------------------------------- what is refused
 
 
@@ -353,7 +363,8 @@ def test_the_winner_keeps_to_the_constraint_and_is_the_smallest_that_does():
         ("search.space.over", {"soft": [0.5, 0.5]}, "more than once"),
         ("search.space.assistants.models", ["midle"], "unknown model 'midle'"),
         ("search.space.assistants.count", [2], "found 2, but 1 models"),
-        ("search.goal", {"minimise": "size"}, "search.goal.minimise"),
+        ("search.goal", {"minimise": "weight"}, "search.goal.minimise"),
+        ("search.goal", {"minimise": ["size", "size_kb"]}, "'size_kb' is there more than once"),
         ("search.goal", {"minimise": "parameters"}, "recognises nothing"),
         ("search.goal", {}, "give maximise, minimise or both"),
         ("search.constraints", {"parameters": "fifty"}, "search.constraints.parameters"),

@@ -14,6 +14,7 @@ Control = Literal["random", "chains", "scratch"]
 # Known before anything is trained.
 BEFOREHAND: tuple[Quantity, ...] = ("parameters", "macs", "latency_ms", "size_kb")
 _UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+_UNITS_LEFT_OUT = {"latency": "latency_ms", "size": "size_kb"}
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([kMG]?)")
 _OF_TEACHER = re.compile(r"([0-9.]+)\s+of\s+teacher")
 _Depth = Annotated[int, Field(ge=1, le=1000)]
@@ -24,6 +25,13 @@ def amount(value: Any) -> Any:
     if isinstance(value, str) and (found := _AMOUNT.fullmatch(value.strip())):
         return float(found[1]) * _UNITS[found[2]]
     return value
+
+
+def _with_unit(value: Any) -> Any:
+    """What is to be small by its name in tables, also where its unit is left out."""
+    if isinstance(value, list):
+        return [_with_unit(each) for each in value]
+    return _UNITS_LEFT_OUT.get(value, value) if isinstance(value, str) else value
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -172,8 +180,12 @@ class Goal(Strict):
     another."""
 
     maximise: Literal["validation_accuracy"] | None = None
-    minimise: Quantity | Annotated[list[Quantity], AfterValidator(_distinct)] = Field(
-        default=[], description="one or several; latency is that of the exported ONNX file"
+    minimise: Annotated[
+        Quantity | Annotated[list[Quantity], AfterValidator(_distinct)], BeforeValidator(_with_unit)
+    ] = Field(
+        default=[],
+        description="one or several, also as `latency` and `size`; both are those of the exported "
+        "ONNX file",
     )
 
     @model_validator(mode="after")
