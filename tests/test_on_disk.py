@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import warnings
 
 import numpy as np
@@ -18,6 +19,7 @@ from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError
 from modelswitch.execution import free_memory
 from modelswitch.jobs.prepare import prepare
+from modelswitch.storage import encoded_rows
 from modelswitch.storage.encoded_rows import QUALITY, EncodedRows, EncodedSpool
 from modelswitch.storage.stored_rows import RowSpool, StoredRows, joined, sums
 
@@ -271,6 +273,31 @@ def test_encoded_rows_are_read_as_another_decoder_reads_them(tmp_path, channels,
     marked = torch.arange(150) % 3 == 0
     assert torch.equal(stored.rows(marked)[5:7], found[marked][5:7])
     assert torch.equal(torch.cat(list(stored.chunks())), found)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("there", [True, False])
+def test_pixels_do_not_depend_on_the_decoder_that_is_there(monkeypatch, channels, there):
+    if not there:
+        monkeypatch.setitem(sys.modules, "torchvision.io", None)
+    encoded_rows._decoder.cache_clear()
+    try:
+        decode = encoded_rows._decoder()
+        assert (decode is encoded_rows.by_pillow) is not there
+        for row in smooth(20, channels=channels).numpy():
+            content = encoded_rows.encoded(row)
+            assert np.array_equal(decode(content), encoded_rows.by_pillow(content))
+    finally:
+        encoded_rows._decoder.cache_clear()
+
+
+def test_what_is_no_jpeg_image_is_named(tmp_path):
+    spool = EncodedSpool(tmp_path)
+    for row in smooth(3).numpy():
+        spool.add(row)
+    spool.add(smooth(1)[0].numpy(), b"no image")
+    with pytest.raises(UserError, match="row 3 is no JPEG image"):
+        spool.stored()[:]
 
 
 @pytest.fixture
