@@ -3,8 +3,8 @@
 
 rule plan:
     input:
-        # Where the data are not, this is told before all else.
-        lambda w: checked_data() and [],
+        # Where the data are not, or a search is for nothing, this is told before all else.
+        lambda w: search_checked() if EXPERIMENT.search else checked_data() and [],
     log:
         f".snakemake/modelswitch/{EXPERIMENT.name}-plan.log",
     localrule: True

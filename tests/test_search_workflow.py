@@ -69,12 +69,13 @@ def test_a_search_ends_in_a_page_and_a_configuration(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_limit_that_nothing_keeps_is_one_line_and_trains_nothing(tmp_path):
+@pytest.mark.parametrize("target", [PAGE, "plan"])
+def test_a_limit_that_nothing_keeps_is_one_line_and_trains_nothing(tmp_path, target):
     values = yaml.safe_load(CONFIG.read_text())
     values["search"]["constraints"]["parameters"] = 10
     config = tmp_path / "small.yaml"
     config.write_text(yaml.safe_dump(values))
-    process = start(tmp_path, *CORES, config=config, target=PAGE)
+    process = start(tmp_path, *CORES, config=config, target=target)
     assert process.wait(300) == 1
     said = (tmp_path / "snakemake.out").read_text()
     [line] = [line for line in said.splitlines() if line.startswith("error:")]
