@@ -42,6 +42,7 @@ class Sheet:
     warnings: list[str] = field(default_factory=list)
     in_brief: Callable[[dict], bool] = lambda row: True
     detail: bool = False  # folded on the page
+    _lengths: dict[Shown, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def cells(self, brief: bool = False) -> list[list[str]]:
         columns = self.visible(brief)
@@ -80,7 +81,10 @@ class Sheet:
         return not column.numeric and self._longest(column) > WORDS
 
     def _longest(self, column: Shown) -> int:
-        return max((len(column.text(row)) for row in self.rows), default=0)
+        # Asked for every cell.
+        if column not in self._lengths:
+            self._lengths[column] = max((len(column.text(row)) for row in self.rows), default=0)
+        return self._lengths[column]
 
     def write_csv(self, folder: Path) -> None:
         import pandas as pd

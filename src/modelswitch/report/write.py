@@ -69,7 +69,7 @@ class Report:
         """Claims and summaries from tidy tables that are in place."""
         atomic.write_text(self.tables / CONFIGURATION, self._configuration)
         schedule = Schedule(tuple(self.experiment.seeds), self.experiment.looks)
-        write_claims(self.experiment.claims, self.tables, schedule)
+        write_claims(self.experiment.claims, self.tables, schedule, self._tidy)
         write_sheets(self._sheets, self.tables)
 
     def write_figures(self) -> None:
@@ -181,16 +181,23 @@ def _yaml(values: dict) -> str:
 
 
 def write_claims(
-    stated: dict[str, claims.Claim], folder: Path, schedule: Schedule | None = None
+    stated: dict[str, claims.Claim],
+    folder: Path,
+    schedule: Schedule | None = None,
+    found: tables.Tables | None = None,
 ) -> None:
-    """claims.csv from the tidy tables in `folder`; no such file if nothing was claimed."""
+    """claims.csv from the tidy tables in `folder`; no such file if nothing was claimed.
+
+    Args:
+        found: these tables, if they have been read.
+    """
     if not stated:
         for old in ("claims.csv", "claims.md", "verdicts.csv"):
             (folder / old).unlink(missing_ok=True)
         return
     import pandas as pd
 
-    rows = verdicts.assess(stated, tables.Tables(folder), schedule)
+    rows = verdicts.assess(stated, found or tables.Tables(folder), schedule)
     tables.write_table(folder, "claims", pd.DataFrame(rows))
 
 

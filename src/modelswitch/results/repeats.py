@@ -58,9 +58,9 @@ def spread(trainings: pd.DataFrame, lineage: str, metric: str, split: str) -> fl
     Args:
         trainings: rows of models.csv, one a training, of one data set.
     """
-    rows = trainings[(trainings["lineage"] == lineage) & (trainings["split"] == split)]
-    if not rows[REPEAT].any():
+    if not trainings[REPEAT].any():
         return math.nan
+    rows = trainings[(trainings["lineage"] == lineage) & (trainings["split"] == split)]
     rows = rows[rows[metric].notna()]
     values = rows.groupby("seed")[metric]
     freedom = len(rows) - values.ngroups

@@ -54,6 +54,8 @@ class Tables:
             part = self._parts[dataset] = Tables(self.folder, dataset, self._lineages)
             for name, table in self._read.items():
                 part._read[name] = part._own(name, table)
+            # Data sets are looked at one by one, so that a part finds what all of them found.
+            part._models_apart = [apart for apart in self._models_apart if apart.dataset == dataset]
         return self._parts[dataset]
 
     def only(self, lineages: Collection[str]) -> Tables:

@@ -160,7 +160,11 @@ def _opened(path: str | Path) -> Iterator[Any]:
 def read_passport(path: str | Path) -> dict[str, Any]:
     """The passport alone; raises `UserError` if the file is none of this project's."""
     with _opened(path) as stored:
-        header = (stored.metadata() or {}).get(_KEY)
+        return _passport_of(path, stored)
+
+
+def _passport_of(path: str | Path, stored: Any) -> dict[str, Any]:
+    header = (stored.metadata() or {}).get(_KEY)
     if header is None:
         raise UserError(f"{path}: carries no modelswitch header, so its origin is unknown")
     try:
@@ -183,9 +187,9 @@ def check_passport(path: str | Path, passport: dict[str, Any], expected: dict[st
 
 def load(path: str | Path, **expected: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """All tensors and the passport, after checking the checksum and the ``expected`` entries."""
-    passport = read_passport(path)
-    check_passport(path, passport, expected)
     with _opened(path) as stored:
+        passport = _passport_of(path, stored)
+        check_passport(path, passport, expected)
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     if checksum(tensors) != passport.get("checksum"):
         raise UserError(f"{path}: altered since it was written (its checksum does not match)")

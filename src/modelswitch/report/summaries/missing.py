@@ -18,14 +18,13 @@ def missing(
     `lineages` are what each model is called and where it is, models on the way included; `repeats`
     are how often each lineage is trained for a seed, if more than once.
     """
-    models = tables.trainings
+    trainings = dict(iter(tables.trainings.groupby(["lineage", "dataset"], sort=False)))
     wanted = []
     for name, lineage in lineages.items():
-        of_lineage = models[models["lineage"] == lineage]
         called = name if name.endswith(lineage) else f"{name} ({lineage})"
         for dataset in datasets:
             where = f" on {dataset}" if len(datasets) > 1 else ""
-            rows = of_lineage[of_lineage["dataset"] == dataset]
+            rows = trainings.get((lineage, dataset))
             wanted.append((f"{called}{where}", rows, (repeats or {}).get(lineage, 1)))
     selection = tables.selection
     for name in selectors:
@@ -38,7 +37,7 @@ def missing(
         if absent:
             which = "no results" if len(absent) == len(seeds) else f"no seed {', '.join(absent)}"
             lines.append(f"{name}: {which}.")
-        if times > 1 and found:
+        if times > 1 and rows is not None and found:
             counts = rows.groupby("seed")["repeat"].nunique()
             few = [f"{seed} ({count})" for seed, count in counts.items() if count < times]
             if few:
