@@ -52,9 +52,7 @@ class Tables:
         """The rows of one data set; what was read already is not read again."""
         if dataset not in self._parts:
             part = self._parts[dataset] = Tables(self.folder, dataset, self._lineages)
-            for name, table in self._read.items():
-                part._read[name] = part._own(name, table)
-            # Data sets are looked at one by one, so that a part finds what all of them found.
+            part._read = {name: part._own(name, table) for name, table in self._read.items()}
             part._models_apart = [apart for apart in self._models_apart if apart.dataset == dataset]
         return self._parts[dataset]
 
@@ -62,8 +60,7 @@ class Tables:
         """The rows of some models, and what is not about models; `whole` has all of them."""
         part = Tables(self.folder, self.dataset, set(lineages))
         part._whole = self
-        for name, table in self._read.items():
-            part._read[name] = part._own(name, table)
+        part._read = {name: part._own(name, table) for name, table in self._read.items()}
         return part
 
     @property
