@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from snakemake.io import PeriodicityDetector
 
 from modelswitch.config import reference
-from modelswitch.config.base import check_wildcard
+from modelswitch.config.base import Extended, Strict, check_wildcard
+from modelswitch.config.data import FolderData
 from modelswitch.config.experiment import load
 from modelswitch.config.training import Training, TrainingChange
 from modelswitch.errors import UserError
@@ -412,3 +413,18 @@ def test_a_chain_longer_than_a_path_is_refused():
     values["chains"] = {"long": "teacher" + "".join(f"/{n}@kd" for n in names * 2)}
     with pytest.raises(UserError, match=r"chains\.long: 4,207 letters, .*allowed: 3,000"):
         load(values)
+
+
+def sections(kind):
+    """A section and all that derive from it."""
+    return {kind}.union(*map(sections, kind.__subclasses__()))
+
+
+def test_younger_keys_are_left_out_of_what_is_hashed():
+    """A section that names them has to be one that leaves them out."""
+    named = {kind for kind in sections(Strict) if "later" in vars(kind)} - {Extended}
+    assert len(named) > 8
+    assert [kind for kind in named if not issubclass(kind, Extended)] == []
+    folder = FolderData(source="folder", path="x")
+    assert "stored" not in folder.model_dump(mode="json")
+    assert folder.model_copy(update={"stored": "jpeg"}).model_dump()["stored"] == "jpeg"
