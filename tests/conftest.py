@@ -24,6 +24,17 @@ def uninterrupted(tmp_path_factory):
     return json.loads(shared.read_text())
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Forks of a process that has computed with several threads would hang."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 FORKS = "script_runs.fork("
 
 

@@ -40,19 +40,18 @@ TRANSFERS = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
 def two_devices(tmp_path, monkeypatch):
     monkeypatch.setenv("MODELSWITCH_LEASES", str(tmp_path / "leases"))
     monkeypatch.setenv("MODELSWITCH_DEVICES", "0,1")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def workplace(tmp_path_factory, one_thread):
     """Data, and what trainings begin with, made by one process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(EXPERIMENT, "transfers", TRANSFERS)

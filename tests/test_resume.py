@@ -10,10 +10,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import script_runs
 import test_jobs
-import torch
+from PIL import Image
 
 from modelswitch.config.experiment import load
 from modelswitch.config.job import Job
@@ -116,17 +117,11 @@ def until(condition, seconds=60):
         time.sleep(0.002)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Forks of a process that has computed with several threads would hang."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def workplace(tmp_path_factory, one_thread):
     """All kinds of trainings, run in peace."""
     workplace = Workplace(tmp_path_factory.mktemp("trainings"))
     spec = workplace.graph.experiment.data.canonical()
@@ -175,6 +170,37 @@ def test_killed_at_any_moment_the_result_is_the_same(workplace, tmp_path, kind):
     assert result(tmp_path) == result(workplace.folder / kind)
     # Nothing is left of the kills: no resume files, no lock, no halves of files.
     assert names(tmp_path) == names(workplace.folder / kind)
+
+
+@pytest.mark.parametrize("stored", ["raw", "jpeg", "in_place"])
+def test_killed_over_images_on_disk_the_result_is_that_of_memory(tmp_path, stored):
+    pixels = np.random.default_rng(0)
+    for number in range(60):
+        folder = tmp_path / "photographs" / f"class{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        image = pixels.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(image).save(folder / f"{number}.jpg")
+    data = {"source": "folder", "path": str(tmp_path / "photographs"), "stored": stored}
+    work = Workplace(tmp_path)
+    changed = EXPERIMENT["training"] | {"batch": 8}
+    configured = {"data": data | {"name": "digits", "augment": {"crop": 1}}, "training": changed}
+    work.graph = Graph(load(EXPERIMENT | configured))
+    spec = work.graph.experiment.data.canonical()
+    ended = script_runs.run("prepare", "--spec", spec, "--data", work.data)
+    assert ended.status == 0, ended.said
+    script, values = work.arguments("train", tmp_path / "memory")
+    assert script_runs.run(script, *values, "--keep", "memory").status == 0
+    out, moments, killed = tmp_path / "disk", random.Random(stored), 0
+    script, values = work.arguments("train", out)
+    for _ in range(4):
+        process = script_runs.fork(script, *values, "--keep", "disk")
+        time.sleep(moments.uniform(0, 0.4))
+        os.kill(process, signal.SIGKILL)
+        killed += status_of(process) == -signal.SIGKILL
+    ended = script_runs.run(script, *values, "--keep", "disk")
+    assert ended.status == 0, ended.said
+    assert killed
+    assert result(out) == result(tmp_path / "memory")
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT], ids=lambda asked: asked.name)
