@@ -2,8 +2,10 @@
 
 import io
 import os
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -357,3 +359,47 @@ def test_what_cannot_be_jpeg_images_is_refused(tmp_path):
     )
     with pytest.raises(UserError, match=r"data\.stored: jpeg is for image files, .*pairs\.npz"):
         prepare(spec, [tmp_path / "b" / "data" / "data.safetensors"])
+
+
+GOING_THROUGH = """
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modelswitch.data.leaks import _plain
+from modelswitch.data.splits import contents, uniform
+from modelswitch.execution.malloc import return_large_blocks
+from modelswitch.storage.encoded_rows import EncodedSpool
+
+
+def held():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    [line] = [line for line in lines if line.startswith("Anonymous:")]
+    return int(line.split()[1]) / 1024
+
+
+torch.set_num_threads(1)
+return_large_blocks()
+spool = EncodedSpool(sys.argv[1])
+draw = np.random.default_rng(0)
+for _ in range(3):
+    spool.add(draw.integers(0, 256, (224, 224, 3), dtype=np.uint8))
+rows = spool.stored().rows(torch.arange(3).repeat(400))
+contents(rows[:3])
+before = held()
+for function in (uniform, _plain):
+    assert len(function(rows)) == len(rows)
+print(held() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what is held")
+def test_going_through_images_on_disk_holds_few_of_them(tmp_path):
+    command = [sys.executable, "-c", GOING_THROUGH, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # Of 180 MB; each part of 32 MB left a gap that the next did not fit.
+    assert float(done.stdout) < 30

@@ -238,12 +238,15 @@ class _Looks:
 
 def _bits_and_thumbs(images: Rows) -> tuple[torch.Tensor, torch.Tensor]:
     """The perceptual hash, ± 1 [N, bits], and small grey pictures of mean 0 and length 1."""
-    bits, thumbs = [], []
+    height, width = (min(side, _SMALL) for side in images.shape[1:3])
+    bits = torch.empty(len(images), _WAVES**2 - 1)
+    thumbs = torch.empty(len(images), height * width)
+    done = 0
     for grey in _grey(images):
+        rows = slice(done, done := done + len(grey))
         waves = _frequencies(grey)
-        bits.append((waves > waves.median(1, keepdim=True).values).float() * 2 - 1)
-        height, width = grey.shape[-2:]
-        small = _scaled(grey, (min(height, _SMALL), min(width, _SMALL))).flatten(1)
+        bits[rows] = (waves > waves.median(1, keepdim=True).values).float() * 2 - 1
+        small = _scaled(grey, (height, width)).flatten(1)
         small = small - small.mean(1, keepdim=True)
-        thumbs.append(small / small.norm(dim=1, keepdim=True).clamp(min=1e-6))
-    return torch.cat(bits), torch.cat(thumbs)
+        thumbs[rows] = small / small.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    return bits, thumbs

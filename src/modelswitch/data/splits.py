@@ -46,9 +46,12 @@ def contents(images: Rows) -> np.ndarray:
 
 def uniform(images: Rows) -> np.ndarray:
     """bool [N]: images of one colour (a failed segmentation, say), which show nothing."""
-    pixels = (part.reshape(len(part), -1, part.shape[-1]) for part in chunks(images, _AT_ONCE))
-    found = [(part == part[:, :1]).flatten(1).all(1) for part in pixels]
-    return torch.cat(found).numpy() if found else np.zeros(0, bool)
+    found, done = np.empty(len(images), bool), 0
+    for part in chunks(images, _AT_ONCE):
+        pixels = part.reshape(len(part), -1, part.shape[-1])
+        found[done : done + len(part)] = (pixels == pixels[:, :1]).flatten(1).all(1)
+        done += len(part)
+    return found
 
 
 def split_units(

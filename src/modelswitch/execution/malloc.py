@@ -3,7 +3,8 @@
 import ctypes
 
 # From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_LARGE = 4 * 2**20
 _NEVER = 2**31 - 1
 
 
@@ -19,3 +20,15 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def return_large_blocks() -> None:
+    """Let large blocks go back to the operating system when they are freed.
+
+    By default glibc takes blocks of up to 32 MB from the heap once some were freed. Where small
+    ones that stay are laid into the gap that a large one left, the next large one does not fit, and
+    the heap grows with every block that is read. For jobs that go through more than memory holds.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)

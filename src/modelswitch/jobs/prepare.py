@@ -21,6 +21,7 @@ from modelswitch.data.sources import read_with_places
 from modelswitch.data.splits import unrepresented
 from modelswitch.data.streamed import Room
 from modelswitch.errors import UserError
+from modelswitch.execution.malloc import return_large_blocks
 from modelswitch.lineage import (
     CHECKSUM_FILE,
     IRIS_EXAMPLES_FILE,
@@ -55,6 +56,7 @@ def prepare(
         configuration: the files that ``spec`` comes from.
         code: digest of the code that does this.
     """
+    return_large_blocks()
     found = manifest(spec)
     _refuse_changed(spec, holds or found.identity, found, "since the workflow was started")
     folder = Path(paths[0]).parent
