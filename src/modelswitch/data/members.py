@@ -25,7 +25,7 @@ class Member:
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
         """Its bytes, as `Path.open` gives those of a file; raises `OSError`."""
-        with self.file.open(mode) as file:
+        with self.file.open("rb") as file:
             file.seek(self.offset)
             return io.BytesIO(file.read(self.length))
 

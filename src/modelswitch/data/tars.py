@@ -122,7 +122,7 @@ def _refuse_lacking(
 
 
 def _label(member: Member, key: str) -> int | str:
-    with member.open() as file:
+    with member.open("rb") as file:
         content = file.read()
     try:
         text = content.decode("utf-8").strip()
