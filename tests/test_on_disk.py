@@ -21,9 +21,9 @@ from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError
 from modelswitch.execution import free_memory
 from modelswitch.jobs.prepare import prepare
-from modelswitch.storage import encoded_rows
+from modelswitch.storage import artifacts, encoded_rows
 from modelswitch.storage.encoded_rows import QUALITY, EncodedRows, EncodedSpool
-from modelswitch.storage.stored_rows import RowSpool, StoredRows, joined, sums
+from modelswitch.storage.stored_rows import RowSpool, StoredRows, ValueSpool, joined, sums
 
 
 def photographs(folder, per_class=6, size=(12, 10)):
@@ -359,6 +359,23 @@ def test_what_cannot_be_jpeg_images_is_refused(tmp_path):
     )
     with pytest.raises(UserError, match=r"data\.stored: jpeg is for image files, .*pairs\.npz"):
         prepare(spec, [tmp_path / "b" / "data" / "data.safetensors"])
+
+
+def test_values_that_never_were_in_memory_as_a_whole_are_saved_as_others_are(tmp_path):
+    values = torch.randn(3, 70, 5, generator=torch.Generator().manual_seed(0)).half()
+    spool = ValueSpool(tmp_path / "there", torch.float16)
+    for view in values:
+        for part in view.split(16):
+            spool.add(part)
+    passport = {"kind": "responses"}
+    artifacts.save(tmp_path / "spooled", {"logits": spool.stored(values.shape)}, passport)
+    artifacts.save(tmp_path / "whole", {"logits": values}, passport)
+    found, about = artifacts.load(tmp_path / "spooled", kind="responses")
+    assert torch.equal(found["logits"], values)
+    assert about == artifacts.read_passport(tmp_path / "whole")
+    mapped = artifacts.MappedTensor(tmp_path / "spooled", "logits")
+    assert torch.equal(torch.stack([mapped[view] for view in range(3)]), values)
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 GOING_THROUGH = """

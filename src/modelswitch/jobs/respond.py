@@ -1,6 +1,7 @@
 """Storing a teacher's responses to the fixed views of every training image: float16 [K, N, C]."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -8,6 +9,7 @@ from modelswitch.data.splits import fold_of
 from modelswitch.jobs.session import Session, report
 from modelswitch.models.answers import images_at_once
 from modelswitch.storage import artifacts
+from modelswitch.storage.stored_rows import ValueSpool
 from modelswitch.training import precision
 from modelswitch.transfer.stored import in_half_precision
 
@@ -29,15 +31,15 @@ def respond(session: Session, teachers: Sequence[str], responses: str) -> None:
         if job.folds
         else torch.zeros_like(labels)
     )
-    logits = torch.empty(
-        job.stored_views, len(labels), session.data.num_classes, dtype=torch.float16
-    )
+    logits = ValueSpool(Path(responses).parent, torch.float16)
+    wrong = 0
     with precision.autocast(session.device, dtype):
         batch = images_at_once(models[0], session.example(), _BATCH)
     for view in range(job.stored_views):
         done = 0
         for images in views.bank_view(view, batch):
             here = slice(done, done + len(images))
+            said = torch.empty(len(images), session.data.num_classes, dtype=torch.float16)
             for fold, model in enumerate(models):
                 chosen = torch.nonzero(part[here] == fold).squeeze(1)
                 if not len(chosen):
@@ -45,8 +47,11 @@ def respond(session: Session, teachers: Sequence[str], responses: str) -> None:
                 picked = images if len(models) == 1 else images[chosen.to(session.device)]
                 with torch.inference_mode(), precision.autocast(session.device, dtype):
                     answered = model(picked)
-                logits[view, chosen + done] = in_half_precision(answered.cpu(), teachers[fold])
+                said[chosen] = in_half_precision(answered.cpu(), teachers[fold])
+            logits.add(said)
+            wrong += int((said.argmax(1) != labels[here]).sum())
             done += len(images)
         report(f"view {view + 1}/{job.stored_views}")
-    wrong = (logits.argmax(2) != labels).double().mean().item()
-    artifacts.save(responses, {"logits": logits}, session.passport("responses", wrong=wrong))
+    shape = (job.stored_views, len(labels), session.data.num_classes)
+    passport = session.passport("responses", wrong=wrong / (shape[0] * shape[1]))
+    artifacts.save(responses, {"logits": logits.stored(shape)}, passport)

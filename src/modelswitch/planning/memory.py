@@ -204,14 +204,13 @@ class Needs:
         return model.weights * (1 + moments), sum(other.weights for other in others), step
 
     def _responses(self, teacher: ModelFolder, views: str) -> float:
-        job, size = self._graph.respond_job(teacher, views), self._sizes[teacher.dataset]
-        model = self._footprint(teacher)
-        half = _FLOAT // 2 * size.classes * size.to_train(job.validation) * job.stored_views
+        job, model = self._graph.respond_job(teacher, views), self._footprint(teacher)
+        # What is answered goes to the disk as it comes.
         return (
             self._process(teacher)
             + self._images(job, teacher)
             + model.weights * len(job.teachers)
-            + _LOOSE * (model.answering(BUDGET) + (1 + _COPIES_TO_WRITE) * half)
+            + _LOOSE * model.answering(BUDGET)
         )
 
     def _degraded(self, place: ModelFolder) -> float:

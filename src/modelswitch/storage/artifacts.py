@@ -46,6 +46,8 @@ SUMS = "crc32."
 # And where each row begins that is encoded.
 STARTS = "starts."
 _REST, _ENCODED = "rest", "encoded"
+# What safetensors calls the types of what is never in memory as a whole.
+_TYPES = {torch.uint8: "U8", torch.float16: "F16"}
 
 
 def checksum(tensors: Mapping[str, Rows], with_sums: bool = False) -> str:
@@ -104,8 +106,9 @@ def _write_with_rows(part: Path, stored: bytes, large: Mapping[str, StoredRows])
     header, end = json.loads(stored[8:begin]), len(stored) - begin
     for name, rows in sorted(large.items()):
         shape = list(rows.stored_shape())
-        size = math.prod(shape)
-        header[name] = {"dtype": "U8", "shape": shape, "data_offsets": [end, end + size]}
+        size = math.prod(shape) * rows.dtype.itemsize
+        kind = _TYPES[rows.dtype]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [end, end + size]}
         end += size
     text = json.dumps(header).encode()
     # Tensors begin at multiples of 8.

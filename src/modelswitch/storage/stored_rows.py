@@ -33,7 +33,7 @@ class StoredRows:
         places: which of the stored rows these are, int64; all of them by default.
     """
 
-    dtype = torch.uint8
+    dtype: torch.dtype = torch.uint8
 
     def __init__(
         self,
@@ -108,6 +108,15 @@ class StoredRows:
                         )
 
 
+@contextlib.contextmanager
+def _named(where: Path) -> Iterator[None]:
+    """A full disk by itself names nothing."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(where)) from error
+
+
 class RowSpool:
     """Rows of one shape that are written one by one, to be read as `StoredRows`.
 
@@ -137,7 +146,7 @@ class RowSpool:
         assert row.dtype == np.uint8
         assert row.shape == self.shape
         data = self._bytes(row) if data is None else data
-        with self._named():
+        with _named(self._where):
             self._file.write(data)
         self._sums.append(zlib.crc32(data))
         self._lengths.append(len(data))
@@ -180,16 +189,8 @@ class RowSpool:
 
     def flush(self) -> None:
         """Hand all rows to the system, where they outlive this process."""
-        with self._named():
+        with _named(self._where):
             self._file.flush()
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """A full disk by itself names nothing."""
-        try:
-            yield
-        except OSError as error:
-            raise type(error)(error.errno, error.strerror, str(self._where)) from error
 
     def stored(self) -> StoredRows:
         return StoredRows(self._reader(), 0, self._shape(), self._checksums())
@@ -204,6 +205,50 @@ class RowSpool:
 
     def _checksums(self) -> torch.Tensor:
         return torch.tensor(self._sums, dtype=torch.int64)
+
+
+class StoredValues(StoredRows):
+    """A tensor of any type in a file, to be saved with others; indexing gives its bytes."""
+
+    def __init__(
+        self, file: tuple[int, str | Path], shape: Sequence[int], dtype: torch.dtype
+    ) -> None:
+        self._values = tuple(shape)
+        super().__init__(file, 0, (int(np.prod(shape[:-1])), shape[-1] * dtype.itemsize))
+        self.dtype = dtype
+
+    def stored_shape(self) -> tuple[int, ...]:
+        return self._values
+
+    def stored_chunks(self) -> Iterator[torch.Tensor]:
+        for part in self.chunks():
+            yield part.view(self.dtype)
+
+
+class ValueSpool:
+    """Numbers that are written part by part, to be saved as one tensor that is never in memory as a
+    whole.
+
+    Args:
+        folder: where there is room for them; nothing is left there when the process ends.
+    """
+
+    def __init__(self, folder: str | Path, dtype: torch.dtype) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._where, self._dtype = Path(folder), dtype
+
+    def add(self, values: torch.Tensor) -> None:
+        """The next ones, of the type that all have."""
+        assert values.dtype == self._dtype
+        with _named(self._where):
+            self._file.write(values.contiguous().view(torch.uint8).numpy().data)
+
+    def stored(self, shape: Sequence[int]) -> StoredValues:
+        """All of them as a tensor of that shape."""
+        with _named(self._where):
+            self._file.flush()
+        return StoredValues((os.dup(self._file.fileno()), self._where), shape, self._dtype)
 
 
 Rows = torch.Tensor | StoredRows
