@@ -28,11 +28,13 @@ rule degrade:
         runtime=more_time,
     params:
         job=lambda w: GRAPH.train_job(place(w)).canonical(),
+        keep=where_images_stay,
         sets=lambda w: SELECTION.degraded(w.dataset, w.branch).canonical(),
         code=code("degrade.py"),
     shell:
         "run_script degrade --job {params.job:q} --sets {params.sets:q} "
-        "--data {input.data:q} --model {input.model:q} --threads {threads} "
+        "--data {input.data:q} --keep {params.keep} --model {input.model:q} "
+        "--threads {threads} "
         "--gpus {resources.gpu} --share {resources.gpu_share} --outputs {output:q} > {log:q} 2>&1"
 
 

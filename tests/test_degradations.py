@@ -17,7 +17,8 @@ from modelswitch.data.degradations import (
 )
 from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
-from modelswitch.selector.outputs import degraded_images
+from modelswitch.selector.outputs import DegradedImages, degraded_images
+from modelswitch.storage.stored_rows import RowSpool
 
 
 def pictures(channels: int = 3, count: int = 6) -> torch.Tensor:
@@ -176,3 +177,18 @@ def test_bad_requests_are_refused():
         degrade(images, "jpeg", 1.2, seed=0)
     with pytest.raises(UserError, match="need uint8 images"):
         degrade(images.float(), "jpeg", 0.5, seed=0)
+
+
+def test_images_on_disk_are_degraded_as_they_are_asked_for(tmp_path):
+    images = torch.randint(0, 256, (700, 6, 5, 3), dtype=torch.uint8)
+    spool = RowSpool(tmp_path)
+    for image in images.numpy():
+        spool.add(image)
+    spec = DegradedSpec(dataset="iris", seed=0, sets=[("gaussian_noise", 0.5)])
+    for name, level in (("none", 0.0), ("gaussian_noise", 0.5)):
+        whole = degraded_images(images, name, level, spec, "test")
+        asked = DegradedImages(spool.stored(), name, level, spec, "test")
+        assert len(asked) == 700
+        for start in (0, 250, 499, 699):
+            part = slice(start, start + 250)
+            assert torch.equal(asked[part], whole[part])

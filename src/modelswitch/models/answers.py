@@ -1,6 +1,7 @@
 """What a model answers on a set."""
 
 import weakref
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -8,7 +9,6 @@ from torch import nn
 from modelswitch.data.views import Normaliser
 from modelswitch.models import metrics
 from modelswitch.models.memory import answering_bytes
-from modelswitch.storage.stored_rows import Rows
 
 # More is no faster on a processor, and in float32 a wide layer takes half a megabyte an image.
 BATCH = 250
@@ -18,6 +18,14 @@ BUDGET = 512 * 2**20
 _tried: weakref.WeakKeyDictionary[nn.Module, dict[object, tuple[int, int]]] = (
     weakref.WeakKeyDictionary()
 )
+
+
+class Images(Protocol):
+    """Images uint8 [N, H, W, C], in memory or made when a slice of them is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice) -> torch.Tensor: ...
 
 
 @torch.inference_mode()
@@ -40,7 +48,7 @@ def images_at_once(model: nn.Module, image: torch.Tensor, most: int = BATCH) -> 
 @torch.inference_mode()
 def logits_on(
     model: nn.Module,
-    images: Rows,
+    images: Images,
     normalise: Normaliser,
     device: torch.device | str = "cpu",
     batch: int = BATCH,

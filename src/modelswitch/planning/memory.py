@@ -32,7 +32,6 @@ _WITH_GPU = 3000
 _FLOAT, _INDEX = 4, 8
 # Tensors are stored without their memory format, and as one block of bytes before it is written.
 _COPIES_TO_WRITE = 2
-_IMAGES_DEGRADED_AT_ONCE = 500
 # Where images go through the disk: what of them is in memory, and what each is remembered by, to
 # find it again in another split.
 _STREAMED, _LOOKS = 300e6, 1500
@@ -148,9 +147,6 @@ class Needs:
         images on disk two batches, one of which is read while the other is computed with."""
         if images_stay_on_disk(self._experiment.data, self._sizes):
             return 4 * self._pixels(self._sizes[place.dataset]) * max(job.training.batch, BATCH)
-        return self._all_images(job, place)
-
-    def _all_images(self, job: Job, place: ModelFolder) -> float:
         size = self._sizes[place.dataset]
         held = self._pixels(size) * (_all(size) + size.to_train(job.validation))
         return held + self._with_border(job, place)
@@ -216,18 +212,16 @@ class Needs:
     def _degraded(self, place: ModelFolder) -> float:
         job, size = self._graph.train_job(place), self._sizes[place.dataset]
         model = self._footprint(place)
-        comparison = self._experiment.selector
-        assert comparison is not None
         images = max(size.to_validate(job.validation), size.test)
-        working = 6 * _FLOAT * self._pixels(size) * min(images, _IMAGES_DEGRADED_AT_ONCE)
+        working = 6 * _FLOAT * self._pixels(size) * min(images, BATCH)
+        # Images are degraded as they are answered, and the answers to each set go to the disk.
         return (
             self._process(place)
             + _LIBRARIES
-            + self._all_images(job, place)
-            + self._pixels(size) * images
+            + self._images(job, place)
             + model.weights
             + _LOOSE * (model.answering(BUDGET) + working)
-            + 3 * self._answers(place.dataset) * (1 + len(comparison.degradations.sets))
+            + 3 * self._answers(place.dataset)
         )
 
 

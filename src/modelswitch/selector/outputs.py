@@ -18,6 +18,7 @@ from modelswitch.data.degradations import degrade
 from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
 from modelswitch.storage import artifacts
+from modelswitch.storage.stored_rows import Rows
 
 CLEAN = ("none", 0.0)
 ABSENT = "absent"
@@ -67,20 +68,39 @@ def absent_conditions(modalities: Sequence[str], degradations: Degradations) -> 
     return [Condition(ABSENT, 1.0, side) for side in chosen if degradations.absent]
 
 
+class DegradedImages:
+    """A degraded set of images that are degraded as they are asked for, a slice at a time: those of
+    `degraded_images`, of which there may be more than memory holds."""
+
+    def __init__(
+        self, images: Rows, degradation: str, level: float, spec: DegradedSpec, split: str
+    ) -> None:
+        self._images, self._degradation, self._level = images, degradation, level
+        self._seed = derive_seed(spec.seed, spec.dataset, split, "degradation", degradation)
+        self._scale = spec.scale
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: slice) -> torch.Tensor:
+        first, _, _ = index.indices(len(self))
+        images = self._images[index]
+        if (self._degradation, self._level) == CLEAN:
+            return images
+        return degrade(images, self._degradation, self._level, self._seed, first, self._scale)
+
+
 def degraded_images(
     images: torch.Tensor, degradation: str, level: float, spec: DegradedSpec, split: str
 ) -> torch.Tensor:
     """One degraded set; its random numbers depend on modality, seed, split and degradation."""
     if (degradation, level) == CLEAN:
         return images
-    seed = derive_seed(spec.seed, spec.dataset, split, "degradation", degradation)
+    every = DegradedImages(images, degradation, level, spec, split)
     result = torch.empty_like(images)
     # In parts, for what a degradation computes with takes many times the memory of the images.
     for start in range(0, len(images), _AT_ONCE):
-        part = images[start : start + _AT_ONCE]
-        result[start : start + _AT_ONCE] = degrade(
-            part, degradation, level, seed, start, spec.scale
-        )
+        result[start : start + _AT_ONCE] = every[start : start + _AT_ONCE]
     return result
 
 

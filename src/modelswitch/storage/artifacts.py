@@ -47,7 +47,7 @@ SUMS = "crc32."
 STARTS = "starts."
 _REST, _ENCODED = "rest", "encoded"
 # What safetensors calls the types of what is never in memory as a whole.
-_TYPES = {torch.uint8: "U8", torch.float16: "F16"}
+_TYPES = {torch.uint8: "U8", torch.float16: "F16", torch.float32: "F32"}
 
 
 def checksum(tensors: Mapping[str, Rows], with_sums: bool = False) -> str:
