@@ -17,6 +17,7 @@ from modelswitch.config.augment import Augmentation
 from modelswitch.config.data import FolderData, PairedData
 from modelswitch.data import arrays as arrays_module
 from modelswitch.data.arrays import ImageArrays, stays_on_disk
+from modelswitch.data.splits import contents, uniform
 from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError
 from modelswitch.execution import free_memory
@@ -376,6 +377,29 @@ def test_values_that_never_were_in_memory_as_a_whole_are_saved_as_others_are(tmp
     mapped = artifacts.MappedTensor(tmp_path / "spooled", "logits")
     assert torch.equal(torch.stack([mapped[view] for view in range(3)]), values)
     assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_what_images_show_is_looked_at_once_whoever_asks(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (9, 4, 3, 3), dtype=np.uint8)
+    images[[2, 7]] = 5
+    spool = RowSpool(tmp_path)
+    for image in images:
+        spool.add(image)
+    read = []
+    monkeypatch.setattr(
+        StoredRows, "_read", lambda rows, places, to, before=StoredRows._read: (
+            read.extend(places.tolist()), before(rows, places, to)
+        ),
+    )  # fmt: skip
+    rows = spool.stored()
+    held = torch.from_numpy(images)
+    index = torch.tensor([7, 1, 1, 0])
+    for chosen in (rows, rows.rows(index), joined([rows.rows(index), rows])):
+        pixels = held[chosen._places]
+        assert np.array_equal(contents(chosen), contents(pixels))
+        assert np.array_equal(uniform(chosen), uniform(pixels))
+    assert uniform(rows).sum() == 2
+    assert read == list(range(9))
 
 
 GOING_THROUGH = """

@@ -9,7 +9,7 @@ import contextlib
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,27 @@ class StoredRows:
         self._size = int(np.prod(self._stored[1:]))
         self._places = torch.arange(shape[0]) if places is None else places
         self.shape = torch.Size((len(self._places), *self._stored[1:]))
+        self._known: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self._places)
 
     def rows(self, index: torch.Tensor) -> "StoredRows":
         """The rows at ``index``, int64, or bool [N], without reading them."""
-        return self._at(self._places[index.cpu()])
+        return self.placed(self._places[index.cpu()])
+
+    def placed(self, places: torch.Tensor) -> "StoredRows":
+        """The rows of the file at these places."""
+        rows = self._at(places)
+        rows._known = self._known
+        return rows
+
+    def told(self, name: str, find: Callable[["StoredRows"], np.ndarray]) -> np.ndarray:
+        """What ``find`` says of each of these rows [N, …]; it is asked once for all rows of the
+        file, whichever of them are chosen, for to read them all takes minutes."""
+        if name not in self._known:
+            self._known[name] = find(self.placed(torch.arange(self._stored[0])))
+        return self._known[name][self._places.numpy()]
 
     def _at(self, places: torch.Tensor) -> "StoredRows":
         sums = None if self._sums is None else torch.from_numpy(self._sums)
@@ -277,7 +291,7 @@ def joined(parts: Sequence[Rows]) -> Rows:
     places = [part._places for part in parts if isinstance(part, StoredRows)]
     assert len(places) == len(parts)
     assert all(part._file == first._file for part in parts)  # type: ignore[union-attr]
-    return first._at(torch.cat(places))
+    return first.placed(torch.cat(places))
 
 
 def sums(rows: Rows) -> torch.Tensor:
