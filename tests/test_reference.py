@@ -298,6 +298,16 @@ def test_what_pages_say_of_a_gpu_is_in_its_table():
     text = " ".join((docs / "training.md").read_text(encoding="utf-8").split())
     assert f"from {old_live:,.0f} to {live:,.0f} images a second" in text
     assert f"from {old_stored:,.0f} to {stored:,.0f} (" in text
+    faster = [
+        f"{rates[f'batch 128: {name} / torchdistill, float32']:.1f}"
+        for name in ("live teacher", "stored responses")
+    ]
+    short = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8")
+    [row] = [line for line in short.splitlines() if line.startswith("| [speed]")]
+    assert row.endswith(f"; {', '.join(faster)} |")
+    on_a_core = json.loads((ROOT / "bench/parts/step.json").read_text(encoding="utf-8"))
+    ratios = [figure["value"] for figure in on_a_core["figures"][:2]]
+    assert f"{ratios[0]:.1f} times as fast as torchdistill's, {ratios[1]:.2f} with" in row
     changes = (ROOT.parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
     assert round(live / old_live) == 9
     assert "nine times as many images a second" in " ".join(changes.split())
