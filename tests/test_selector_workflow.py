@@ -154,6 +154,7 @@ def three_modalities(path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_three_modalities_from_an_npz_to_the_tables(tmp_path):
     three_modalities(tmp_path / "three.npz")
     values = {
