@@ -14,6 +14,7 @@ from modelswitch.config.data_base import (
     EyeSide,
     FilesData,
     ModalitiesData,
+    PicturesData,
     Place,
     ShardsData,
     Splits,
@@ -86,15 +87,11 @@ class IdxData(DataBase):
     )
 
 
-class FolderData(FilesData, StoredData):
+class FolderData(FilesData, PicturesData, StoredData):
     """A folder of images: <split>/<class>/..., or <class>/... and a share for testing."""
 
     source: Literal["folder"]
     path: Place = Field(description="folder, relative to the working directory")
-    size: Size | None = Field(default=None, description=SIZE)
-    colour: Colour = Field(default="rgb", description=COLOUR)
-    range: Range | None = Field(default=None, description=RANGE)
-    background: Background | None = Field(default=None, description=BACKGROUND)
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.2,
         description="share for testing where there are no train and test folders; which images "

@@ -21,15 +21,9 @@ from modelswitch.config.pixels import (
 )
 
 EyeSide = Annotated[int, Field(ge=8, le=512)]
-
-
 # Shells put a folder in the place of a tilde, and YAML files are read by none.
 Place = Annotated[str, AfterValidator(os.path.expanduser)]
-
-
 Keep = Literal["auto", "memory", "disk"]
-
-
 Split = Literal["train", "validation", "test"]
 
 
@@ -39,6 +33,10 @@ def _splits_fit(splits: dict[str, str]) -> dict[str, str]:
     if len(set(splits.values())) != len(splits):
         raise ValueError(f"{', '.join(splits.values())}: one place cannot hold two splits")
     return splits
+
+
+def _no_splits(splits: Any) -> Any:
+    return {} if splits == "none" else splits
 
 
 def ending(ending: str) -> str:
@@ -126,10 +124,7 @@ class FilesData(DataBase):
         default=False, description="follow symbolic links that lead out of the folder"
     )
 
-    @field_validator("splits", mode="before")
-    @classmethod
-    def _no_splits(cls, splits: Any) -> Any:
-        return {} if splits == "none" else splits
+    _none_said = field_validator("splits", mode="before")(_no_splits)
 
     @field_validator("groups")
     @classmethod
@@ -151,6 +146,15 @@ class FilesData(DataBase):
         if self.csv is not None and given:
             raise ValueError(f"{given[0]}: the list in csv has columns for groups and splits")
         return self
+
+
+class PicturesData(DataBase):
+    """What the sources of image files share that have one modality."""
+
+    size: Size | None = Field(default=None, description=SIZE)
+    colour: Colour = Field(default="rgb", description=COLOUR)
+    range: Range | None = Field(default=None, description=RANGE)
+    background: Background | None = Field(default=None, description=BACKGROUND)
 
 
 class StoredData(DataBase, Extended):
@@ -182,7 +186,7 @@ class StrangersData(Extended):
     later: ClassVar[tuple[str, ...]] = ("strangers",)
 
 
-class ShardsData(StoredData):
+class ShardsData(PicturesData, StoredData):
     """What the sources share whose files hold many images each, which are read where they lie."""
 
     path: Place = Field(
@@ -202,17 +206,10 @@ class ShardsData(StoredData):
     corrupt: Literal["refuse", "skip"] = Field(
         default="refuse", description="`skip` leaves corrupt images out and counts them"
     )
-    size: Size | None = Field(default=None, description=SIZE)
-    colour: Colour = Field(default="rgb", description=COLOUR)
-    range: Range | None = Field(default=None, description=RANGE)
-    background: Background | None = Field(default=None, description=BACKGROUND)
     test: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.2,
         description="share for testing where there are no files for it; which images depends on "
         "what they show alone",
     )
 
-    @field_validator("splits", mode="before")
-    @classmethod
-    def _no_splits(cls, splits: Any) -> Any:
-        return {} if splits == "none" else splits
+    _none_said = field_validator("splits", mode="before")(_no_splits)

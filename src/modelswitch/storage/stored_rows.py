@@ -122,20 +122,11 @@ class StoredRows:
                         )
 
 
-@contextlib.contextmanager
-def _named(where: Path) -> Iterator[None]:
-    """A full disk by itself names nothing."""
-    try:
-        yield
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(where)) from error
-
-
-class RowSpool:
-    """Rows of one shape that are written one by one, to be read as `StoredRows`.
+class _Spool:
+    """A file that is written part by part, to be read when all is there.
 
     Args:
-        folder: where there is room for them.
+        folder: where there is room for it.
         path: a file there, which is kept; by default it has no name, so that nothing is left of it
             when the process ends, however it does.
     """
@@ -147,6 +138,39 @@ class RowSpool:
         else:
             self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
         self._where = Path(folder)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        with self._named():
+            self._file.write(data)
+
+    def flush(self) -> None:
+        """Hand all that was written to the system, where it outlives this process."""
+        with self._named():
+            self._file.flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """A full disk by itself names nothing."""
+        try:
+            yield
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(self._where)) from error
+
+    def _reader(self) -> tuple[int, Path]:
+        self.flush()
+        # Another descriptor, which lives as long as the rows do and not as this object does.
+        return os.dup(self._file.fileno()), self._where
+
+
+class RowSpool(_Spool):
+    """Rows of one shape that are written one by one, to be read as `StoredRows`.
+
+    Args:
+        folder, path: as of `_Spool`.
+    """
+
+    def __init__(self, folder: str | Path, path: Path | None = None) -> None:
+        super().__init__(folder, path)
         self._sums: list[int] = []
         self._lengths: list[int] = []
         self._marked = self._end = 0
@@ -160,8 +184,7 @@ class RowSpool:
         assert row.dtype == np.uint8
         assert row.shape == self.shape
         data = self._bytes(row) if data is None else data
-        with _named(self._where):
-            self._file.write(data)
+        self._write(data)
         self._sums.append(zlib.crc32(data))
         self._lengths.append(len(data))
 
@@ -201,18 +224,8 @@ class RowSpool:
         self._file.seek(self._end)
         self._file.truncate()
 
-    def flush(self) -> None:
-        """Hand all rows to the system, where they outlive this process."""
-        with _named(self._where):
-            self._file.flush()
-
     def stored(self) -> StoredRows:
         return StoredRows(self._reader(), 0, self._shape(), self._checksums())
-
-    def _reader(self) -> tuple[int, Path]:
-        self.flush()
-        # Another descriptor, which lives as long as the rows do and not as this object does.
-        return os.dup(self._file.fileno()), self._where
 
     def _shape(self) -> tuple[int, ...]:
         return len(self._sums), *(self.shape or ())
@@ -239,30 +252,22 @@ class StoredValues(StoredRows):
             yield part.view(self.dtype)
 
 
-class ValueSpool:
+class ValueSpool(_Spool):
     """Numbers that are written part by part, to be saved as one tensor that is never in memory as a
-    whole.
-
-    Args:
-        folder: where there is room for them; nothing is left there when the process ends.
-    """
+    whole."""
 
     def __init__(self, folder: str | Path, dtype: torch.dtype) -> None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._where, self._dtype = Path(folder), dtype
+        super().__init__(folder)
+        self._dtype = dtype
 
     def add(self, values: torch.Tensor) -> None:
         """The next ones, of the type that all have."""
         assert values.dtype == self._dtype
-        with _named(self._where):
-            self._file.write(values.contiguous().view(torch.uint8).numpy().data)
+        self._write(values.contiguous().view(torch.uint8).numpy().data)
 
     def stored(self, shape: Sequence[int]) -> StoredValues:
         """All of them as a tensor of that shape."""
-        with _named(self._where):
-            self._file.flush()
-        return StoredValues((os.dup(self._file.fileno()), self._where), shape, self._dtype)
+        return StoredValues(self._reader(), shape, self._dtype)
 
 
 Rows = torch.Tensor | StoredRows
