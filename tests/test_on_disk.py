@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from modelswitch.config.augment import Augmentation
 from modelswitch.config.data import FolderData, PairedData
 from modelswitch.data import arrays as arrays_module
 from modelswitch.data.arrays import ImageArrays, stays_on_disk
-from modelswitch.data.splits import contents, uniform
+from modelswitch.data.pictures import contents, uniform
 from modelswitch.data.views import Normaliser, Views
 from modelswitch.errors import UserError
 from modelswitch.execution import free_memory
@@ -402,6 +403,26 @@ def test_what_images_show_is_looked_at_once_whoever_asks(tmp_path, monkeypatch):
     assert read == list(range(9))
 
 
+def test_preparing_decodes_an_image_three_times_at_most(tmp_path, monkeypatch):
+    decoded = Counter()
+    monkeypatch.setattr(
+        EncodedRows, "_pixels", lambda rows, place, before=EncodedRows._pixels: (
+            decoded.update([place]), before(rows, place)
+        )[1],
+    )  # fmt: skip
+    folder = tmp_path / "drawn"
+    for number, image in enumerate(smooth(40)):
+        (folder / f"class{number % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.numpy()).save(folder / f"class{number % 2}" / f"{number}.png")
+    path, _ = prepared(folder, tmp_path, stored="jpeg", test=0.2)
+    counts = Counter(decoded.values())
+    kept = len(ImageArrays.load(path, on_disk=True).train_images)
+    assert counts.total() == 40, counts
+    # For what it shows, for the mean of all and for what looks like it. Of those for training some
+    # are compared among themselves; of those for testing there is no mean, and all are compared.
+    assert counts == {4: kept, 3: 40 - kept}
+
+
 GOING_THROUGH = """
 import sys
 from pathlib import Path
@@ -410,7 +431,7 @@ import numpy as np
 import torch
 
 from modelswitch.data.leaks import _plain
-from modelswitch.data.splits import contents, uniform
+from modelswitch.data.pictures import contents, uniform
 from modelswitch.execution.malloc import return_large_blocks
 from modelswitch.storage.encoded_rows import EncodedSpool
 

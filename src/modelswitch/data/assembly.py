@@ -12,7 +12,8 @@ from modelswitch.data.arrays import ImageArrays, image_arrays
 from modelswitch.data.eyes.irises import Irises
 from modelswitch.data.folders import WHOLE, some
 from modelswitch.data.labels import alike_names, numbered
-from modelswitch.data.splits import contents, for_testing, split_units, uniform
+from modelswitch.data.pictures import contents, uniform
+from modelswitch.data.splits import for_testing, split_units
 from modelswitch.errors import UserError
 from modelswitch.storage.stored_rows import Rows, chosen, joined
 

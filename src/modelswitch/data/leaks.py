@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from modelswitch.data.splits import contents, uniform
+from modelswitch.data.pictures import contents, uniform
 from modelswitch.errors import UserError
 from modelswitch.storage.stored_rows import Rows, chosen, chunks
 
@@ -127,10 +127,10 @@ def _near(parts: Parts, shown: Mapping[str, np.ndarray]) -> dict[str, str]:
     """How many images of later parts look much like one for training, without being the same."""
     trained, *others = parts
     images = parts[trained][0]
-    comparable = ~_plain(images)
+    known = _Looks(images)
+    comparable = known.comparable
     if not comparable.any():
         return {}
-    known = _Looks(chosen(images, comparable))
     said = []
     for part in others:
         new = torch.from_numpy(~np.isin(shown[part], shown[trained])) & ~_plain(parts[part][0])
@@ -181,18 +181,20 @@ def _scaled(grey: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def _plain(images: Rows) -> torch.Tensor:
     """bool [N]: images of one tone, or of two large areas, which are alike by having so little."""
-    found = []
-    for grey in _grey(images):
-        pixels = grey.flatten(1)
-        low, high = pixels.amin(1, keepdim=True), pixels.amax(1, keepdim=True)
-        bins = ((pixels - low) / (high - low).clamp(min=1e-6) * 15.99).long()
-        counts = torch.zeros(len(pixels), 16).scatter_add_(1, bins, torch.ones_like(pixels))
-        tones = (counts > 0.01 * pixels.shape[1]).sum(1)
-        energy = _frequencies(grey) ** 2
-        # How many waves share the energy: one over the sum of squared shares.
-        waves = energy.sum(1) ** 2 / (energy**2).sum(1).clamp(min=1e-6)
-        found.append((pixels.std(1, correction=0) < _PLAIN) | ((tones <= 2) & (waves < 4)))
+    found = [_plain_among(grey, _frequencies(grey)) for grey in _grey(images)]
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.bool)
+
+
+def _plain_among(grey: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
+    pixels = grey.flatten(1)
+    low, high = pixels.amin(1, keepdim=True), pixels.amax(1, keepdim=True)
+    bins = ((pixels - low) / (high - low).clamp(min=1e-6) * 15.99).long()
+    counts = torch.zeros(len(pixels), 16).scatter_add_(1, bins, torch.ones_like(pixels))
+    tones = (counts > 0.01 * pixels.shape[1]).sum(1)
+    energy = frequencies**2
+    # How many waves share the energy: one over the sum of squared shares.
+    waves = energy.sum(1) ** 2 / (energy**2).sum(1).clamp(min=1e-6)
+    return (pixels.std(1, correction=0) < _PLAIN) | ((tones <= 2) & (waves < 4))
 
 
 def _frequencies(grey: torch.Tensor) -> torch.Tensor:
@@ -203,12 +205,21 @@ def _frequencies(grey: torch.Tensor) -> torch.Tensor:
 
 
 class _Looks:
-    """What images look like roughly, for comparing others with all of them."""
+    """What images look like roughly, for comparing others with all of them that are not plain.
+
+    ``comparable``, bool [N], marks these.
+    """
 
     def __init__(self, images: Rows) -> None:
         small = min(images.shape[1:3]) < _SMALL
         self._least = _LEAST_OF_SMALL if small else _LEAST_CORRELATION
-        self._bits, self._thumbs = _bits_and_thumbs(images)
+        # All in one pass, for images on disk have to be decoded.
+        plain, self._bits, self._thumbs = _looks(images)
+        self.comparable = ~plain
+        if plain.any():
+            self._bits, self._thumbs = (
+                each[self.comparable] for each in (self._bits, self._thumbs)
+            )
 
     def __len__(self) -> int:
         return len(self._bits)
@@ -220,12 +231,14 @@ class _Looks:
             apart_from: the row of the known image that each is itself.
         """
         found = torch.zeros(len(images), dtype=torch.bool)
+        if not len(images):
+            return found
         start = 0
         for part in chunks(images, _AT_ONCE // 4):
             rows = torch.arange(start, start + len(part))
             start += len(part)
             for mirrored in (part, part.flip(2)):
-                bits, thumbs = _bits_and_thumbs(mirrored)
+                _, bits, thumbs = _looks(mirrored)
                 same = bits @ self._bits.T
                 if apart_from is not None:
                     same[torch.arange(len(rows)), apart_from[rows]] = -torch.inf
@@ -236,17 +249,20 @@ class _Looks:
         return found
 
 
-def _bits_and_thumbs(images: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-    """The perceptual hash, ± 1 [N, bits], and small grey pictures of mean 0 and length 1."""
+def _looks(images: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Whether images are plain, bool [N], the perceptual hash, ± 1 [N, bits], and small grey
+    pictures of mean 0 and length 1."""
     height, width = (min(side, _SMALL) for side in images.shape[1:3])
+    plain = torch.empty(len(images), dtype=torch.bool)
     bits = torch.empty(len(images), _WAVES**2 - 1)
     thumbs = torch.empty(len(images), height * width)
     done = 0
     for grey in _grey(images):
         rows = slice(done, done := done + len(grey))
         waves = _frequencies(grey)
+        plain[rows] = _plain_among(grey, waves)
         bits[rows] = (waves > waves.median(1, keepdim=True).values).float() * 2 - 1
         small = _scaled(grey, (height, width)).flatten(1)
         small = small - small.mean(1, keepdim=True)
         thumbs[rows] = small / small.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    return bits, thumbs
+    return plain, bits, thumbs

@@ -8,11 +8,11 @@ import torch
 
 from modelswitch.config.pixels import Layout, PixelOptions, Range
 from modelswitch.data.images import Picture, resized
+from modelswitch.data.pictures import brightest
 from modelswitch.data.ranges import reach_of, scaled
 from modelswitch.errors import UserError
-from modelswitch.storage.stored_rows import Rows, chunks
+from modelswitch.storage.stored_rows import Rows
 
-_AT_ONCE = 4096  # images
 _DARK = 32  # of 255: images that stay below it may be meant to have another range
 _MOST_CHANNELS = 4  # that an axis is taken for channels with
 
@@ -198,23 +198,20 @@ def _dark(parts: Mapping[str, Rows], stated: bool) -> dict[str, str]:
     Raises `UserError` where one split has hardly any light and another has: masks of 0 and 1 beside
     some of 0 and 255, or pixels that were divided by 255 twice. Not if the range was ``stated``.
     """
-    most = {
-        where: torch.cat([part.flatten(1).amax(1) for part in chunks(images, _AT_ONCE)])
-        for where, images in parts.items()
-    }
-    brightest = {where: int(each.max()) for where, each in most.items()}
-    lightest = max(brightest, key=brightest.__getitem__)
-    if brightest[lightest] < _DARK:
-        return {"dark images": f"no value is above {brightest[lightest]} of 255"}
+    most = {where: brightest(images) for where, images in parts.items()}
+    ends = {where: int(each.max()) for where, each in most.items()}
+    lightest = max(ends, key=ends.__getitem__)
+    if ends[lightest] < _DARK:
+        return {"dark images": f"no value is above {ends[lightest]} of 255"}
     found = []
     for where, each in most.items():
-        if brightest[where] == 1 and not stated:
+        if ends[where] == 1 and not stated:
             raise UserError(
                 f"{where}: no value is above 1 of 255, and in {lightest} they go up to "
-                f"{brightest[lightest]}; store all splits alike"
+                f"{ends[lightest]}; store all splits alike"
             )
-        if brightest[where] < _DARK:
-            found.append(f"{where}: no value is above {brightest[where]} of 255")
+        if ends[where] < _DARK:
+            found.append(f"{where}: no value is above {ends[where]} of 255")
         elif count := int((each == 1).sum()):
             found.append(f"{where}: {count} of {len(each)} images have no value above 1 of 255")
     return {"dark images": "; ".join(found)} if found else {}

@@ -21,49 +21,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from modelswitch.data.folders import some
+from modelswitch.data.pictures import contents, uniform
 from modelswitch.errors import UserError
 from modelswitch.randomness import derive_seed
-from modelswitch.storage.stored_rows import Rows, StoredRows, chunks
+from modelswitch.storage.stored_rows import Rows
 
-# Images compared at once, so that memory stays flat.
-_AT_ONCE = 4096
 # Units up to which a share is rounded rather than met by chance.
 _EXACT = 2
 _ROUNDING = 1e-9
-
-
-def contents(images: Rows) -> np.ndarray:
-    """int64 [N]: what each image of uint8 [N, H, W, C] shows; equal numbers for equal pixels."""
-    return _looked_at(images, True, False)[:, 0]
-
-
-def uniform(images: Rows) -> np.ndarray:
-    """bool [N]: images of one colour (a failed segmentation, say), which show nothing."""
-    return _looked_at(images, False, True)[:, 1].astype(bool)
-
-
-def _looked_at(images: Rows, shown: bool, blank: bool) -> np.ndarray:
-    """int64 [N, 2]: what images show, if that is wanted, and whether they are of one colour."""
-    if isinstance(images, StoredRows):
-        # Both at once, and once for all who ask.
-        return images.told("contents", lambda every: _looks(every, True, True))
-    return _looks(images, shown, blank)
-
-
-def _looks(images: Rows, shown: bool, blank: bool) -> np.ndarray:
-    shape = hashlib.blake2b(repr(tuple(images.shape[1:])).encode(), digest_size=8)
-    found, done = np.zeros((len(images), 2), np.int64), 0
-    for part in chunks(images, _AT_ONCE):
-        rows = slice(done, done := done + len(part))
-        if blank:
-            pixels = part.reshape(len(part), -1, part.shape[-1])
-            found[rows, 1] = (pixels == pixels[:, :1]).flatten(1).all(1)
-        if shown:
-            for row, pixels in zip(found[rows], part.flatten(1).numpy(), strict=True):
-                total = shape.copy()
-                total.update(pixels.data)
-                row[0] = int.from_bytes(total.digest(), "little", signed=True)
-    return found
 
 
 def split_units(

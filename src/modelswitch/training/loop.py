@@ -158,7 +158,7 @@ def train(
 
     save_from = 0.0
     passes = steps_for(whole, optimizer, device, dtype, report, alone=team.count == 1)
-    with _signals_noted(team.leads) as noted, own_stream(device):
+    with _signals_noted(team.leads) as noted, own_stream(passes, device):
         for epoch in range(first_epoch, until or training.epochs):
             if result.over(history):
                 break

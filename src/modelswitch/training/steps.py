@@ -247,9 +247,9 @@ def steps_for(
 
 
 @contextlib.contextmanager
-def own_stream(device: torch.device) -> Iterator[None]:
+def own_stream(steps: PythonSteps, device: torch.device) -> Iterator[None]:
     """A stream of its own on a GPU inside, for the one that all begin with cannot be recorded."""
-    if device.type != "cuda":
+    if device.type != "cuda" or not isinstance(steps, RecordedSteps):
         yield
         return
     own, before = torch.cuda.Stream(device), torch.cuda.current_stream(device)
