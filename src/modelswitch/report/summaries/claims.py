@@ -59,7 +59,10 @@ def claims_sheet(tables) -> Sheet | None:
         "right way. Supported: the 95 % interval lies above zero and the estimate reaches the "
         "smallest difference of interest, or above that where it is a loss that is allowed. "
         "Contradicted: the interval rules such a difference out. "
-        "Not supported: anything else. p (Holm): the t test's, corrected for all claims. "
+        "Not supported: anything else. p (Holm): the t test's, corrected for all claims. p (sign "
+        "flips): how often differences as large would come about if each seed's had either sign by "
+        "chance, with n seeds never below 2 / 2^n. p (McNemar): the same of the single images that "
+        "one side alone has right, which says nothing of other seeds. "
         "Seeds needed: to find a difference of this size, or the smallest of interest, with 80 % "
         "power, whichever way it points." + _BY_RULE * by_rule,
         warnings=_too_early(rows),
