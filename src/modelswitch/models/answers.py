@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from modelswitch.data.views import Normaliser
+from modelswitch.execution.malloc import give_back_freed
 from modelswitch.models import metrics
 from modelswitch.models.memory import answering_bytes
 
@@ -14,6 +15,8 @@ from modelswitch.models.memory import answering_bytes
 BATCH = 250
 # Bytes that a pass may hold at once beside the weights; a training step of such a model holds more.
 BUDGET = 512 * 2**20
+# Bytes of images in a pass, from which on what is free should not stay beside it.
+_LARGE = 64 * 2**20
 # A pass on its own is a few percent of the smallest evaluation, so each model is tried once.
 _tried: weakref.WeakKeyDictionary[nn.Module, dict[object, tuple[int, int]]] = (
     weakref.WeakKeyDictionary()
@@ -63,7 +66,11 @@ def logits_on(
     model.eval()
     result = torch.empty(0)
     if len(images):
-        batch = images_at_once(model, normalise(images[:1].to(device)), batch)
+        first = normalise(images[:1].to(device))
+        if min(batch, len(images)) * first.nbytes >= _LARGE:
+            # A training's freed blocks are of other sizes.
+            give_back_freed()
+        batch = images_at_once(model, first, batch)
     for start in range(0, len(images), batch):
         logits = model(normalise(images[start : start + batch].to(device)))
         if not start:
