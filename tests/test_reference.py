@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from modelswitch.config.experiment import load
+from modelswitch.data.arrays import COPIES
 
 ROOT = Path(__file__).parents[1] / "results" / "reference"
 
@@ -320,3 +321,73 @@ def test_what_pages_say_of_a_gpu_is_in_its_table():
     assert gained == {1.2}
     assert "two or four together did 1.2 times as many images a second as one" in text
     assert f"four did {four / one:.1f} times as many" in text
+
+
+def test_what_scale_says_is_measured_or_worked_out_from_that():
+    part = json.loads((ROOT / "bench/parts/on_disk.json").read_text(encoding="utf-8"))
+    assert part["title"].startswith("200,000 images of 224 x 224")
+    disk = {figure["name"]: figure for figure in part["figures"]}
+    kept = json.loads((ROOT / "gpu/gpu.json").read_text(encoding="utf-8"))
+    card = {f["name"]: f["value"] for each in kept["parts"] for f in each["figures"]}
+    text = (ROOT.parents[1] / "docs/scale.md").read_text(encoding="utf-8")
+    rows = {row[0]: row[1:] for row in map(cells, text.splitlines()) if len(row) > 1}
+
+    def value(name: str) -> float:
+        return disk[name]["value"]
+
+    preparing = value("preparing as JPEG: images a second")
+    decoding = value("decoding: images a second of a core")
+    memory, raw, jpeg = (
+        value(name)
+        for name in (
+            "steps in memory: images a second",
+            "steps, raw on disk, of those in memory",
+            "steps, jpeg on disk, of those in memory",
+        )
+    )
+    peak = value("preparing: peak memory")
+    for row, measured in {
+        "preparing as JPEG, one thread: images a second": f"{preparing:,.0f}",
+        "its peak memory": f"{peak:.2f} GB",
+        "training from that file, its peak memory": (
+            f"{value('training from JPEG: peak memory'):.2f} GB"
+        ),
+        "images a second of one core, in memory": f"{memory:,.0f}",
+        "raw on disk, of that": f"{raw:.0f} %",
+        "JPEG on disk, of that": f"{jpeg:.0f} %",
+        "decoding alone: images a second of one core": f"{decoding:,.0f}",
+    }.items():
+        assert rows[row] == [measured]
+    pixels, images = 224 * 224 * 3, 1_281_167 + 50_000
+    for row, side in (("224 × 224 in memory (`keep: auto`, half of it free)", 224),
+                      ("32 × 32 in memory, the same", 32)):  # fmt: skip
+        held = [round(gigabytes * 1e9 / 2 / COPIES / (3 * side**2)) for gigabytes in (16, 64, 512)]
+        assert rows[f"images of {row}"] == [f"{count:,}" for count in held]
+    [prepared] = re.findall(r"prepared ([\d.]+) GB", part["notes"][0])
+    each = float(prepared) * 1e9 / 200_000
+    assert rows["disk, `stored: jpeg`"][0] == f"{images * each / 1e9:.0f} GB"
+    assert rows["disk, `stored: raw`"][0].startswith(f"{images * pixels / 1e9:.0f} GB, ")
+    assert rows["preparing, one thread"][0] == f"{images / preparing / 3600:.1f} hours"
+    more = (images - 200_000) * 1500 / 1e9
+    assert rows["memory of preparing"][0] == f"{peak + more:.1f} GB"
+    slow = 1_281_167 / (memory * jpeg / 100) / 3600
+    assert rows["an epoch of the small network above, one core"][0] == f"{slow:.1f} hours"
+    # Multiplications of a forward pass, in millions: ours as counted, torchvision's by torch.
+    cost = {"ResNet-50": 4089.2, "ResNet-34": 3663.8, "ResNet-18": 1814.1, "MobileNetV2": 300.8}
+    twenty = 40.551
+    a_second = 3 * twenty * card["batch 128: stored responses"]
+    assert f"{a_second / 1e6:.1f} T multiplications a second" in text
+    trainings = {name: row for name, row in rows.items() if name.split(" ")[0] in cost}
+    assert len(trainings) == 4
+    for name, row in trainings.items():
+        student, _, teacher = name.partition(" under ")
+        total = 3 * cost[student.split()[0]] + cost.get(teacher, 0)
+        rate = a_second / total
+        hours = 90 * 1_281_167 / rate / 3600
+        assert [numbers(cell.replace(",", ""))[0] for cell in row] == [
+            pytest.approx(found, abs=0.51 * 10**-digits)
+            for found, digits in (
+                (total / 1000, 1), (rate, 0), (hours, 0), (hours / 8, 0),
+                (math.ceil(rate / decoding), 0),
+            )
+        ]  # fmt: skip
