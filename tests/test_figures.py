@@ -461,6 +461,41 @@ def test_the_rules_forest_shows_the_differences_to_the_fixed_weight(rules):
         assert texts[written][1] == texts[name][1]
 
 
+def forest_of(*estimates: float):
+    rows = [
+        {"name": f"row {number}", "estimate": each, "low": each - 0.01, "high": each + 0.01,
+         "bootstrap_low": each - 0.005, "bootstrap_high": each + 0.005, "colour": "k",
+         "marker": "o"}
+        for number, each in enumerate(estimates)
+    ]  # fmt: skip
+    with style.look():
+        [axes] = differences.draw({"claims": rows}, "test accuracy").axes
+    return axes, {text.get_text(): text.get_position()[1] for text in axes.texts}
+
+
+def test_one_model_that_died_does_not_hide_what_the_others_win():
+    axes, at = forest_of(0.01, -0.02, 0.005, -0.6, 0.015)
+    least, most = axes.get_xlim()
+    assert -4 < least < -3
+    assert 2 < most < 3
+    arrows = [line for line in axes.lines if line.get_marker() == "<"]
+    assert [(arrow.get_xdata()[0], arrow.get_ydata()[0]) for arrow in arrows] == [
+        (least, at["row 3"])
+    ]
+    minus = "\N{MINUS SIGN}"
+    assert at[f"{minus}60.00 [{minus}61.00, {minus}59.00]"] == at["row 3"]
+    assert drawn_at(axes, at["row 1"]) == (pytest.approx(-2), pytest.approx([-3, -1]))
+
+
+def test_differences_that_are_no_outliers_are_all_drawn():
+    for estimates in ((0.01, -0.02, 0.08), (0.01, 0.6), (-0.3, 0.2, -0.5, 0.6)):
+        axes, _ = forest_of(*estimates)
+        assert {line.get_marker() for line in axes.lines} <= {"o", "None", ""}
+        least, most = axes.get_xlim()
+        assert least < 100 * min(estimates)
+        assert most > 100 * max(estimates)
+
+
 def test_the_forest_shows_claims_and_what_chains_win(tmp_path):
     tidy_examples.write(tmp_path, images=300, epochs=2)
     stated = {

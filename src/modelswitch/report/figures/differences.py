@@ -20,6 +20,7 @@ VERDICTS = {"supported": style.GREEN, "contradicted": style.ORANGE}
 # The same without colours: filled, crossed out, open.
 MARKERS = {"supported": "o", "contradicted": "X"}
 LETTERS = 27  # of a name beside the axis
+_FAR = 3.0  # times as far from zero as all that most rows reach: beyond the axis
 
 
 def forest(tables) -> Figure:
@@ -27,7 +28,7 @@ def forest(tables) -> Figure:
 
     Thick line: 95 % t interval over seeds. Thin line below it: bootstrap over seeds. Claims are
     green where supported, crossed out in orange where contradicted, open otherwise. Grey: of very
-    many the median, and lowest to highest.
+    many the median, and lowest to highest. An arrow: so far beyond all others that it is not drawn.
     """
     groups: dict[str, list[dict]] = {}
     split = seeds.split_of(tables.models)
@@ -100,6 +101,20 @@ def _wrapped(name: str) -> str:
     return "\n".join([*lines[:1], short(" ".join(lines[1:]), LETTERS)] if lines[1:] else lines)
 
 
+def _reach(rows: list[dict]) -> float:
+    """How far from zero the axis goes: to all of the rows' ends, but for few that lie so far out
+    that the others could not be told from zero."""
+    ends = sorted(
+        (max(abs(row[key]) for key in ("estimate", "low", "high") if not math.isnan(row[key])),
+         abs(row["estimate"]))
+        for row in rows
+    )  # fmt: skip
+    for (end, _), (_, estimate) in itertools.pairwise(ends[len(ends) // 2 :]):
+        if estimate > _FAR * end > 0:
+            return end
+    return math.inf
+
+
 def draw(groups: dict[str, list[dict]], what: str) -> Figure:
     """Groups of rows under their headings; `what` is the metric that differs, '' for several."""
     lines: list[str | dict] = []
@@ -117,13 +132,17 @@ def draw(groups: dict[str, list[dict]], what: str) -> Figure:
     style.rows_axis(axes, 1)
     axes.set_ylim(sum(heights), 0)
     axes.axvline(0, color="#555555", linewidth=0.8, zorder=1)
+    reach = 100 * _reach([line for line in lines if not isinstance(line, str)])
+    beyond: list[tuple[float, float, str]] = []
     for y, line in zip(centres, lines, strict=True):
         if isinstance(line, str):
             axes.text(-0.02, y, line, transform=axes.get_yaxis_transform(), ha="right",
                       va="center", fontsize=6.5, fontweight="bold")  # fmt: skip
             continue
         estimate, low, high = (100 * line[key] for key in ("estimate", "low", "high"))
-        if not math.isnan(line["bootstrap_low"]):
+        if abs(estimate) > reach:
+            beyond.append((y, estimate, line["colour"]))
+        elif not math.isnan(line["bootstrap_low"]):
             axes.plot([100 * line["bootstrap_low"], 100 * line["bootstrap_high"]],
                       [y + 0.27, y + 0.27], color=style.GREY, linewidth=0.6)  # fmt: skip
         dot: dict[str, Any] = {"marker": line["marker"] or "o"}
@@ -131,7 +150,8 @@ def draw(groups: dict[str, list[dict]], what: str) -> Figure:
             dot["markersize"] = 4.5
         if not line["marker"]:
             dot["markerfacecolor"] = "white"
-        style.interval(axes, y, estimate, low, high, line["colour"], **dot)
+        if abs(estimate) <= reach:
+            style.interval(axes, y, estimate, low, high, line["colour"], **dot)
         axes.text(-0.02, y, line["name"], transform=axes.get_yaxis_transform(), ha="right",
                   va="center", fontsize=6.3, linespacing=1)  # fmt: skip
         numbers = f"{estimate:+.2f}"
@@ -141,6 +161,12 @@ def draw(groups: dict[str, list[dict]], what: str) -> Figure:
                   transform=axes.get_yaxis_transform(), fontsize=6.2)  # fmt: skip
     axes.set_yticks([])
     axes.margins(x=0.06)
+    least, most = axes.get_xlim()
+    for y, estimate, colour in beyond:
+        axes.plot([least if estimate < 0 else most], [y], marker="<" if estimate < 0 else ">",
+                  color=colour, markersize=4.5, clip_on=False)  # fmt: skip
+    if beyond:
+        axes.set_xlim(least, most)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3))
     axes.set_xlabel("difference" + (f" in {what}" if what else "") + "\n(percentage points)")
     return figure
