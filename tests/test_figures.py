@@ -480,7 +480,7 @@ def test_one_model_that_died_does_not_hide_what_the_others_win():
     assert 2 < most < 3
     arrows = [line for line in axes.lines if line.get_marker() == "<"]
     assert [(arrow.get_xdata()[0], arrow.get_ydata()[0]) for arrow in arrows] == [
-        (least, at["row 3"])
+        (0.025, at["row 3"])
     ]
     minus = "\N{MINUS SIGN}"
     assert at[f"{minus}60.00 [{minus}61.00, {minus}59.00]"] == at["row 3"]

@@ -163,8 +163,9 @@ def draw(groups: dict[str, list[dict]], what: str) -> Figure:
     axes.margins(x=0.06)
     least, most = axes.get_xlim()
     for y, estimate, colour in beyond:
-        axes.plot([least if estimate < 0 else most], [y], marker="<" if estimate < 0 else ">",
-                  color=colour, markersize=4.5, clip_on=False)  # fmt: skip
+        pointing, place = ("<", 0.025) if estimate < 0 else (">", 0.975)
+        axes.plot([place], [y], marker=pointing, color=colour, markersize=4.5,
+                  transform=axes.get_yaxis_transform())  # fmt: skip
     if beyond:
         axes.set_xlim(least, most)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3))
