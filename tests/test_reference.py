@@ -391,3 +391,81 @@ def test_what_scale_says_is_measured_or_worked_out_from_that():
                 (math.ceil(rate / decoding), 0),
             )
         ]  # fmt: skip
+
+
+def methods_tables(name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / f"methods/tables/{name}.csv")
+
+
+def test_the_page_of_all_methods_is_its_tables():
+    text = (ROOT / "methods/README.md").read_text(encoding="utf-8")
+    rows = {row[0].strip("`"): row[1:] for row in map(cells, text.splitlines()) if len(row) > 3}
+    chains = methods_tables("chains").dropna(subset=["chain"]).set_index("chain")
+    claims = methods_tables("claims")
+    over_kd = claims[claims["than"] == "kd"].set_index("better")
+    assert len(chains) == 20
+    assert len(over_kd) == 16
+    for chain, row in chains.iterrows():
+        accuracy, difference, p, verdict, seconds = rows[chain]
+        shares = row[["accuracy", "accuracy_low", "accuracy_high"]]
+        assert numbers(accuracy) == [pytest.approx(100 * share, abs=0.0501) for share in shares]
+        times = row["processor_seconds"] / chains.loc["kd", "processor_seconds"]
+        assert numbers(seconds) == [pytest.approx(times, abs=0.0501)]
+        if chain in over_kd.index:
+            claim = over_kd.loc[chain]
+            assert numbers(difference) == [
+                pytest.approx(100 * share, abs=0.00501)
+                for share in claim[["estimate", "low", "high"]]
+            ]
+            shown = "< 0.001" if claim["p_holm"] < 0.001 else f"{claim['p_holm']:.3f}"
+            assert p == shown
+            assert verdict == claim["verdict"]
+    for claim in claims[claims["than"] != "kd"].itertuples():
+        difference, p, verdict = rows[claim.claim.replace("_", " ")]
+        told = [round(100 * share, 2) for share in (claim.estimate, claim.low, claim.high)]
+        assert numbers(difference) == told
+        assert verdict == claim.verdict
+
+
+def test_what_the_page_of_all_methods_concludes_is_in_its_tables():
+    text = " ".join((ROOT / "methods/README.md").read_text(encoding="utf-8").split())
+    chains = methods_tables("chains").dropna(subset=["chain"]).set_index("chain")
+    claims = methods_tables("claims")
+    over_kd = claims[claims["than"] == "kd"].set_index("better")
+    taught = chains.drop(index=["scratch", "smoothing", "tf-kd"])
+    assert not (taught["gain_low"] > 0).any(), "no method beats training without a teacher"
+
+    def gain(name: str) -> str:
+        shares = chains.loc[name, ["gain", "gain_low", "gain_high"]]
+        return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * shares))
+
+    best = taught["accuracy"].idxmax()
+    assert f"The best of them, `{best}`, is {gain(best)} points over `scratch`" in text
+    assert f"plain distillation is {gain('kd')}" in text
+    for control in ("tf-kd", "smoothing"):
+        assert f"`{control}` {gain(control)}" in text
+        assert chains.loc[control, "accuracy"] > taught["accuracy"].max()
+    assert not ((over_kd["p_holm"] < 0.05) & (over_kd["estimate"] > 0)).any()
+    assert not (over_kd["verdict"] == "supported").any()
+    assert "and none does by its own interval" in text
+    below = taught["gain_high"] < 0
+    assert below.sum() == 12
+    assert "twelve methods are below `scratch`" in text
+    models = methods_tables("models")
+    died = models[models["at_chance"].astype(bool)]
+    assert set(died["lineage"]) == {"wide/thin@multi-level"}
+    assert set(died["seed"]) == set(models["seed"])
+    assert pytest.approx(400) == (128 / 10) ** 2 / (64 / 100) ** 2
+    times = chains["processor_seconds"] / chains.loc["kd", "processor_seconds"]
+    others = times.drop("review")
+    assert f"takes {times['review']:.1f} times as long" in text
+    assert f"others up to {others.max():.1f} times (`{others.idxmax()}`)" in text
+    once = models.drop_duplicates(["lineage", "seed"])
+    assert f"{once['processor_seconds'].sum() / 60:.0f} minutes of one core" in text
+    assert f"for {len(once)} trainings" in text
+    planned = load(yaml.safe_load((ROOT.parents[1] / "config/benchmark-thin.yaml").read_text()))
+    assert set(models["seed"]) == set(planned.seeds)
+    assert f"Seeds 0 to {len(planned.seeds) - 1}, " in text
+    short = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8").replace("−", "-")
+    [row] = [line for line in short.splitlines() if "methods/README.md" in line]
+    assert f"over training alone {gain(best)}" in row
