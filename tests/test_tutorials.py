@@ -127,7 +127,8 @@ def test_the_readme_s_program_asks_a_model_of_its_first_experiment():
 
 
 def test_intervals_of_the_readme_are_those_of_the_results():
-    """Each number with an interval stands in a table of claims or of what a search was worth."""
+    """Each number with an interval stands in a table of claims, of what a search was worth, or of
+    what chains gain over the same network from scratch."""
     import pandas as pd
 
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\N{MINUS SIGN}", "-")
@@ -142,6 +143,12 @@ def test_intervals_of_the_readme_are_those_of_the_results():
         100 * rows[["winner_gains", "winner_gains_low", "winner_gains_high"]].to_numpy()
         for path in ROOT.glob("results/reference/*/search/search_final.csv")
         for rows in [pd.read_csv(path)]
+    ]
+    known += [
+        100 * rows[["gain", "gain_low", "gain_high"]].to_numpy()
+        for path in ROOT.glob("results/reference/*/tables/chains.csv")
+        for rows in [pd.read_csv(path)]
+        if "gain" in rows
     ]
     for numbers in found:
         digits = [len(number.partition(".")[2]) for number in numbers]
