@@ -403,7 +403,7 @@ def test_what_images_show_is_looked_at_once_whoever_asks(tmp_path, monkeypatch):
     assert read == list(range(9))
 
 
-def test_preparing_decodes_an_image_three_times_at_most(tmp_path, monkeypatch):
+def test_preparing_decodes_an_image_once_for_each_thing_that_it_asks(tmp_path, monkeypatch):
     decoded = Counter()
     monkeypatch.setattr(
         EncodedRows, "_pixels", lambda rows, place, before=EncodedRows._pixels: (
@@ -423,17 +423,13 @@ def test_preparing_decodes_an_image_three_times_at_most(tmp_path, monkeypatch):
     assert counts == {4: kept, 3: 40 - kept}
 
 
-GOING_THROUGH = """
+# Begins a program that tells how many megabytes it holds.
+HELD = """
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-
-from modelswitch.data.leaks import _plain
-from modelswitch.data.pictures import contents, uniform
-from modelswitch.execution.malloc import return_large_blocks
-from modelswitch.storage.encoded_rows import EncodedSpool
 
 
 def held():
@@ -443,6 +439,26 @@ def held():
 
 
 torch.set_num_threads(1)
+"""
+
+
+def printed(program: str, *arguments: object) -> list[float]:
+    """The numbers that a program prints, which has a process of its own."""
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("Linux tells what is held")
+    command = [sys.executable, "-c", HELD + program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [float(number) for number in done.stdout.split()]
+
+
+GOING_THROUGH = """
+from modelswitch.data.leaks import _plain
+from modelswitch.data.pictures import contents, uniform
+from modelswitch.execution.malloc import return_large_blocks
+from modelswitch.storage.encoded_rows import EncodedSpool
+
+
 return_large_blocks()
 spool = EncodedSpool(sys.argv[1])
 draw = np.random.default_rng(0)
@@ -458,19 +474,13 @@ print(held() - before)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what is held")
 def test_going_through_images_on_disk_holds_few_of_them(tmp_path):
-    command = [sys.executable, "-c", GOING_THROUGH, tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    [more] = printed(GOING_THROUGH, tmp_path)
     # Of 180 MB; each part of 32 MB left a gap that the next did not fit.
-    assert float(done.stdout) < 30
+    assert more < 30
 
 
 ANSWERING = """
-from pathlib import Path
-
-import torch
 from torch import nn
 
 from modelswitch.data.views import Normaliser
@@ -478,13 +488,6 @@ from modelswitch.execution.malloc import keep_freed_memory
 from modelswitch.models.answers import logits_on
 
 
-def held():
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    [line] = [line for line in lines if line.startswith("Anonymous:")]
-    return int(line.split()[1]) / 1024
-
-
-torch.set_num_threads(1)
 model = nn.Sequential(nn.Conv2d(3, 2, 1, stride=8), nn.Flatten(), nn.LazyLinear(3))
 images = torch.zeros(40, 400, 400, 3, dtype=torch.uint8)
 model(torch.zeros(1, 3, 400, 400))
@@ -499,12 +502,8 @@ print(kept, held() - before)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what is held")
 def test_what_a_training_freed_is_not_held_beside_large_images():
-    command = [sys.executable, "-c", ANSWERING]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    kept, left = map(float, done.stdout.split())
+    kept, left = printed(ANSWERING)
     assert kept > 350
     # Of 400 MB that were freed before; what is left are the blocks of the answers.
     assert left < 200

@@ -16,8 +16,8 @@ def keep_freed_memory() -> None:
     step; keeping them makes small networks a fifth to a third faster on a processor. Where the C
     library is another one, nothing changes.
     """
-    _set(_M_MMAP_MAX, 0)
-    _set(_M_TRIM_THRESHOLD, _NEVER)
+    _told("mallopt", _M_MMAP_MAX, 0)
+    _told("mallopt", _M_TRIM_THRESHOLD, _NEVER)
 
 
 def return_large_blocks() -> None:
@@ -28,7 +28,7 @@ def return_large_blocks() -> None:
     the heap grows with every block that is read. For jobs that go through more than memory holds.
     Where the C library is another one, nothing changes.
     """
-    _set(_M_MMAP_THRESHOLD, _LARGE)
+    _told("mallopt", _M_MMAP_THRESHOLD, _LARGE)
 
 
 def give_back_freed() -> None:
@@ -38,12 +38,11 @@ def give_back_freed() -> None:
     gaps they do not fit. Takes a tenth of a second a gigabyte. Where the C library is another one,
     nothing changes.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    _told("malloc_trim", 0)
 
 
-def _set(parameter: int, value: int) -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(parameter, value)
+def _told(function: str, *numbers: int) -> None:
+    """Call a function of glibc, where it is the C library."""
+    found = getattr(ctypes.CDLL(None), function, None)
+    if found is not None:
+        found(*numbers)

@@ -133,24 +133,25 @@ def draw(groups: dict[str, list[dict]], what: str) -> Figure:
     axes.set_ylim(sum(heights), 0)
     axes.axvline(0, color="#555555", linewidth=0.8, zorder=1)
     reach = 100 * _reach([line for line in lines if not isinstance(line, str)])
-    beyond: list[tuple[float, float, str]] = []
     for y, line in zip(centres, lines, strict=True):
         if isinstance(line, str):
             axes.text(-0.02, y, line, transform=axes.get_yaxis_transform(), ha="right",
                       va="center", fontsize=6.5, fontweight="bold")  # fmt: skip
             continue
         estimate, low, high = (100 * line[key] for key in ("estimate", "low", "high"))
-        if abs(estimate) > reach:
-            beyond.append((y, estimate, line["colour"]))
-        elif not math.isnan(line["bootstrap_low"]):
-            axes.plot([100 * line["bootstrap_low"], 100 * line["bootstrap_high"]],
-                      [y + 0.27, y + 0.27], color=style.GREY, linewidth=0.6)  # fmt: skip
         dot: dict[str, Any] = {"marker": line["marker"] or "o"}
         if line["marker"] == "X":
             dot["markersize"] = 4.5
         if not line["marker"]:
             dot["markerfacecolor"] = "white"
-        if abs(estimate) <= reach:
+        if abs(estimate) > reach:
+            pointing, place = ("<", 0.025) if estimate < 0 else (">", 0.975)
+            axes.plot([place], [y], marker=pointing, color=line["colour"], markersize=4.5,
+                      transform=axes.get_yaxis_transform())  # fmt: skip
+        else:
+            if not math.isnan(line["bootstrap_low"]):
+                axes.plot([100 * line["bootstrap_low"], 100 * line["bootstrap_high"]],
+                          [y + 0.27, y + 0.27], color=style.GREY, linewidth=0.6)  # fmt: skip
             style.interval(axes, y, estimate, low, high, line["colour"], **dot)
         axes.text(-0.02, y, line["name"], transform=axes.get_yaxis_transform(), ha="right",
                   va="center", fontsize=6.3, linespacing=1)  # fmt: skip
@@ -161,13 +162,6 @@ def draw(groups: dict[str, list[dict]], what: str) -> Figure:
                   transform=axes.get_yaxis_transform(), fontsize=6.2)  # fmt: skip
     axes.set_yticks([])
     axes.margins(x=0.06)
-    least, most = axes.get_xlim()
-    for y, estimate, colour in beyond:
-        pointing, place = ("<", 0.025) if estimate < 0 else (">", 0.975)
-        axes.plot([place], [y], marker=pointing, color=colour, markersize=4.5,
-                  transform=axes.get_yaxis_transform())  # fmt: skip
-    if beyond:
-        axes.set_xlim(least, most)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3))
     axes.set_xlabel("difference" + (f" in {what}" if what else "") + "\n(percentage points)")
     return figure
