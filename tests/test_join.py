@@ -74,6 +74,14 @@ def test_joined_parts_are_the_whole(made, tmp_path):
     claims = read_table(joined / "example/tables", "claims")
     assert claims["seeds"].tolist() == [4]
     assert "An assistant helps" in (joined / "example/results.html").read_text()
+    # What no workflow knows of can be packed, too.
+    crate = tmp_path / "crate"
+    assert script_runs.run("crate", "--results", joined / "example", "--crate", crate)[0] == 0
+    kept = json.loads((crate / "configuration.json").read_text(encoding="utf-8"))
+    assert kept["seeds"] == [0, 1, 2, 3]
+    assert (
+        len(json.loads((crate / "digests.json").read_text(encoding="utf-8"))) == 4 * 5
+    )  # seeds, models
 
 
 def refused(parts) -> str:
