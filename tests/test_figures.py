@@ -487,6 +487,22 @@ def test_one_model_that_died_does_not_hide_what_the_others_win():
     assert drawn_at(axes, at["row 1"]) == (pytest.approx(-2), pytest.approx([-3, -1]))
 
 
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_model_that_died_does_not_squash_the_tree_of_chains(tmp_path, dead):
+    tidy_examples.write(tmp_path, images=300, epochs=2)
+    models = pd.read_csv(tmp_path / "models.csv")
+    direct = models["lineage"] == "teacher/student@kd"
+    models.loc[direct, "accuracy"] = 0.1
+    models["at_chance"] = np.where(direct & dead, "true", "false")
+    models.to_csv(tmp_path / "models.csv", index=False)
+    with style.look():
+        _, right = chains.diagram(Tables(tmp_path)).axes
+    arrows = [line for line in right.lines if line.get_marker() == "<"]
+    assert len(arrows) == dead
+    assert (right.get_xlim()[0] > 50) == dead
+    assert "10.0" in [text.get_text() for text in right.texts]
+
+
 def test_differences_that_are_no_outliers_are_all_drawn():
     for estimates in ((0.01, -0.02, 0.08), (0.01, 0.6), (-0.3, 0.2, -0.5, 0.6)):
         axes, _ = forest_of(*estimates)

@@ -24,7 +24,8 @@ POINTS = 18.5  # width of one unit of the diagram's left half, a little less tha
 def diagram(tables) -> Figure:
     """The tree of models from the teacher down, each with its size and its accuracy.
 
-    A circle's area is proportional to the number of parameters.
+    A circle's area is proportional to the number of parameters. An arrow: a model that did not
+    learn, so far below all others that these could not be told apart.
     """
     models, split = tables.models, seeds.split_of(tables.models)
     nodes = tree.tree(models)
@@ -40,6 +41,7 @@ def diagram(tables) -> Figure:
     left.set_ylim(total, -0.9)
     largest = max((node.parameters for node in nodes if node.parameters > 0), default=1)
     indent, text_end = 0.3, 8.0
+    died = _died(models, accuracy)
     kind_at, size_at, depth_at = 5.55, 6.9, 8.0
     # Where all are trained or distilled, the names of the transfers say more.
     kinds = {node.kind for node in nodes} - {"trained", "distilled"}
@@ -69,8 +71,11 @@ def diagram(tables) -> Figure:
         estimate = accuracy.get(node.lineage)
         if estimate is None:
             continue
-        style.interval(right, y, 100 * estimate.mean, 100 * estimate.low, 100 * estimate.high,
-                       ROLES[node.role])  # fmt: skip
+        if node.lineage in died:
+            style.beyond(right, y, True, ROLES[node.role])
+        else:
+            style.interval(right, y, 100 * estimate.mean, 100 * estimate.low,
+                           100 * estimate.high, ROLES[node.role])  # fmt: skip
         right.text(1.22, y, f"{100 * estimate.mean:.1f}", transform=right.get_yaxis_transform(),
                    ha="right", va="center", fontsize=6.5)  # fmt: skip
     if others:
@@ -101,6 +106,16 @@ def diagram(tables) -> Figure:
             for axes in (left, right):
                 axes.axhline(top, color=style.LIGHT, linewidth=0.5)
     return figure
+
+
+def _died(models, accuracy: dict[str, seeds.Estimate]) -> set[str]:
+    """Models of which a training ended no better than a constant guess, where all others that did
+    not are better."""
+    died = set(models.loc[models["at_chance"] == "true", "lineage"])
+    best = {name: estimate.mean for name, estimate in accuracy.items() if name not in died}
+    return {
+        name for name in died & set(accuracy) if best and accuracy[name].mean < min(best.values())
+    }
 
 
 def labelled(node: tree.TreeNode) -> str:

@@ -145,9 +145,7 @@ def draw(groups: dict[str, list[dict]], what: str) -> Figure:
         if not line["marker"]:
             dot["markerfacecolor"] = "white"
         if abs(estimate) > reach:
-            pointing, place = ("<", 0.025) if estimate < 0 else (">", 0.975)
-            axes.plot([place], [y], marker=pointing, color=line["colour"], markersize=4.5,
-                      transform=axes.get_yaxis_transform())  # fmt: skip
+            style.beyond(axes, y, estimate < 0, line["colour"])
         else:
             if not math.isnan(line["bootstrap_low"]):
                 axes.plot([100 * line["bootstrap_low"], 100 * line["bootstrap_high"]],

@@ -147,6 +147,13 @@ def interval(axes, y: float, mean: float, low: float, high: float, colour: str, 
     axes.plot(mean, y, **{"marker": "o", "color": colour, "markersize": 3.5} | options)
 
 
+def beyond(axes, y: float, low: bool, colour: str) -> None:
+    """An arrow at the axis' left (`low`) or right edge: what it stands for is not drawn."""
+    marker, place = ("<", 0.025) if low else (">", 0.975)
+    axes.plot([place], [y], marker=marker, color=colour, markersize=4.5,
+              transform=axes.get_yaxis_transform())  # fmt: skip
+
+
 def rows_axis(axes, count: int) -> None:
     """Make `axes` a list of rows 0, 1, … from top to bottom, without a vertical axis."""
     axes.set_ylim(count - 0.5, -0.5)
