@@ -10,6 +10,7 @@ from tidy_examples import FEW, write
 from modelswitch.config.claims import Claim
 from modelswitch.errors import UserError
 from modelswitch.report import studies
+from modelswitch.report.figures import gains, style
 from modelswitch.report.two_runs import tables_of
 from modelswitch.report.write import write_claims
 
@@ -91,12 +92,26 @@ def test_the_script_writes_tables_and_a_figure(tmp_path):
         "all_claims.csv", "all_claims.md", "all_gains.csv", "all_gains.md", "all_gains.png",
         "all_gains.svg",
     ]  # fmt: skip
-    gains = pd.read_csv(into / "all_gains.csv")
-    assert set(gains["study"]) == {"one", "two"}
-    assert gains["lead"].is_monotonic_increasing
+    table = pd.read_csv(into / "all_gains.csv")
+    assert set(table["study"]) == {"one", "two"}
+    assert table["lead"].is_monotonic_increasing
     with Image.open(into / "all_gains.png") as picture:
         colours = {tuple(pixel) for pixel in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
     assert {(0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)} <= colours  # a colour for each study
+
+
+def test_no_two_studies_look_the_same(tmp_path):
+    folders = [study(tmp_path, f"study{number}") for number in range(9)]
+    points = studies.gains(studies.by_name([tables_of(str(folder)) for folder in folders]))
+    with style.look():
+        figure = gains.gains(points)
+    [key] = figure.legends
+    looks = {
+        (handle.get_color(), handle.get_fillstyle())
+        for handle, text in zip(key.get_lines(), key.get_texts(), strict=True)
+        if text.get_text().startswith("study")
+    }
+    assert len(looks) == 9
 
 
 def test_studies_without_a_student_from_scratch_make_a_figure_that_says_so(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,6 +16,8 @@ from modelswitch.wording import short
 LETTERS = 30  # of a name in the key
 # One switch, two, and more.
 MARKERS = ("o", "s", "D")
+# Of as many studies as there are colours, then of as many more, and again.
+FILLS = ("full", "left", "none")
 SWITCHES = ("one switch", "two switches", "three or more")
 
 
@@ -34,7 +37,8 @@ def gains(found: Sequence[Gain]) -> Figure:
     axes.axhline(0, color="#555555", linewidth=0.8, zorder=1)
     axes.axvline(0, color="#555555", linewidth=0.8, zorder=1)
     for one in found:
-        colour = style.colour(settings.index((one.study, one.dataset)))
+        index = settings.index((one.study, one.dataset))
+        colour = style.colour(index)
         x, y = 100 * one.lead.estimate, 100 * one.gain.estimate
         for low, high, across in (
             (one.lead.low, one.lead.high, True),
@@ -44,9 +48,7 @@ def gains(found: Sequence[Gain]) -> Figure:
                 ends = [100 * low, 100 * high]
                 at = (ends, [y, y]) if across else ([x, x], ends)
                 axes.plot(*at, color=colour, linewidth=0.7, alpha=0.6, zorder=2)
-        axes.plot(x, y, marker=_marker(one.switches), color=colour, markersize=4.5,
-                  markeredgecolor="#222222", markeredgewidth=0.5, linestyle="none",
-                  zorder=3)  # fmt: skip
+        axes.plot(x, y, **_point(index, one.switches), zorder=3)
     # The limits are those of the points; the diagonal goes through whatever of it is there.
     limits = axes.axis()
     axes.axline((0, 0), slope=1, color=style.GREY, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1)
@@ -54,7 +56,7 @@ def gains(found: Sequence[Gain]) -> Figure:
     axes.set_xlabel("teacher over the student from scratch (points)")
     axes.set_ylabel("chain over the student from scratch (points)")
     handles = [
-        Line2D([], [], color=style.colour(index), marker="o", linestyle="none",
+        Line2D([], [], **_point(index, 1),
                label=short(f"{study}, {dataset}" if several else study, LETTERS))
         for index, (study, dataset) in enumerate(settings)
     ]  # fmt: skip
@@ -73,8 +75,20 @@ def gains(found: Sequence[Gain]) -> Figure:
     return figure
 
 
-def _marker(switches: int) -> str:
-    return MARKERS[min(switches, len(MARKERS)) - 1]
+def _point(index: int, switches: int) -> dict[str, Any]:
+    """How a chain of so many switches of a setting, by its place in the key, is drawn."""
+    fill = FILLS[index // len(style.PALETTE) % len(FILLS)]
+    edge = style.colour(index) if fill == "none" else "#222222"
+    return {
+        "marker": MARKERS[min(switches, len(MARKERS)) - 1],
+        "color": style.colour(index),
+        "markersize": 4.5,
+        "fillstyle": fill,
+        "markerfacecoloralt": "white",
+        "markeredgecolor": edge,
+        "markeredgewidth": 0.9 if fill == "none" else 0.5,
+        "linestyle": "none",
+    }
 
 
 def _crosses(limits: tuple[float, float, float, float]) -> bool:
