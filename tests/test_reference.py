@@ -469,3 +469,48 @@ def test_what_the_page_of_all_methods_concludes_is_in_its_tables():
     short = (ROOT.parents[1] / "README.md").read_text(encoding="utf-8").replace("−", "-")
     [row] = [line for line in short.splitlines() if "methods/README.md" in line]
     assert f"over training alone {gain(best)}" in row
+
+
+def test_the_page_of_the_search_behind_the_claims_is_its_table():
+    text = (ROOT / "claims-search/README.md").read_text(encoding="utf-8")
+    models = pd.read_csv(ROOT / "claims-search/tables/models.csv")
+    assert set(models["split"]) == {"validation"}
+    found = models.set_index("lineage")["accuracy"]
+
+    def of(*lineages: str) -> list[float]:
+        return [round(100 * found[lineage], 1) for lineage in lineages]
+
+    behind = "teacher/assistant@hints/student@hints"
+    long = ("long_teacher", "long_teacher/long_student@hints",
+            "long_teacher/long_assistant@hints/long_student@hints")  # fmt: skip
+    expected = [
+        of("teacher/student@kd-soft0.9-temperature4"),
+        of("teacher/student@kd-soft0.5-temperature4"),
+        of(*(f"teacher/student@kd-soft0.5-temperature{t}" for t in (2, 8))),
+        of(*(f"teacher/assistant@hints-weight{w}" for w in (0.1, 1.0, 10.0))),
+        of(*(f"teacher/assistant@deep-weight{w}" for w in (0.1, 1.0))),
+        of(*(f"{behind}-weight{w}-scheduleconstant" for w in (0.1, 1.0, 10.0))),
+        of(*(f"{behind}-weight{w}-schedulelinear" for w in (0.1, 1.0, 10.0))),
+        of("teacher/assistant@every/student@every"),
+        of("teacher/assistant@hints/smaller@hints/student@hints",
+           "teacher/smaller@hints/student@hints"),
+        of(*(f"teacher/assistant@hints/{which}_student@hints" for which in ("slow", "fast"))),
+        of(*long),
+        of("teacher", "teacher/student@hints", behind),
+    ]  # fmt: skip
+    rows = [cells(line) for line in text.splitlines() if line.startswith("| ")][1:]
+    assert [numbers(row[1]) for row in rows] == expected
+    [told] = re.findall(r"\((\d\d\.\d), then\n?\s*(\d\d\.\d)\)", text)
+    assert [float(one) for one in told] == of("student", "long_student")
+    [twice] = re.findall(r"ended at (\d\d\.\d) and (\d\d\.\d)\.", text)
+    assert sorted(map(float, twice)) == sorted(
+        of("teacher/assistant@hints", "teacher/assistant@hints-weight1.0")
+    )
+    # What was chosen is what the studies have.
+    for study in ("little", "full", "augmented", "fashion", "plain"):
+        transfers = load(
+            yaml.safe_load((ROOT.parents[1] / f"config/claims-{study}.yaml").read_text()), study
+        ).transfers
+        assert {transfer.soft for transfer in transfers.values()} <= {0.5, 0.1}
+        [hint] = transfers["hints"].hints
+        assert (hint.stages, hint.weight, hint.schedule) == (True, 1.0, "linear")
