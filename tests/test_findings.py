@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from modelswitch.report import studies
@@ -48,3 +49,39 @@ def test_every_number_is_that_of_the_study(study):
     # What was claimed for these studies is told in full, whichever way it went.
     if study.startswith("claims-"):
         assert sorted(row["claim"] for row in told) == sorted(known)
+
+
+def test_the_figure_of_gains_is_of_the_studies_that_the_page_names():
+    text = PAGE.read_text(encoding="utf-8")
+    [command] = re.findall(r"studies\.py ((?:.|\\\n)+?) --into", text)
+    named = [word for word in command.split() if word != "\\"]
+    found = studies.gains(studies.by_name([tables_of(str(ROOT / study)) for study in named]))
+    expected = pd.DataFrame(studies.gains_sheet(found).rows)
+    committed = pd.read_csv(ROOT / "results/reference/all_gains.csv")
+    pd.testing.assert_frame_equal(committed, expected, check_dtype=False, rtol=1e-6)
+    # Where it is said to stop.
+    leads = expected.groupby("study")[["lead", "gain"]].mean()
+    assert leads.loc["cifar10-weak", "lead"] < 0 > leads.loc["cifar10-weak", "gain"]
+    assert round(100 * leads.loc["cifar10-reference", "lead"]) == 3
+    assert leads.loc["cifar10-reference", "gain"] < 0.1 * leads.loc["cifar10-reference", "lead"]
+
+
+def test_the_readme_s_headline_is_that_of_the_study_on_all_of_cifar10():
+    folder = ROOT / "results/reference/claims-full/tables"
+    chains = pd.read_csv(folder / "chains.csv").set_index("lineage")
+    lineages = ["teacher", "teacher/assistant@hints", "teacher/assistant@hints/student@hints",
+                "teacher/student@hints", "student"]  # fmt: skip
+    accuracies = [f"{100 * chains.loc[lineage, 'accuracy']:.1f}" for lineage in lineages]
+    for page in ("README.md", "docs/findings.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        [shown] = re.findall(r"!\[([^\]]+)\]\([^)]*claims-full/figures/size\.png\)", text)
+        assert re.findall(r"\d\d\.\d", shown) == accuracies
+        through = chains.loc[lineages[2]]
+        gain = [f"{100 * through[key]:+.2f}" for key in ("gain", "gain_low", "gain_high")]
+        assert f"{gain[0].lstrip('+')} points [{gain[1]}, {gain[2]}]" in " ".join(text.split()) or (
+            f"{gain[0].lstrip('+')} [{gain[1]}, {gain[2]}]" in text
+        )
+        assert f"1/{through['times_smaller']:.1f}" in text
+    claims = pd.read_csv(folder / "claims.csv").set_index("claim")
+    level = claims.loc["student_beats_teacher"]
+    assert level["low"] < 0 < level["high"]

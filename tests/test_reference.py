@@ -514,3 +514,33 @@ def test_the_page_of_the_search_behind_the_claims_is_its_table():
         assert {transfer.soft for transfer in transfers.values()} <= {0.5, 0.1}
         [hint] = transfers["hints"].hints
         assert (hint.stages, hint.weight, hint.schedule) == (True, 1.0, "linear")
+
+
+@pytest.mark.parametrize(
+    "study", sorted(path.parents[1].name for path in ROOT.glob("claims-*/tables/claims.csv"))
+)
+def test_pages_of_the_studies_of_claims_are_their_tables(study):
+    text = (ROOT / study / "README.md").read_text(encoding="utf-8")
+    chains = pd.read_csv(ROOT / study / "tables/chains.csv")
+    claims = pd.read_csv(ROOT / study / "tables/claims.csv")
+    rows = {row[0].strip("`"): row[1:] for row in map(cells, text.splitlines()) if len(row) > 3}
+    for row in chains.itertuples():
+        parameters, layers, accuracy, gain = rows[
+            row.lineage if row.chain != row.chain else row.chain
+        ]
+        assert numbers(parameters.replace(",", "")) == [row.parameters]
+        assert numbers(layers) == [row.depth]
+        half = (row.accuracy_high - row.accuracy_low) / 2
+        assert numbers(accuracy) == [
+            pytest.approx(100 * share, abs=0.0501) for share in (row.accuracy, half)
+        ]
+        told = [] if math.isnan(row.gain) else [row.gain, row.gain_low, row.gain_high]
+        assert numbers(gain) == [pytest.approx(100 * share, abs=0.00501) for share in told]
+    for claim in claims.itertuples():
+        difference, verdict, p = rows[claim.claim.replace("_", " ")]
+        assert numbers(difference) == [
+            pytest.approx(100 * share, abs=0.00501)
+            for share in (claim.estimate, claim.low, claim.high)
+        ]
+        assert verdict == claim.verdict
+        assert p == ("< 0.001" if claim.p_holm < 0.001 else f"{claim.p_holm:.3f}")
