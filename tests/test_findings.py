@@ -83,5 +83,7 @@ def test_the_readme_s_headline_is_that_of_the_study_on_all_of_cifar10():
         )
         assert f"1/{through['times_smaller']:.1f}" in text
     claims = pd.read_csv(folder / "claims.csv").set_index("claim")
+    [corrected] = re.findall(r"\(Holm\) the first has p = ([\d.]+)\.", PAGE.read_text("utf-8"))
+    assert float(corrected) == round(claims.loc["intermediates_help", "p_holm"], 3)
     level = claims.loc["student_beats_teacher"]
     assert level["low"] < 0 < level["high"]
