@@ -476,6 +476,7 @@ def test_the_page_of_the_search_behind_the_claims_is_its_table():
     models = pd.read_csv(ROOT / "claims-search/tables/models.csv")
     assert set(models["split"]) == {"validation"}
     found = models.set_index("lineage")["accuracy"]
+    assert f"{len(found)} trainings of 20 or 40 epochs" in text
 
     def of(*lineages: str) -> list[float]:
         return [round(100 * found[lineage], 1) for lineage in lineages]
