@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelswitch.config.metrics import SHARE, Metric
+from modelswitch.config.metrics import METRICS, SHARE, Metric, Unit
 from modelswitch.storage import atomic
 from modelswitch.wording import markdown_table
 
@@ -140,6 +140,35 @@ def share(heading: str, key: str, digits: int = 1, signed: bool = False, **optio
         return SHARE.estimate(_number(row[key]), low, high, signed, finer=digits - 1)
 
     return Shown(heading, write, lambda row: _number(row[key]), **options)
+
+
+def difference(
+    heading: str,
+    key: str,
+    interval: str = "95 % interval",
+    unit: Callable[[dict], Unit] = lambda row: SHARE,
+    ends: tuple[str, str] | None = None,
+    brief: bool = True,
+) -> list[Shown]:
+    """Two columns: a difference with its sign, and its interval.
+
+    Args:
+        key: reads it of a row.
+        interval: the second column's heading.
+        ends: reads the interval's; `<key>_low` and `<key>_high` otherwise.
+        brief: whether the interval is in the terminal's table, too.
+    """
+    low, high = ends or (f"{key}_low", f"{key}_high")
+    return [
+        Shown(heading, lambda row: unit(row).change(row[key]), lambda row: row[key]),
+        Shown(interval, lambda row: unit(row).interval(row[low], row[high]),
+              lambda row: row[low], brief=brief),
+    ]  # fmt: skip
+
+
+def of_metric(row: dict) -> Unit:
+    """The unit of the metric that a row is about."""
+    return METRICS[row["metric"]].unit
 
 
 def measured(metric: Metric, heading: str = "", **options) -> Shown:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelswitch.config.metrics import METRICS, SHARE
 from modelswitch.errors import UserError
 from modelswitch.report.contents import CLAIMS, COMPRESSION
-from modelswitch.report.sheet import Sheet, Shown, number, probability, text
-from modelswitch.results import differences
+from modelswitch.report.sheet import Sheet, Shown, difference, number, probability, text
+from modelswitch.report.summaries.claims import CLAIM, estimated, sides
+from modelswitch.results import differences, foremost
 from modelswitch.results.intervals import PairedDifference
 from modelswitch.results.tables import Tables
 
@@ -61,25 +61,12 @@ def claims_sheet(studies: Mapping[str, Tables]) -> Sheet:
         for row in tables.claims.to_dict("records")
     ]
 
-    def change(row: dict) -> str:
-        return METRICS[row["metric"]].unit.change(row["estimate"])
-
-    def interval(row: dict) -> str:
-        return METRICS[row["metric"]].unit.interval(row["low"], row["high"])
-
-    def sides(row: dict) -> str:
-        if row["rises_with"]:
-            return f"{row['better']} rises with {row['rises_with']}"
-        return f"{row['better']} over {row['than']}"
-
     columns = [
         text("study", "study"),
-        Shown("claim", lambda r: r["claim"].replace("_", " "), lambda r: r["claim"],
-              numeric=False),
+        CLAIM,
         Shown("what is compared", sides, sides, numeric=False, brief=False),
         text("verdict", "verdict"),
-        Shown("estimate", change, lambda r: r["estimate"]),
-        Shown("interval", interval, lambda r: r["low"]),
+        *estimated("interval"),
         number("level", "alpha", "{:.2g}", brief=False),
         number("seeds", "seeds", "{:.0f}"),
         probability("p (Holm)", "p_holm", brief=False),
@@ -100,7 +87,7 @@ def gains(studies: Mapping[str, Tables]) -> list[Gain]:
     """
     found = []
     for name, tables in studies.items():
-        named = _named(tables)
+        named = foremost.sides(tables, "accuracy")
         for dataset in dict.fromkeys(tables.models["dataset"]):
             models = tables.of(dataset).models
             leads = {
@@ -118,15 +105,6 @@ def gains(studies: Mapping[str, Tables]) -> list[Gain]:
     return found
 
 
-def _named(tables: Tables) -> set[str]:
-    """Sides of a study's claims about accuracy."""
-    claims = tables.claims
-    if claims is None:
-        return set()
-    rows = claims[claims["metric"] == "accuracy"]
-    return {side for key in ("better", "than") for side in rows[key] if side}
-
-
 def gains_sheet(found: Sequence[Gain]) -> Sheet:
     """The gains as a table, by the teacher's lead."""
     rows: list[dict[str, Any]] = [
@@ -135,19 +113,12 @@ def gains_sheet(found: Sequence[Gain]) -> Sheet:
             "dataset": one.dataset,
             "chain": one.chain,
             "switches": one.switches,
-            **_columns("lead", one.lead),
-            **_columns("gain", one.gain),
+            **one.lead.columns("lead"),
+            **one.gain.columns("gain"),
             "seeds": one.gain.count,
         }
         for one in sorted(found, key=lambda one: (one.lead.estimate, one.study))
     ]
-
-    def difference(heading: str, key: str) -> list[Shown]:
-        return [
-            Shown(heading, lambda r: SHARE.change(r[key]), lambda r: r[key]),
-            Shown("95 % interval", lambda r: SHARE.interval(r[f"{key}_low"], r[f"{key}_high"]),
-                  lambda r: r[f"{key}_low"], brief=False),
-        ]  # fmt: skip
 
     several = len({(row["study"], row["dataset"]) for row in rows}) > len(
         {row["study"] for row in rows}
@@ -157,8 +128,8 @@ def gains_sheet(found: Sequence[Gain]) -> Sheet:
         *([text("data set", "dataset")] if several else []),
         text("chain", "chain"),
         number("switches", "switches", "{:.0f}"),
-        *difference("teacher over scratch", "lead"),
-        *difference("chain over scratch", "gain"),
+        *difference("teacher over scratch", "lead", brief=False),
+        *difference("chain over scratch", "gain", brief=False),
         number("seeds", "seeds", "{:.0f}"),
     ]
     return Sheet(
@@ -167,7 +138,3 @@ def gains_sheet(found: Sequence[Gain]) -> Sheet:
         "and of the last one, behind the chain, to the last one trained from scratch. Chains that "
         "claims are about.",
     )  # fmt: skip
-
-
-def _columns(name: str, found: PairedDifference) -> dict[str, float]:
-    return {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -12,7 +12,7 @@ from modelswitch.config import metrics
 from modelswitch.config.file import results_of
 from modelswitch.errors import UserError
 from modelswitch.report.contents import RUN
-from modelswitch.report.sheet import Sheet, Shown, number, text
+from modelswitch.report.sheet import Sheet, Shown, difference, number, of_metric, text
 from modelswitch.results import intervals, selection, tree
 from modelswitch.results.joining import CONFIGURATION
 from modelswitch.results.seeds import per_seed, split_of
@@ -191,12 +191,6 @@ def comparison(rows: list[dict]) -> Sheet:
 
         return Shown(key, write, lambda row: row[key])
 
-    def change(row: dict) -> str:
-        return metrics.METRICS[row["metric"]].unit.change(row["difference"])
-
-    def interval(row: dict) -> str:
-        return metrics.METRICS[row["metric"]].unit.interval(row["low"], row["high"])
-
     ordered = sorted(
         rows, key=lambda row: -abs(row["moved"]) if not math.isnan(row["moved"]) else 0
     )
@@ -208,8 +202,7 @@ def comparison(rows: list[dict]) -> Sheet:
               numeric=False),
         written("first"),
         written("second"),
-        Shown("difference", change, lambda r: r["difference"]),
-        Shown("95 % interval", interval, lambda r: r["low"], brief=False),
+        *difference("difference", "difference", unit=of_metric, ends=("low", "high"), brief=False),
         number("intervals", "moved", "{:+.1f}"),
         number("paired seeds", "paired_seeds", "{:.0f}", brief=False),
     ]  # fmt: skip

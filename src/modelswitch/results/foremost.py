@@ -48,6 +48,15 @@ def foremost(tables: Tables, most: int = MOST, drawn: int = DRAWN) -> Tables:
     return tables.only(chosen)
 
 
+def sides(tables: Tables, metric: str = "") -> set[str]:
+    """Labels and lineages that claims name, of one metric if it is given."""
+    claims = tables.claims
+    if claims is None:
+        return set()
+    rows = claims[claims["metric"] == metric] if metric else claims
+    return {side for key in ("better", "than") for side in rows[key] if side}
+
+
 def others(tables: Tables, split: str) -> dict[str, float]:
     """Mean accuracy of the models that `tables` are without, by lineage; none for whole tables."""
     drawn = set(tables.models["lineage"])
@@ -58,9 +67,8 @@ def others(tables: Tables, split: str) -> dict[str, float]:
 
 def _ranked(tables: Tables, nodes: dict[str, TreeNode]) -> tuple[list[TreeNode], list[TreeNode]]:
     """What claims name, and the other ends of chains from the most accurate one down."""
-    claims = tables.claims
-    sides = set() if claims is None else {*claims["better"], *claims["than"]}
-    claimed = [node for node in nodes.values() if sides & {node.lineage, *node.labels}]
+    named = sides(tables)
+    claimed = [node for node in nodes.values() if named & {node.lineage, *node.labels}]
     known = seeds.over_seeds(tables.models, "accuracy", "validation")
     accuracy = {lineage: found.mean for lineage, found in known.items() if found.count}
     ends = [node for node in nodes.values() if node.labels and node not in claimed]

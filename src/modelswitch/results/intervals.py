@@ -68,6 +68,10 @@ class PairedDifference:
         """Where nothing is known of what other seeds would bring, or nothing at all."""
         return cls(estimate, NAN, NAN, NAN, NAN, NAN, NAN, spread, count)
 
+    def columns(self, name: str) -> dict[str, float]:
+        """As columns of a table: the difference under a name, and the t interval's ends."""
+        return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 @dataclass(frozen=True)
 class McNemar:

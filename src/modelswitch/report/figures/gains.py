@@ -38,16 +38,10 @@ def gains(found: Sequence[Gain]) -> Figure:
     axes.axvline(0, color="#555555", linewidth=0.8, zorder=1)
     for one in found:
         index = settings.index((one.study, one.dataset))
-        colour = style.colour(index)
         x, y = 100 * one.lead.estimate, 100 * one.gain.estimate
-        for low, high, across in (
-            (one.lead.low, one.lead.high, True),
-            (one.gain.low, one.gain.high, False),
-        ):
-            if not math.isnan(low):
-                ends = [100 * low, 100 * high]
-                at = (ends, [y, y]) if across else ([x, x], ends)
-                axes.plot(*at, color=colour, linewidth=0.7, alpha=0.6, zorder=2)
+        across, up = (100 * (found.high - found.estimate) for found in (one.lead, one.gain))
+        axes.errorbar(x, y, xerr=across, yerr=up, fmt="none", ecolor=style.colour(index),
+                      elinewidth=0.7, alpha=0.6, zorder=2)  # fmt: skip
         axes.plot(x, y, **_point(index, one.switches), zorder=3)
     # The limits are those of the points; the diagonal goes through whatever of it is there.
     limits = axes.axis()

@@ -16,6 +16,7 @@ from modelswitch.report.summaries.remarks import (
     tied,
 )
 from modelswitch.results import differences, repeats, seeds, tree
+from modelswitch.results.intervals import PairedDifference
 
 NAN = math.nan
 # These have a place of their own in the table; the other metrics with a heading stand behind them.
@@ -121,7 +122,6 @@ def _rows(models, trainings, pairs: list[differences.Pair], dataset: str) -> lis
             continue
         root = nodes.get(lineage.split("/")[0], node)
         from_scratch = estimates["accuracy"].get(node.model) if node.parent else None
-        gain = gains.get(lineage)
         rows.append(
             {
                 "chain": node.name if node.labels else "",
@@ -138,9 +138,7 @@ def _rows(models, trainings, pairs: list[differences.Pair], dataset: str) -> lis
                 "accuracy_low": accuracy.low,
                 "accuracy_high": accuracy.high,
                 "validation_accuracy": validation[lineage].mean if lineage in validation else NAN,
-                "gain": gain.estimate if gain else NAN,
-                "gain_low": gain.low if gain else NAN,
-                "gain_high": gain.high if gain else NAN,
+                **gains.get(lineage, PairedDifference.without_interval()).columns("gain"),
                 "scratch_accuracy": from_scratch.mean if from_scratch else NAN,
             }
         )

@@ -6,8 +6,24 @@ import math
 
 from modelswitch.config.metrics import METRICS
 from modelswitch.report.contents import CLAIMS
-from modelswitch.report.sheet import Sheet, Shown, number, probability, text
+from modelswitch.report.sheet import Sheet, Shown, difference, number, of_metric, probability, text
 from modelswitch.results.judgement import NOT_TESTED
+
+CLAIM = Shown(
+    "claim", lambda row: row["claim"].replace("_", " "), lambda row: row["claim"], numeric=False
+)
+
+
+def sides(row: dict) -> str:
+    """What a claim compares."""
+    if row["rises_with"]:
+        return f"{row['better']} rises with {row['rises_with']}"
+    return f"{row['better']} over {row['than']}"
+
+
+def estimated(interval: str) -> list[Shown]:
+    """A claim's estimate and interval, under that heading, in the unit of its metric."""
+    return difference("estimate", "estimate", interval, of_metric, ("low", "high"))
 
 
 def claims_sheet(tables) -> Sheet | None:
@@ -18,26 +34,14 @@ def claims_sheet(tables) -> Sheet | None:
     rows = table.to_dict("records")
 
     def about(row: dict) -> str:
-        sides = (
-            f"{row['better']} rises with {row['rises_with']}"
-            if row["rises_with"]
-            else f"{row['better']} over {row['than']}"
-        )
         of_models = METRICS[row["metric"]].source != "selection"
-        return f"{sides}: {METRICS[row['metric']].words}" + f", {row['split']}" * of_models
-
-    def change(row: dict, value: float) -> str:
-        return METRICS[row["metric"]].unit.change(value)
+        return f"{sides(row)}: {METRICS[row['metric']].words}" + f", {row['split']}" * of_models
 
     by_rule = bool((table["looks"] > 0).any())
     columns = [
-        Shown("claim", lambda r: r["claim"].replace("_", " "), lambda r: r["claim"],
-              numeric=False),
+        CLAIM,
         text("verdict", "verdict"),
-        Shown("estimate", lambda r: change(r, r["estimate"]), lambda r: r["estimate"]),
-        Shown("look's interval" if by_rule else "95 % interval",
-              lambda r: METRICS[r["metric"]].unit.interval(r["low"], r["high"]),
-              lambda r: r["low"]),
+        *estimated("look's interval" if by_rule else "95 % interval"),
         Shown("what is compared", about, about, numeric=False, brief=False),
         Shown("smallest of interest",
               lambda r: f"{METRICS[r['metric']].unit.scale * r['smallest']:g}",

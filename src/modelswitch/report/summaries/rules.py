@@ -32,7 +32,8 @@ def rules_sheet(tables) -> Sheet | None:
         }
         warnings += [f"{r.node.name}: no difference, {r.refused}." for r in compared if r.refused]
         for rule in compared:
-            difference, lineage = rule.difference, rule.node.lineage
+            difference = rule.difference or intervals.PairedDifference.without_interval()
+            lineage = rule.node.lineage
             own = None if history is None else history[history["lineage"] == lineage]
             accuracy = estimates["accuracy"][lineage]
             rows.append(
@@ -47,14 +48,10 @@ def rules_sheet(tables) -> Sheet | None:
                     "accuracy": accuracy.mean,
                     "accuracy_low": accuracy.low,
                     "accuracy_high": accuracy.high,
-                    "difference": difference.estimate if difference else NAN,
-                    "difference_low": difference.low if difference else NAN,
-                    "difference_high": difference.high if difference else NAN,
-                    "p": difference.p if difference else NAN,
+                    **difference.columns("difference"),
+                    "p": difference.p,
                     "p_holm": rule.p_holm,
-                    "seeds_needed": intervals.seeds_needed(difference.estimate, difference.spread)
-                    if difference
-                    else NAN,
+                    "seeds_needed": intervals.seeds_needed(difference.estimate, difference.spread),
                     "accuracy_teacher_right": estimates["accuracy_teacher_right"][lineage].mean,
                     "accuracy_teacher_wrong": estimates["accuracy_teacher_wrong"][lineage].mean,
                     "teacher_wrong_stored": _stored_wrong(part.responses, rule.node.parent),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from modelswitch.config.metrics import SHARE
 from modelswitch.report.contents import SELECTIVE
-from modelswitch.report.sheet import Sheet, Shown, number, share, text
+from modelswitch.report.sheet import Sheet, Shown, difference, number, share, text
 from modelswitch.report.summaries.remarks import datasets, one_seed
 from modelswitch.results import differences, tops
 from modelswitch.results.seeds import per_seed, split_of
@@ -48,10 +47,7 @@ def tops_sheet(tables) -> Sheet | None:
         text("switch", "switch"),
         number("δ at the top", "delta", "{:.3f}"),
         Shown("interval of δ", _interval, lambda row: row["delta_low"]),
-        Shown("gain at the top", lambda row: SHARE.change(row["gain"]), lambda row: row["gain"]),
-        Shown("its interval",
-              lambda row: SHARE.interval(row["gain_low"], row["gain_high"]),
-              lambda row: row["gain_low"]),
+        *difference("gain at the top", "gain", "its interval"),
         share("top inside %", "inner", brief=False),
         text("quadratic in", "scale", brief=False),
         share("misfit", "misfit", digits=2, brief=False),
