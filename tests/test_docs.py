@@ -14,7 +14,7 @@ from modelswitch.report.two_runs import tables_of
 ROOT = Path(__file__).parents[1]
 TEXTS = (".md", ".py", ".smk", ".yaml", ".sh", ".rst", ".jinja", ".toml", "Makefile", "Snakefile")
 REFERENCES = sorted(path.name for path in (ROOT / "results/reference").iterdir() if path.is_dir())
-MEASURED = ("bench", "eye_photos", "gpu")  # measurements, no studies
+MEASURED = ("bench", "eye_photos", "gpu", "parts")  # measurements and unfinished, no studies
 
 
 def ours() -> list[Path]:

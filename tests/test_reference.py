@@ -11,6 +11,7 @@ import yaml
 
 from modelswitch.config.experiment import load
 from modelswitch.data.arrays import COPIES
+from modelswitch.results import joining
 
 ROOT = Path(__file__).parents[1] / "results" / "reference"
 
@@ -545,3 +546,20 @@ def test_pages_of_the_studies_of_claims_are_their_tables(study):
         ]
         assert verdict == claim.verdict
         assert p == ("< 0.001" if claim.p_holm < 0.001 else f"{claim.p_holm:.3f}")
+
+
+@pytest.mark.parametrize("study", sorted(path.name for path in ROOT.glob("parts/*")))
+def test_parts_of_studies_that_go_on_can_be_joined_and_are_of_their_configuration(study):
+    whole = joining.join(
+        [joining.read_part(path) for path in sorted((ROOT / "parts" / study).iterdir())]
+    )
+    planned = load(
+        yaml.safe_load((ROOT.parents[1] / f"config/{study}.yaml").read_text(encoding="utf-8")),
+        study,
+    )
+    assert whole.seeds <= set(planned.seeds)
+    settings = [one.model_dump(exclude={"seeds"}) for one in (whole.experiment, planned)]
+    assert settings[0] == settings[1]
+    # Every model of every seed is there.
+    counts = whole.tables["models"].groupby("seed")["lineage"].nunique()
+    assert counts.nunique() == 1
