@@ -1,6 +1,7 @@
 """A training that is killed, cut short or short of disk ends with the bits it would have had."""
 
 import contextlib
+import itertools
 import os
 import random
 import resource
@@ -15,6 +16,7 @@ import pytest
 import script_runs
 import test_jobs
 from PIL import Image
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from modelswitch.config.experiment import load
 from modelswitch.config.job import Job
@@ -25,6 +27,8 @@ from modelswitch.storage.code_digest import code_digest
 from modelswitch.training import loop
 
 EPOCHS = 8
+# Of an epoch, over the images of digits that are trained on.
+STEPS = 9
 EXPERIMENT = {
     **{key: test_jobs.EXPERIMENT[key] for key in ("data", "models")},
     "name": "resume",
@@ -100,6 +104,23 @@ def status_of(process: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
+def told_at(step: int, asked=signal.SIGKILL):
+    """What a fork calls first to get a signal after so many steps, however fast the machine is."""
+
+    def prepare() -> None:
+        steps = itertools.count(1)
+        register_optimizer_step_post_hook(
+            lambda *_: os.kill(os.getpid(), asked) if next(steps) == step else None
+        )
+
+    return prepare
+
+
+def slowly() -> None:
+    """What a fork calls first to take its time over every step."""
+    register_optimizer_step_post_hook(lambda *_: time.sleep(0.03))
+
+
 def result(folder: Path) -> bytes:
     """What a training of any kind is for."""
     [path] = [p for n in ("model", "hint") if (p := folder / f"{n}.safetensors").exists()]
@@ -140,22 +161,21 @@ def saved_after_every_epoch(monkeypatch):
 
 @pytest.fixture
 def begun(workplace, tmp_path):
-    """A training that was killed after its third epoch or later."""
-    process = workplace.fork("kd", tmp_path)
-    state = tmp_path / "state"
-    until(lambda: all((state / f"resume{turn}.safetensors").exists() for turn in (0, 1)))
-    newest = (state / "resume0.safetensors").stat().st_mtime_ns
-    until(lambda: (state / "resume0.safetensors").stat().st_mtime_ns > newest)
-    os.kill(process, signal.SIGKILL)
-    status_of(process)
+    """A training that was killed in its fourth epoch."""
+    process = workplace.fork("kd", tmp_path, prepare=told_at(3 * STEPS + 2))
+    assert status_of(process) == -signal.SIGKILL
     return tmp_path
 
 
 @pytest.mark.parametrize("kind", ["train", "hint", "kd", "joint", "pretrain", "stored"])
 def test_killed_at_any_moment_the_result_is_the_same(workplace, tmp_path, kind):
     moments = random.Random(kind)
-    killed = 0
-    while killed < 8:
+    for kill in range(8):
+        if kill < 3:
+            # In its training for certain; the others may come before it, in a save, after all.
+            process = workplace.fork(kind, tmp_path, prepare=told_at(moments.randrange(1, 9)))
+            assert status_of(process) == -signal.SIGKILL
+            continue
         process = workplace.fork(kind, tmp_path)
         time.sleep(moments.uniform(0, 0.5))
         os.kill(process, signal.SIGKILL)
@@ -164,7 +184,6 @@ def test_killed_at_any_moment_the_result_is_the_same(workplace, tmp_path, kind):
             assert result(tmp_path) == result(workplace.folder / kind)
             shutil.rmtree(tmp_path)
             tmp_path.mkdir()
-        killed += 1
     ended = workplace.run(kind, tmp_path)
     assert ended.status == 0, ended.said
     assert result(tmp_path) == result(workplace.folder / kind)
@@ -190,31 +209,27 @@ def test_killed_over_images_on_disk_the_result_is_that_of_memory(tmp_path, store
     assert ended.status == 0, ended.said
     script, values = work.arguments("train", tmp_path / "memory")
     assert script_runs.run(script, *values, "--keep", "memory").status == 0
-    out, moments, killed = tmp_path / "disk", random.Random(stored), 0
+    out = tmp_path / "disk"
     script, values = work.arguments("train", out)
-    for _ in range(4):
-        process = script_runs.fork(script, *values, "--keep", "disk")
-        time.sleep(moments.uniform(0, 0.4))
-        os.kill(process, signal.SIGKILL)
-        killed += status_of(process) == -signal.SIGKILL
+    # An epoch has six steps: killed in the first, the second, the third and the fifth.
+    for step in (4, 9, 8, 15):
+        process = script_runs.fork(script, *values, "--keep", "disk", prepare=told_at(step))
+        assert status_of(process) == -signal.SIGKILL
     ended = script_runs.run(script, *values, "--keep", "disk")
     assert ended.status == 0, ended.said
-    assert killed
+    assert "resumed after epoch 4" in ended.said
     assert result(out) == result(tmp_path / "memory")
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT], ids=lambda asked: asked.name)
 def test_a_signal_finishes_the_step_saves_and_leaves(workplace, tmp_path, capfd, asked):
-    process = workplace.fork("kd", tmp_path)
-    until(lambda: (tmp_path / "state" / "resume0.safetensors").exists())
-    os.kill(process, asked)
+    process = workplace.fork("kd", tmp_path, prepare=told_at(STEPS + 2, asked))
     assert status_of(process) == 128 + asked
     last = capfd.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"{asked.name}: saved in epoch")
+    assert last.startswith(f"{asked.name}: saved in epoch 2 after step 2;")
     assert not {"model.safetensors", "outputs.safetensors", "history.csv"} & names(tmp_path)
     ended = workplace.run("kd", tmp_path)
-    epoch = int(last.split("epoch ")[1].split()[0])
-    assert f"resumed after epoch {epoch - 1}, step" in ended.said or "step 0" in ended.said
+    assert "resumed after epoch 1, step 2" in ended.said
     assert result(tmp_path) == result(workplace.folder / "kd")
 
 
@@ -270,10 +285,10 @@ def test_a_teacher_trained_again_makes_resume_files_stale(workplace, begun):
 
 def test_the_same_training_twice_at_once_is_done_once(workplace, tmp_path, capfd):
     # What a killed Snakemake left running, and what its successor starts.
-    left_behind = workplace.fork("kd", tmp_path)
+    left_behind = workplace.fork("kd", tmp_path, prepare=slowly)
     until(lambda: (tmp_path / "state" / "resume0.safetensors").exists())
     successor = workplace.fork("kd", tmp_path)
-    assert status_of(left_behind) in (0, 128 + signal.SIGTERM)
+    assert status_of(left_behind) == 128 + signal.SIGTERM
     assert status_of(successor) == 0
     assert f"process {left_behind} was left behind" in capfd.readouterr().err
     assert result(tmp_path) == result(workplace.folder / "kd")
@@ -373,7 +388,7 @@ def test_a_full_disk_ends_in_one_line_and_no_half_of_a_file(workplace, tmp_path)
 
 def test_a_folder_that_turns_read_only_ends_in_one_line(workplace, tmp_path, capfd):
     out = tmp_path / "out"
-    process = workplace.fork("kd", out)
+    process = workplace.fork("kd", out, prepare=slowly)
     until(lambda: (out / "state" / "resume0.safetensors").exists())
     with read_only(out):
         assert status_of(process) == 1
