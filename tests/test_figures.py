@@ -14,6 +14,7 @@ import pytest
 import tidy_examples
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
+from matplotlib.markers import CARETDOWN
 from matplotlib.text import Annotation, Text
 from scipy import stats
 
@@ -487,16 +488,43 @@ def test_one_model_that_died_does_not_hide_what_the_others_win():
     assert drawn_at(axes, at["row 1"]) == (pytest.approx(-2), pytest.approx([-3, -1]))
 
 
-@pytest.mark.parametrize("dead", [True, False])
-def test_a_model_that_died_does_not_squash_the_tree_of_chains(tmp_path, dead):
-    tidy_examples.write(tmp_path, images=300, epochs=2)
-    models = pd.read_csv(tmp_path / "models.csv")
+def with_one_at_ten_percent(folder, dead):
+    """Tables in which a model has 10 %, said to have died or not."""
+    tidy_examples.write(folder, images=300, epochs=2)
+    models = pd.read_csv(folder / "models.csv")
     direct = models["lineage"] == "teacher/student@kd"
     models.loc[direct, "accuracy"] = 0.1
     models["at_chance"] = np.where(direct & dead, "true", "false")
-    models.to_csv(tmp_path / "models.csv", index=False)
+    models.to_csv(folder / "models.csv", index=False)
+    return Tables(folder)
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_model_that_died_does_not_squash_accuracies_by_size(tmp_path, dead):
+    tables = with_one_at_ten_percent(tmp_path, dead)
     with style.look():
-        _, right = chains.diagram(Tables(tmp_path)).axes
+        axes, listed = size.accuracy_by_size(tables).axes
+    arrows = [line for line in axes.lines if line.get_marker() == CARETDOWN]
+    assert len(arrows) == dead
+    lowest, _ = axes.get_ylim()
+    assert (lowest > 50) == dead
+    texts = [text.get_text() for text in listed.texts]
+    last = texts[texts.index("10.0") - 2]
+    [disc] = [text.xy for text in axes.texts if text.get_text() == last]
+    living = [text.xy[1] for text in axes.texts if text.get_text() not in (last, "")]
+    assert lowest < disc[1] < min(living)
+    if dead:
+        assert arrows[0].get_xdata()[0] == disc[0]
+        assert lowest < arrows[0].get_ydata()[0] < disc[1]
+    else:
+        assert disc[1] == pytest.approx(10)
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_model_that_died_does_not_squash_the_tree_of_chains(tmp_path, dead):
+    tables = with_one_at_ten_percent(tmp_path, dead)
+    with style.look():
+        _, right = chains.diagram(tables).axes
     arrows = [line for line in right.lines if line.get_marker() == "<"]
     assert len(arrows) == dead
     assert (right.get_xlim()[0] > 50) == dead

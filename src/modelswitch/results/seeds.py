@@ -6,6 +6,7 @@ another model.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from modelswitch.config.metrics import SHARE
@@ -24,6 +25,17 @@ def over_seeds(models: pd.DataFrame, metric: str, split: str = "test") -> dict[s
         str(lineage): intervals.mean_interval(values)
         for lineage, values in rows.groupby("lineage", sort=False)[metric]
     }
+
+
+def died(models: pd.DataFrame, accuracy: dict[str, Estimate]) -> set[str]:
+    """Of the lineages in ``accuracy`` those that have no place on an axis of the others.
+
+    A training of theirs ended no better than a constant guess, and every lineage without such a
+    one is better.
+    """
+    at_chance = set(models.loc[models["at_chance"] == "true", "lineage"]) & set(accuracy)
+    lowest = min((accuracy[name].mean for name in set(accuracy) - at_chance), default=-math.inf)
+    return {name for name in at_chance if accuracy[name].mean < lowest}
 
 
 def by_lineage(models: pd.DataFrame) -> dict[str, pd.DataFrame]:

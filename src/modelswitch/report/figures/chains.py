@@ -41,7 +41,7 @@ def diagram(tables) -> Figure:
     left.set_ylim(total, -0.9)
     largest = max((node.parameters for node in nodes if node.parameters > 0), default=1)
     indent, text_end = 0.3, 8.0
-    died = _died(models, accuracy)
+    died = seeds.died(models, accuracy)
     kind_at, size_at, depth_at = 5.55, 6.9, 8.0
     # Where all are trained or distilled, the names of the transfers say more.
     kinds = {node.kind for node in nodes} - {"trained", "distilled"}
@@ -106,16 +106,6 @@ def diagram(tables) -> Figure:
             for axes in (left, right):
                 axes.axhline(top, color=style.LIGHT, linewidth=0.5)
     return figure
-
-
-def _died(models, accuracy: dict[str, seeds.Estimate]) -> set[str]:
-    """Models of which a training ended no better than a constant guess, where all others that did
-    not are better."""
-    died = set(models.loc[models["at_chance"] == "true", "lineage"])
-    best = {name: estimate.mean for name, estimate in accuracy.items() if name not in died}
-    return {
-        name for name in died & set(accuracy) if best and accuracy[name].mean < min(best.values())
-    }
 
 
 def labelled(node: tree.TreeNode) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETDOWN
 from matplotlib.ticker import MaxNLocator
 
 from modelswitch.report.figures import style
@@ -54,7 +55,8 @@ def accuracy_by_size(tables) -> Figure:
     Sizes fall from left to right, the way a chain runs. Models of one size stand in one band:
     within it the horizontal place says nothing, between bands it says the ratio of sizes. The
     numbers at the ends of chains are their ranks, and lead to the list below. Thin grey lines are
-    models that are not drawn one by one, see `results.foremost`.
+    models that are not drawn one by one, see `results.foremost`. A model that did not learn, so far
+    below all others that these could not be told apart, stands at the bottom, on an arrow.
     """
     models, split = tables.models, seeds.split_of(tables.models)
     accuracy = seeds.over_seeds(models, "accuracy", split)
@@ -65,13 +67,18 @@ def accuracy_by_size(tables) -> Figure:
     ends = [path[-1] for path in paths]
     nodes = {node.lineage: node for path in paths for node in path}
     axes_height = 72 * HEIGHT
-    boxes = {lineage: _box(accuracy[lineage]) for lineage in nodes}
+    died = seeds.died(models, accuracy)
+    died = set() if died.issuperset(nodes) else died & set(nodes)
+    boxes = {name: _box(accuracy[name]) for name in nodes if name not in died}
     lowest = min(low for low, _ in boxes.values())
     highest = max(high for _, high in boxes.values())
     others = foremost.others(tables, split)
     if others:  # as far down as most of them; the worst would leave no height for the best
         lowest = min(lowest, 100 * float(np.quantile(list(others.values()), 0.1)))
-    half = DISC / 2 * ((highest - lowest) or 1.0) / (axes_height - 2 * DISC)
+    # Those that died take a row of their own below, twice as high as a disc.
+    half = DISC / 2 * ((highest - lowest) or 1.0) / (axes_height - (6 if died else 2) * DISC)
+    bottom = lowest - 4 * half
+    boxes |= dict.fromkeys(died, (bottom, bottom))
     room = 72 * style.COLUMN - 34
     bands = _bands(nodes, {n: (low - half, high + half) for n, (low, high) in boxes.items()})
     wide = _width(bands) > room
@@ -79,11 +86,15 @@ def accuracy_by_size(tables) -> Figure:
         room = 72 * style.PAGE - 34
     bounded = _width(bands) <= room
     if not bounded:  # not even then is there room for intervals side by side
-        means = {n: 100 * accuracy[n].mean for n in nodes}
+        means = {n: bottom if n in died else 100 * accuracy[n].mean for n in nodes}
         bands = _bands(nodes, {n: (mean - half, mean + half) for n, mean in means.items()})
     room = max(room, _width(bands))
     _place(bands, room)
-    at = {lineage: band.x(lineage) for band in bands for lineage in band.columns}
+    at = {
+        lineage: (band.x(lineage), bottom if lineage in died else 100 * accuracy[lineage].mean)
+        for band in bands
+        for lineage in band.columns
+    }
 
     listed = 4 if wide else 2
     lines = -(-len(ends) // listed)
@@ -102,21 +113,21 @@ def accuracy_by_size(tables) -> Figure:
                     color=style.GREY, linewidth=0.3, alpha=0.5, zorder=1)  # fmt: skip
     kinds = {node.lineage: min(node.level, 2) for node in ends}
     for path in reversed(paths):
-        x = [at[node.lineage] for node in path]
-        y = [100 * accuracy[node.lineage].mean for node in path]
-        axes.plot(x, y, color=PATHS[kinds[path[-1].lineage]], linewidth=0.8, alpha=0.75, zorder=2)
+        places = np.array([at[node.lineage] for node in path])
+        axes.plot(*places.T, color=PATHS[kinds[path[-1].lineage]], linewidth=0.8, alpha=0.75,
+                  zorder=2)  # fmt: skip
     numbers = {node.lineage: rank for rank, node in enumerate(ends, start=1)}
     for lineage in nodes:
-        estimate = accuracy[lineage]
-        if bounded and not math.isnan(estimate.low):
-            axes.plot([at[lineage]] * 2, [100 * estimate.low, 100 * estimate.high],
-                      color="#444444", linewidth=0.7, zorder=3)  # fmt: skip
+        x, y = at[lineage]
+        if lineage in died:
+            axes.plot(x, y - 1.4 * half, marker=CARETDOWN, color="#222222", markersize=5, zorder=3)
+        elif bounded and not math.isnan(accuracy[lineage].low):
+            axes.plot([x] * 2, boxes[lineage], color="#444444", linewidth=0.7, zorder=3)
         if lineage in numbers:
-            _disc(axes, at[lineage], 100 * estimate.mean, numbers[lineage], kinds[lineage])
+            _disc(axes, x, y, numbers[lineage], kinds[lineage])
         else:
-            axes.plot(at[lineage], 100 * estimate.mean, marker="o", color="#444444", markersize=3,
-                      linestyle="none", zorder=4)  # fmt: skip
-    axes.set_ylim(lowest - 2 * half, highest + 2 * half)
+            axes.plot(x, y, marker="o", color="#444444", markersize=3, linestyle="none", zorder=4)
+    axes.set_ylim((bottom if died else lowest) - 2 * half, highest + 2 * half)
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set_ylabel(f"{split} accuracy (%)")
     axes.set_xlabel("parameters (a band holds one size)")
