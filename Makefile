@@ -79,8 +79,8 @@ shrink: $(VENV)/run.stamp ## search for a smaller model: DATA=photos/ TEACHER=mo
 	@$(MAKE) --no-print-directory plan CONFIG="$(INTO_YAML)"
 	@$(MAKE) --no-print-directory run CONFIG="$(INTO_YAML)"
 
-join: $(VENV)/run.stamp ## one set of tables and one page of PARTS="results/a results/b …", into INTO=folder
-	@$(IN_VENV) python workflow/scripts/join.py $(PARTS) --into "$(INTO)"
+join: $(VENV)/run.stamp ## one set of tables and one page of PARTS="results/a results/b …", into INTO=folder; PLAN=config/<all seeds>.yaml
+	@$(IN_VENV) python workflow/scripts/join.py $(PARTS) --into "$(INTO)" $(if $(PLAN),--plan "$(PLAN)")
 
 site: $(VENV)/test.stamp ## the documentation as a site, in build/site/html
 	@$(IN_VENV) python docs/site.py

@@ -81,7 +81,7 @@ def test_a_claim_is_settled_by_paired_differences_and_corrected(tmp_path):
     expected = intervals.paired_difference([0.90, 0.80, 0.71], [0.88, 0.785, 0.69])
     assert first["verdict"] == "supported"
     assert (first["estimate"], first["low"]) == (expected.estimate, pytest.approx(expected.low))
-    assert first["p_holm"] == pytest.approx(2 * min(first["p"], second["p"]))
+    assert first["p_holm"] == pytest.approx(3 * min(first["p"], second["p"]))
     assert second["verdict"] == "contradicted"
     assert (third["verdict"], third["note"]) == ("not tested", "no results for 'nowhere'")
     assert math.isnan(third["p_holm"])
@@ -145,6 +145,50 @@ def test_of_several_rivals_the_best_is_the_one_to_beat(tmp_path):
     [row] = assess({"c": Claim(better="s", than=("a", "b"))}, found)
     assert row["than"] == "b"
     assert "best of a, b" in row["note"]
+
+
+def test_a_rival_that_happens_to_be_the_best_hides_no_other(tmp_path):
+    ahead = [0.80, 0.82, 0.78, 0.81, 0.79]
+    close = np.subtract(ahead, [0.0020, 0.0022, 0.0018, 0.0021, 0.0019])
+    values = {"s": ahead, "close": close, "wild": [0.82, 0.775, 0.80, 0.782, 0.812]}
+    found = tables(tmp_path, values)
+    several, close_alone, wild_alone = assess(
+        {
+            "both": Claim(better="s", than=("close", "wild")),
+            "close": Claim(better="s", than="close"),
+            "wild": Claim(better="s", than="wild"),
+        },
+        found,
+    )
+    assert several["than"] == "close"
+    assert (close_alone["verdict"], wild_alone["verdict"]) == ("supported", "not supported")
+    assert several["verdict"] == "not supported"
+    assert several["low"] == wild_alone["low"]
+    assert several["p"] == max(close_alone["p"], wild_alone["p"])
+    # That the best of two is ahead takes twice the evidence.
+    behind = {
+        "s": ahead,
+        "a": np.add(ahead, [0.002, 0.006, 0.001, 0.007, 0.003]),
+        "b": values["wild"],
+    }
+    [both, alone] = assess(
+        {"both": Claim(better="s", than=("a", "b")), "a": Claim(better="s", than="a")},
+        tables(tmp_path, behind),
+    )
+    gains = np.subtract(ahead, behind["a"])
+    half = stats.t.ppf(1 - 0.025 / 2, 4) * gains.std(ddof=1) / 5**0.5
+    assert both["high"] == pytest.approx(gains.mean() + half)
+    assert both["p"] == pytest.approx(2 * alone["p"])
+    assert (alone["verdict"], both["verdict"]) == ("contradicted", "not supported")
+
+
+def test_what_was_claimed_and_has_no_results_yet_counts_in_the_correction(tmp_path):
+    found = tables(tmp_path, {"a": [0.9, 0.91, 0.93], "b": [0.8, 0.82, 0.81], "c": [0.5] * 3})
+    claims = {"one": Claim(better="a", than="b")}
+    later = {f"later{n}": Claim(better="a", than=f"x{n}") for n in range(3)}
+    exact = {"smaller": Claim(better="a", than="b", metric="parameters")}
+    row = assess(claims | later | exact, found)[0]
+    assert row["p_holm"] == pytest.approx(4 * row["p"])
 
 
 def test_a_lineage_is_a_side_too_and_one_seed_has_no_interval(tmp_path):

@@ -164,6 +164,46 @@ def test_parts_of_other_names_are_joined_by_the_name_of_the_first(made, tmp_path
         assert set(whole.tables[name]["experiment"]) == {"example"}
 
 
+LOOKS = {"looks": {"at": [2, 4]}}
+
+
+def test_with_looks_the_plan_says_which_seeds_come_first(made, tmp_path):
+    """Were it the seeds that are there, another seed would make it another look."""
+    two, last = (
+        part(tmp_path / name, seeds, **LOOKS) for name, seeds in (("a", [1, 3]), ("b", [0]))
+    )
+    message = refused([two, last])
+    assert message.startswith("--plan: `looks` take the first seeds of all that were planned")
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(yaml.safe_dump(STUDY | LOOKS | {"seeds": [3, 1, 0, 2], "name": "all"}))
+    into = tmp_path / "joined"
+    ended = script_runs.run("join", two, last, "--into", into, "--plan", plan)
+    assert ended.status == 0, ended.said
+    kept = yaml.safe_load((into / "example/tables/configuration.yaml").read_text())
+    assert kept["seeds"] == [3, 1, 0, 2]
+    [row] = read_table(into / "example/tables", "claims").to_dict("records")
+    assert (row["look"], row["seeds"]) == (1, 2)
+    other = yaml.safe_dump(STUDY | LOOKS | {"seeds": [3, 1, 2]})
+    for text, said in (
+        (other, f"{last / 'tables'}: has seed 0, which is none of the plan's"),
+        (other.replace("0.7", "0.6"), "same study as the plan: configuration differs in transfers"),
+    ):
+        plan.write_text(text)
+        ended = script_runs.run("join", two, last, "--into", tmp_path / "no", "--plan", plan)
+        assert ended.status == 1
+        assert said in ended.said.splitlines()[-1]
+        assert not (tmp_path / "no").exists()
+
+
+def test_parts_that_all_say_the_whole_plan_keep_its_order(tmp_path):
+    parts = [part(tmp_path / "a", [3, 1], **LOOKS), part(tmp_path / "b", [2], **LOOKS)]
+    for folder in parts:
+        values = yaml.safe_dump(STUDY | LOOKS | {"seeds": [3, 1, 0, 2]})
+        (folder / "tables/configuration.yaml").write_text(values)
+    whole = joining.join([joining.read_part(path) for path in parts])
+    assert whole.experiment.seeds == [3, 1, 0, 2]
+
+
 def test_a_seed_counts_once(made, tmp_path):
     message = refused([made[1][0], part(tmp_path / "b", [2, 3])])
     assert "has seed 3, and" in message

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import tidy_examples
 from scipy import stats
 
 from modelswitch.config.claims import Claim
@@ -13,7 +14,7 @@ from modelswitch.config.looks import Looks
 from modelswitch.errors import UserError
 from modelswitch.report.summaries.claims import claims_sheet
 from modelswitch.report.write import write_claims
-from modelswitch.results import boundaries
+from modelswitch.results import boundaries, sentences
 from modelswitch.results.looks import Look, Schedule
 from modelswitch.results.tables import Tables, read_table, write_table
 from modelswitch.results.verdicts import assess
@@ -215,3 +216,71 @@ def test_a_rule_that_is_none_is_named(looks, said):
         load(values | {"looks": looks})
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+# -------------------------------------------------------- what a look must not count, or forget
+
+
+def test_a_seed_without_all_its_repeats_and_data_sets_is_not_looked_at(tmp_path):
+    def rows(seeds, repeats=(0, 1), datasets=("d", "e")):
+        return [
+            {"dataset": dataset, "seed": seed, "repeat": repeat, "lineage": f"teacher/student@{s}",
+             "model": "student", "chains": s, "split": "test", "parameters": 10,
+             "accuracy": 0.5 + (s == "a") * CLEAR[seed]}
+            for dataset in datasets for seed in seeds for repeat in repeats for s in ("a", "b")
+        ]  # fmt: skip
+
+    plan = Schedule(tuple(range(10)), RULE, ("d", "e"), {"student": 2})
+    claim = {"c": Claim(better="a", than="b")}
+    for short in ({"repeats": (0,)}, {"datasets": ("d",)}):
+        found = rows(range(3)) + rows([3], **short)
+        write_table(tmp_path, "models", pd.DataFrame(found))
+        [row] = assess(claim, Tables(tmp_path), plan)
+        assert (row["verdict"], row["seeds"]) == ("not tested", 3)
+        assert row["note"].startswith("nothing is judged before the first look at 4 seeds; miss")
+    write_table(tmp_path, "models", pd.DataFrame(rows(range(4))))
+    [row] = assess(claim, Tables(tmp_path), plan)
+    assert (row["look"], row["seeds"]) == (1, 4)
+
+
+def test_images_count_that_are_of_the_look_s_seeds(tmp_path):
+    tables = study(tmp_path, CLEAR)
+    # All that the two differ in is right for `a` in the look's seeds, and for `b` in later ones.
+    rows = [
+        {"dataset": "d", "seed": seed, "lineage": f"teacher/student@{side}", "split": "test",
+         "index": index, "label": 1, "predicted": int((side == "a") == (seed < 4)), "p_label": 0.5,
+         "confidence": 0.5}
+        for seed in range(8) for side in ("a", "b") for index in range(5)
+    ]  # fmt: skip
+    write_table(tmp_path, "predictions", pd.DataFrame(rows))
+    [row] = assess({"c": Claim(better="a", than="b")}, tables, Schedule(tuple(range(8)), RULE))
+    for_a = 5 * min(row["seeds"], 4)
+    assert row["seeds"] < 8
+    assert row["mcnemar_p"] == pytest.approx(stats.binomtest(for_a, 5 * row["seeds"]).pvalue)
+
+
+def test_the_page_s_first_sentences_do_not_say_what_the_look_does_not(tmp_path):
+    folder = tidy_examples.write(tmp_path, seeds=range(8))
+    models = pd.read_csv(folder / "models.csv")
+    at = (models["lineage"] == "teacher/middle@kd/student@kd") & (models["split"] == "test")
+    other = (models["lineage"] == "student") & (models["split"] == "test")
+    gains = [0.010, 0.013, 0.016, 0.011, 0.012, 0.012, 0.013, 0.012]
+    models.loc[other, "accuracy"] = 0.5
+    models.loc[at, "accuracy"] = models.loc[at, "seed"].map(lambda seed: 0.5 + gains[seed])
+    models.to_csv(folder / "models.csv", index=False)
+    claims = {"c": Claim(better="chain", than="scratch"), "d": Claim(better="direct", than="chain")}
+    # Four seeds of a plan whose second look is at nine.
+    write_claims(claims, folder, Schedule(tuple(range(9)), Looks(at=[4, 9])))
+    row = read_table(folder, "claims").iloc[0]
+    assert (row["verdict"], row["seeds"]) == ("not supported", 4)
+    [gain] = [s.text for s in sentences.sentences(Tables(folder)) if s.about == "gain"]
+    interval = f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]"
+    assert f"+1.25 points {interval}" in gain
+    assert "beats the same network" not in gain
+    # The other way round the claim is the same.
+    back = read_table(folder, "claims").iloc[1]
+    assert f"{-100 * back['high']:+.2f}, {-100 * back['low']:+.2f}]" in gain
+    write_claims(claims, folder, Schedule(tuple(range(9)), Looks(at=[9, 10])))
+    [gain] = [s.text for s in sentences.sentences(Tables(folder)) if s.about == "gain"]
+    assert "1.24 points above the same network from scratch" in gain
+    assert "[no interval]" in gain

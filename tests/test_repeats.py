@@ -321,3 +321,16 @@ def test_places_of_repeats_are_beside_their_seeds(tmp_path):
     place = graph(**THREE).place("digits", "seed0.repeat1", "teacher/student@kd")
     assert isinstance(place, ModelFolder)
     assert place.folder == "jobs/digits/seed0.repeat1/teacher/student@kd"
+
+
+def test_a_death_in_any_repeat_is_one_of_the_model(tmp_path):
+    row = {"dataset": "d", "seed": 0, "lineage": "student", "model": "student", "split": "test"}
+    rows = [
+        row | {"repeat": repeat, "accuracy": accuracy, "at_chance": died, "parameters": 1}
+        for repeat, accuracy, died in ((0, 0.5, "false"), (1, 0.1, "true"), (2, 0.5, ""))
+    ]
+    write_table(tmp_path, "models", pd.DataFrame(rows))
+    assert Tables(tmp_path).models["at_chance"].tolist() == ["true"]
+    rows[1]["at_chance"] = "false"
+    write_table(tmp_path, "models", pd.DataFrame(rows))
+    assert Tables(tmp_path).models["at_chance"].tolist() == ["false"]

@@ -91,6 +91,35 @@ def test_unequal_lengths_are_an_error():
         intervals.mcnemar([True], [True, False])
 
 
+def test_the_lead_over_the_best_of_several_is_covered_as_often_as_promised():
+    """Whichever rival comes out as the best; its own interval is too short."""
+    draw, levels, studies = np.random.default_rng(5), np.array([0.0, 0.001, 0.002]), 1500
+    above = below = above_own = 0
+    for study in range(studies):
+        better = draw.normal(size=8)
+        rivals = [better - draw.normal(level, 0.01, 8) for level in levels]
+        gains = [tuple(better - rival) for rival in rivals]
+        lead = intervals.lead_over_best(gains, 0.9) if study < 300 else None
+        means = [np.mean(g) for g in gains]
+        best = gains[int(np.argmin(means))]
+        above_own += _t_interval(best, 0.9)[1] < 0
+        lows = [_t_interval(g, 0.9)[0] for g in gains]
+        corrected = min(_t_interval(g, 1 - 0.1 / 3)[1] for g in gains)
+        if lead is not None:
+            assert [lead.low, lead.high] == pytest.approx([min(lows), corrected])
+            assert lead.estimate == pytest.approx(min(means))
+        above += corrected < 0
+        below += min(lows) > 0
+    spread = 3 * (0.05 * 0.95 / studies) ** 0.5
+    assert above / studies < 0.05 + spread
+    assert below / studies < 0.05 + spread
+    assert above_own / studies > 0.05 + spread
+
+
+def _t_interval(values, confidence):
+    return stats.t.interval(confidence, len(values) - 1, np.mean(values), stats.sem(values))
+
+
 def test_welch_interval_agrees_with_statsmodels():
     low, high = CompareMeans(DescrStatsW(FIRST), DescrStatsW(SECOND[:4])).tconfint_diff(
         usevar="unequal"

@@ -145,6 +145,18 @@ def test_every_number_of_a_rules_row_follows_from_the_tables(tmp_path):
     assert shown["p (Holm)"] == f"{row['p_holm']:.3f}"
 
 
+def test_rules_of_several_pairs_of_models_are_corrected_together(tmp_path):
+    chains = {
+        f"{name}-{parent.count('/')}": f"{parent}/student@{name}"
+        for parent in ("teacher", "teacher/middle@kd") for name in ("fixed", "wsl")
+    }  # fmt: skip
+    tidy_examples.write(tmp_path, chains, images=300, epochs=2, seeds=range(5))
+    found = [rule for rule in differences.of_rules(Tables(tmp_path)) if rule.difference]
+    least, most = sorted(found, key=lambda rule: rule.difference.p)
+    assert least.p_holm == pytest.approx(min(1, 2 * least.difference.p))
+    assert most.p_holm == pytest.approx(max(least.p_holm, most.difference.p))
+
+
 def test_rules_of_tables_from_before_settings_were_recorded_are_compared_by_what_is_known(tmp_path):
     chains = {name: f"teacher/student@{name}" for name in ("fixed", "wsl")}
     tidy_examples.write(tmp_path, chains, images=60, epochs=2)

@@ -109,6 +109,15 @@ def test_without_a_hump_the_interval_of_the_gain_begins_at_nought():
     assert top.inner < 0.97
 
 
+@pytest.mark.parametrize("last", [0.05, 0.2, 0.3, 0.8, 0.9])
+def test_the_last_shift_is_an_end_and_no_top_inside(last):
+    """The square of a root need not be what it was the root of."""
+    deltas = np.linspace(0, last, 6)
+    rising = tops.fit(curve(drawn(0.7 + 0.02 * deltas**0.5, 25, 0.0001), deltas))
+    assert rising.place == rising.place_high == last
+    assert rising.inner < 0.5
+
+
 def test_too_little_has_no_top_or_no_interval():
     few = curve(drawn(np.zeros(3), 5, 0.01), DELTAS[:3])
     assert tops.fit(few) is None

@@ -6,6 +6,8 @@ Nothing is trained. Parts are refused where they differ in more than the seed.
 import argparse
 from pathlib import Path
 
+from modelswitch.config.experiment import load
+from modelswitch.config.file import read_yaml
 from modelswitch.errors import UserError, run_script
 from modelswitch.report import write
 from modelswitch.results import joining
@@ -23,10 +25,14 @@ def main() -> None:
     parser.add_argument(
         "--versions-may-differ", action="store_true", help="of Python and of libraries"
     )
+    parser.add_argument(
+        "--plan", type=Path, help="configuration with all seeds of the study; needed with `looks`"
+    )
     parser.add_argument("--command", default="", help="what made the parts, for the page to tell")
     args = parser.parse_args()
     parts = [joining.read_part(path) for path in args.parts]
-    whole = joining.join(parts, args.versions_may_differ)
+    plan = load(read_yaml(args.plan), str(args.plan)) if args.plan else None
+    whole = joining.join(parts, args.versions_may_differ, plan)
     root = Path(__file__).parents[2]
     report = write.Report(
         whole.experiment, root / "workflow" / "report", args.into, args.command, root

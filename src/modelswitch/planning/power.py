@@ -45,7 +45,7 @@ def reaches(experiment: Experiment) -> list[Reach]:
     """One for every claim about what has an error."""
     claims = {name: c for name, c in experiment.claims.items() if not c.measured.exact}
     settings = experiment.power or Power()
-    seeds = Schedule(tuple(experiment.seeds), experiment.looks).planned
+    seeds = Schedule.of(experiment).planned
     alpha = level_at_the_end(experiment.looks)
     strictest = alpha / max(1, len(claims))
     found = []

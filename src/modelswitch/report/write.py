@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelswitch.config import claims
+from modelswitch.config import claims, shortened
 from modelswitch.config.deploy import CARD_FILE
 from modelswitch.config.experiment import Experiment
 from modelswitch.errors import UserError
@@ -68,7 +68,7 @@ class Report:
     def write_summaries(self) -> None:
         """Claims and summaries from tidy tables that are in place."""
         atomic.write_text(self.tables / CONFIGURATION, self._configuration)
-        schedule = Schedule(tuple(self.experiment.seeds), self.experiment.looks)
+        schedule = Schedule.of(self.experiment)
         write_claims(self.experiment.claims, self.tables, schedule, self._tidy)
         write_sheets(self._sheets, self.tables)
 
@@ -160,7 +160,7 @@ class Report:
 
     @property
     def _configuration(self) -> str:
-        return _yaml(self.experiment.model_dump(mode="json", exclude_defaults=True))
+        return _yaml(shortened.short(self.experiment))
 
     @property
     def _provenance(self) -> dict[str, str]:

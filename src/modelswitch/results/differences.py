@@ -148,11 +148,10 @@ def of_rules(tables: Tables, metric: str = "accuracy") -> list[Rule]:
         if len({settings[node.lineage]["rule"] for node in group}) < 2:
             continue
         alike = {node.lineage: _but_rule(settings[node.lineage]) for node in group}
-        found = [_beside_fixed(node, settings, alike, compared) for node in group]
-        corrected = intervals.holm([r.difference.p if r.difference else math.nan for r in found])
-        rows += [
-            dataclasses.replace(row, p_holm=p) for row, p in zip(found, corrected, strict=True)
-        ]
+        rows += [_beside_fixed(node, settings, alike, compared) for node in group]
+    # Over all of them: whoever reads that so many differ does not ask of which pair of models.
+    corrected = intervals.holm([row.difference.p if row.difference else math.nan for row in rows])
+    rows = [dataclasses.replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
     short = Counter(row.name for row in rows)
     # The rule says it best, unless transfers with one rule differ in something else.
     return [

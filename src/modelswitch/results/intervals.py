@@ -11,6 +11,7 @@ the same thing: interval [0, 0], p = 1.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -203,6 +204,52 @@ def paired_by_seed(
     """`paired_difference` on the seeds that both sides have."""
     seeds = sorted(set(better) & set(than))
     return paired_difference([better[s] for s in seeds], [than[s] for s in seeds], **options)
+
+
+def lead_over_best(
+    rivals: Sequence[Sequence[float]], confidence: float = CONFIDENCE
+) -> PairedDifference:
+    """How far one side is ahead of the best of several, from its differences to each of them.
+
+    The lead is the smallest of the expected differences. That one rival came out as the best does
+    not say that it is, so all of them bound the lead: from below the lowest of their lower ends,
+    without a correction (it is above the lead only where the best one's own is; Berger 1982), from
+    above the lowest of their upper ends at 1 - (1 - confidence) / rivals (Bonferroni). p agrees
+    with the interval: the largest of all where every difference is above zero, else the smallest of
+    those that are not, times the number of rivals.
+
+    Args:
+        rivals: one sequence for each, of differences by seed.
+    Returns:
+        Estimate, spread and count are those of the rival with the smallest difference.
+    """
+    each = [difference_from_zero(values, confidence) for values in rivals]
+    least = min(each, key=lambda one: one.estimate)
+    if len(each) == 1:
+        return least
+    strict = [difference_from_zero(v, 1 - (1 - confidence) / len(each)) for v in rivals]
+    behind = [one for one in each if not one.estimate > 0]
+
+    def p(name: str) -> float:
+        if not behind:
+            return _largest(getattr(one, name) for one in each)
+        return min(1.0, len(each) * -_largest(-getattr(one, name) for one in behind))
+
+    return dataclasses.replace(
+        least,
+        low=-_largest(-one.low for one in each),
+        high=-_largest(-one.high for one in strict),
+        p=p("p"),
+        bootstrap_low=-_largest(-one.bootstrap_low for one in each),
+        bootstrap_high=-_largest(-one.bootstrap_high for one in strict),
+        permutation_p=p("permutation_p"),
+    )
+
+
+def _largest(values: Iterable[float]) -> float:
+    """NaN where one is unknown."""
+    found = list(values)
+    return NAN if any(map(math.isnan, found)) else max(found)
 
 
 def welch_interval(

@@ -91,18 +91,27 @@ def read_part(path: str | Path) -> Part:
     return part
 
 
-def join(parts: Sequence[Part], versions_may_differ: bool = False) -> Part:
+def join(
+    parts: Sequence[Part], versions_may_differ: bool = False, plan: Experiment | None = None
+) -> Part:
     """All seeds of the parts as one, by the name of the first; what it is made of is checked first.
 
+    Args:
+        plan: the same study with all of its seeds, in their order.
     Raises:
-        UserError: a seed is in two parts, or they differ in more than the seed, in one line that
-            names what: settings, data, code, models' shapes, versions of libraries.
+        UserError: a seed is in two parts or not planned, or they differ in more than the seed, in
+            one line that names what: settings, data, code, models' shapes, versions of libraries;
+            or when to look depends on seeds that nobody says.
     """
     first = parts[0]
+    seeds = _planned(parts, plan)
     for place, part in enumerate(parts[1:], 1):
-        _refuse(first, part, _differing_settings(first, part), "configuration")
+        settings = _differing_settings(first.experiment, part.experiment)
+        _refuse(first.folder, part, settings, "configuration")
         if not versions_may_differ:
-            _refuse(first, part, pooling.differing(first.versions, part.versions), "versions")
+            _refuse(
+                first.folder, part, pooling.differing(first.versions, part.versions), "versions"
+            )
         for other in parts[:place]:
             both = other.seeds & part.seeds
             if both:
@@ -119,22 +128,41 @@ def join(parts: Sequence[Part], versions_may_differ: bool = False) -> Part:
         one = apart[0]
         where = f"{one.name} of seed {one.which}"
         raise UserError(f"{owner.folder}: is not of the same study: {where} {one.differs}")
-    seeds = sorted({seed for part in parts for seed in part.experiment.seeds})
     return Part(first.folder, first.experiment.model_copy(update={"seeds": seeds}), tables)
 
 
-def _differing_settings(first: Part, second: Part) -> dict:
+def _planned(parts: Sequence[Part], plan: Experiment | None) -> list[int]:
+    """The seeds of the whole study: a look takes the first so many, whichever are there."""
+    if plan is None:
+        written = {tuple(part.experiment.seeds) for part in parts}
+        if len(written) == 1:
+            return parts[0].experiment.seeds
+        if parts[0].experiment.looks is not None:
+            raise UserError(
+                "--plan: `looks` take the first seeds of all that were planned, and each part says "
+                "only its own; give the configuration with all of them"
+            )
+        return sorted(set().union(*written))
+    for part in parts:
+        _refuse("the plan", part, _differing_settings(plan, part.experiment), "configuration")
+        more = part.seeds - set(plan.seeds)
+        if more:
+            raise UserError(f"{part.folder}: has seed {min(more)}, which is none of the plan's")
+    return plan.seeds
+
+
+def _differing_settings(first: Experiment, second: Experiment) -> dict:
     known, other = (
-        pooling.flat(part.experiment.model_dump(mode="json", exclude=_OF_A_MACHINE))
-        for part in (first, second)
+        pooling.flat(experiment.model_dump(mode="json", exclude=_OF_A_MACHINE))
+        for experiment in (first, second)
     )
     return pooling.differing(known, other, everything=True)
 
 
-def _refuse(first: Part, second: Part, found: Mapping, what: str) -> None:
+def _refuse(first: Path | str, second: Part, found: Mapping, what: str) -> None:
     if found:
         raise UserError(
-            f"{second.folder}: is not of the same study as {first.folder}: "
+            f"{second.folder}: is not of the same study as {first}: "
             f"{what} differs in {pooling.named(found)}"
         )
 

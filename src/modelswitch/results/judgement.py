@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelswitch.config.claims import Claim
@@ -60,37 +60,44 @@ def exact_verdict(improvements: list[float], smallest: float) -> str:
 
 
 def judge(
-    found: Findings, claim: Claim, differences: Mapping[int, float], schedule: Schedule
+    found: Findings, claim: Claim, rivals: Mapping[str, Mapping[int, float]], schedule: Schedule
 ) -> Findings:
-    """The verdict on improvements by seed.
+    """The verdict on improvements by seed, over each rival; several are judged as the best of them.
 
     At the first look that decides it; else at the last one that there are seeds for.
     """
-    if not differences:
-        return found.untested("the sides have no seed in common")
+    apart = [name for name, by_seed in rivals.items() if not by_seed]
+    if apart:
+        of_several = f": {claim.better!r} and {apart[0]!r}" if len(rivals) > 1 else ""
+        return found.untested(f"the sides have no seed in common{of_several}")
+    # With looks there is only one: of several another could be the best one at the next.
+    found.than = min(rivals, key=lambda name: (_mean(rivals[name].values()), name))
+    differences = rivals[found.than]
     if claim.measured.exact:
         values = list(differences.values())
         # There is no error that an interval could speak of, and no chance for a test to rule out.
-        mean = intervals.difference_from_zero(values).estimate
+        mean = _mean(values)
         found.result = PairedDifference.without_interval(mean, len(values))
         found.verdict = exact_verdict(values, claim.smallest)
         found.notes.append("exact: the same for every seed" if len(set(values)) == 1 else
                            "exact, but not the same for every seed")  # fmt: skip
         return found
-    for look in schedule.reached(differences):
-        values = [differences[seed] for seed in look.seeds]
-        result = intervals.difference_from_zero(values, 1 - look.alpha)
+    for look in schedule.reached(set().union(*rivals.values())):
+        each = [
+            [by_seed[seed] for seed in look.seeds if seed in by_seed] for by_seed in rivals.values()
+        ]
+        result = intervals.lead_over_best(each, 1 - look.alpha)
         if claim.smallest < 0:
             # What a test of no inferiority rules out is that loss, and not zero.
-            above = intervals.difference_from_zero([v - claim.smallest for v in values])
+            above = intervals.lead_over_best([[v - claim.smallest for v in e] for e in each])
             result = replace(result, p=above.p, permutation_p=above.permutation_p)
         found.look, found.result = look, result
         found.verdict = verdict(result.estimate, result.low, result.high, claim.smallest)
         if found.verdict in (SUPPORTED, CONTRADICTED):
             break
     if found.result is None:
-        known = list(differences.values())
-        found.result = PairedDifference.without_interval(sum(known) / len(known), len(known))
+        mean = _mean(differences.values())
+        found.result = PairedDifference.without_interval(mean, len(differences))
         waiting = schedule.waiting_for(differences, 1)
         return found.untested(f"nothing is judged before the first look at {waiting}")
     if found.result.count == 1:
@@ -99,6 +106,10 @@ def judge(
         found.notes.append("the same difference in every seed: no interval")
     found.notes += _about_look(found, schedule, differences)
     return found
+
+
+def _mean(values: Collection[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _about_look(found: Findings, schedule: Schedule, differences: Mapping[int, float]) -> list[str]:

@@ -3,11 +3,16 @@ of a rule that was written down before."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from modelswitch.config.looks import Looks
+from modelswitch.lineage import Lineage
 from modelswitch.results import boundaries
+
+if TYPE_CHECKING:
+    from modelswitch.config.experiment import Experiment
 
 ALPHA = 0.05
 
@@ -29,10 +34,29 @@ class Look:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The seeds that a study has planned, in their order, and its rule for looking early."""
+    """The seeds that a study has planned, in their order, and its rule for looking early.
+
+    Attributes:
+        datasets, repeats: on which a model has to be there, and how many times by its name, before
+            a look counts its seed.
+    """
 
     seeds: tuple[int, ...] = ()
     rule: Looks | None = None
+    datasets: tuple[str, ...] = ()
+    repeats: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Schedule:
+        return cls(
+            tuple(experiment.seeds),
+            experiment.looks,
+            tuple(experiment.datasets),
+            experiment.repeats,
+        )
+
+    def repeats_of(self, lineage: str) -> int:
+        return self.repeats.get(Lineage.parse(lineage).last.model, 1)
 
     @property
     def looks(self) -> int:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPEAT = "repeat"
+# Columns of text that say "true" of a training that ended no better than a guess.
+DIED = {"at_chance"}
 # Columns that count, in tables in which what does not occur has no row, and what tells apart the
 # trainings that are counted.
 COUNTED = {
@@ -27,8 +29,9 @@ def by_seed(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """One row where there is one for each repeat, in the order of their first ones.
 
     Numbers are means over the repeats that know them; of what only counts occurrences, repeats
-    without any count as 0. Text is that of the lowest repeat. Column `repeats`, how many there are,
-    takes the place of `repeat`. A table that does not tell repeats apart stays as it is.
+    without any count as 0. Text is that of the lowest repeat; that one died is told of all.
+    Column `repeats`, how many there are, takes the place of `repeat`. A table that does not tell
+    repeats apart stays as it is.
     """
     if REPEAT not in schema.key:
         return table
@@ -40,6 +43,8 @@ def by_seed(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     numbers = [c for c in result.select_dtypes("number").columns if c not in key]
     result[numbers] = groups[numbers].mean().to_numpy(dtype=float)
     result["repeats"] = groups[REPEAT].nunique().to_numpy()
+    for column in DIED & set(table.columns):
+        result.loc[groups[column].agg(lambda told: "true" in set(told)).to_numpy(), column] = "true"
     if schema.file in COUNTED:
         counts, of = COUNTED[schema.file]
         trainings = table.groupby(list(of))[REPEAT].nunique().rename("repeats")

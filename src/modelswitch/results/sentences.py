@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelswitch.config.methods import SELECTOR as SELECTING
 from modelswitch.config.metrics import BYTES, MILLISECONDS, SHARE, Unit
-from modelswitch.results import devices, differences, intervals, seeds, tree
+from modelswitch.results import devices, differences, intervals, seeds, tree, verdicts
 from modelswitch.results.devices import Exported
 from modelswitch.results.intervals import PairedDifference
 from modelswitch.results.judgement import CONTRADICTED, NOT_SUPPORTED, NOT_TESTED, SUPPORTED
@@ -212,8 +212,31 @@ def _difference(tables: Tables, better: str, than: str) -> PairedDifference | No
     models = tables.models
     if than == better or than not in set(models["lineage"]):
         return None
+    judged = _judged(tables, better, than)
+    if judged is not None:
+        return judged
     found, _ = seeds.Compared(models, "accuracy", seeds.split_of(models))(better, than)
     return found if found.count else None
+
+
+def _judged(tables: Tables, better: str, than: str) -> PairedDifference | None:
+    """What a claim about the same two has, where a rule says when to look: at other seeds and
+    another level a page would contradict itself."""
+    claims, models = tables.claims, tables.models
+    if claims is None or tables.whole.models["dataset"].nunique() > 1:
+        return None
+    split = seeds.split_of(models)
+    of_looks = claims["looks"].notna() & (claims["metric"] == "accuracy")
+    for row in claims[of_looks & (claims["split"] == split)].to_dict("records"):
+        sides = [verdicts.lineage_of(models, str(row[side]))[0] for side in ("better", "than")]
+        known = PairedDifference.without_interval(row["estimate"], int(row["seeds"]))
+        if sides == [better, than]:
+            return replace(known, low=row["low"], high=row["high"], p=row["p"])
+        if sides == [than, better]:
+            return replace(
+                known, estimate=-row["estimate"], low=-row["high"], high=-row["low"], p=row["p"]
+            )
+    return None
 
 
 def _over(counts: Sequence[int]) -> str:

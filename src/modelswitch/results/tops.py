@@ -83,15 +83,15 @@ def fit(
     points = np.array(deltas, dtype=float)
     values = np.array([[curve[delta][one] for delta in deltas] for one in common])
     scale, coefficients = (part[0] for part in _fitted(points, values.mean(0)[None]))
-    place, gain = (part[0] for part in _tops(points, scale[None], coefficients[None]))
+    place, gain, _ = (part[0] for part in _tops(points, scale[None], coefficients[None]))
     low, high, gain_low, gain_high, inner = NAN, NAN, NAN, NAN, NAN
     if len(common) >= FEWEST_SEEDS:
         drawn = np.random.default_rng(seed).integers(len(common), size=(resamples, len(common)))
-        places, gains = _tops(points, *_fitted(points, values[drawn].mean(1)))
+        places, gains, inside = _tops(points, *_fitted(points, values[drawn].mean(1)))
         tails = [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
         low, high = np.percentile(places, tails)
         gain_low, gain_high = np.percentile(gains, tails)
-        inner = float(np.mean((places > points[0]) & (places < points[-1])))
+        inner = float(np.mean(inside))
     constant, linear, quadratic = map(float, coefficients)
     top = Top(
         seeds=len(common),
@@ -130,8 +130,9 @@ def _fitted(
 
 def _tops(
     deltas: NDArray[np.float64], scales: NDArray[np.int64], coefficients: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """δ of the highest point of each curve between the ends [R], and its height over δ = 0 [R]."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """δ of the highest point of each curve between the ends [R], its height over δ = 0 [R], and
+    whether it is neither of the ends [R]."""
     import numpy as np
 
     _, linear, quadratic = coefficients.T
@@ -143,7 +144,9 @@ def _tops(
     end = np.where(linear * ends + quadratic * ends**2 > 0, ends, 0.0)
     x = np.where(inside, vertex, end)
     places = np.where(scales == list(SCALES).index("√δ"), x**2, x)
-    return places, linear * x + quadratic * x**2
+    # Of the last end itself: a root squared need not be what it was the root of.
+    places = np.where(inside | (x == 0), places, deltas[-1])
+    return places, linear * x + quadratic * x**2, inside
 
 
 def of_rules(tables: Tables, metric: str = "accuracy") -> dict[differences.Curve, Top]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelswitch.config.claims import Claim
@@ -35,8 +35,11 @@ def assess(
     """
     schedule = schedule or Schedule()
     rows = [_row(name, claim, tables, schedule) for name, claim in claims.items()]
-    for row, corrected in zip(rows, intervals.holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = corrected
+    # What was claimed counts, with results or not yet; without chance there is nothing to correct.
+    tested = [row for row in rows if not claims[row["claim"]].measured.exact]
+    stated = [1.0 if math.isnan(row["p"]) else row["p"] for row in tested]
+    for row, corrected in zip(tested, intervals.holm(stated), strict=True):
+        row["p_holm"] = math.nan if math.isnan(row["p"]) else corrected
     return rows
 
 
@@ -96,13 +99,21 @@ def _compare(
             found.notes.append(f"no results for {side!r}")
     if any(not values for values in sides.values()):
         return found
+    rivals = {
+        side: _by_seed(found, claim, sides[claim.better], sides[side]) for side in claim.others
+    }
+    judge(found, claim, rivals, schedule)
+    if len(rivals) > 1 and found.than:
+        found.notes.append(
+            f"{found.than!r} came out as the best of {', '.join(rivals)}; the interval is that of "
+            "the lead over whichever of them is"
+        )
+    return found
+
+
+def _by_seed(found: Findings, claim: Claim, better: Values, than: Values) -> dict[int, float]:
+    """Improvements of one side over another, of the seeds for which both have all values."""
     sign = -1.0 if claim.measured.lower_is_better else 1.0
-    # Of several rivals the strongest is the one to beat: choosing it on the same results can only
-    # make the claim harder to support.
-    found.than = max(claim.others, key=lambda side: (sign * _mean(sides[side]), side))
-    if len(claim.others) > 1:
-        found.notes.append(f"{found.than!r} is the best of {', '.join(claim.others)}")
-    better, than = sides[claim.better], sides[found.than]
     both = better.keys() & than.keys()
     if len(both) < max(len(better), len(than)):
         found.notes.append(f"compared where both have results, {len(both)} of "
@@ -112,12 +123,7 @@ def _compare(
     by_seed: dict[int, list[float]] = {}
     for place, seed in sorted(both):
         by_seed.setdefault(seed, []).append(sign * (better[place, seed] - than[place, seed]))
-    whole = {seed: sum(d) / len(d) for seed, d in by_seed.items() if len(d) == len(places)}
-    return judge(found, claim, whole, schedule)
-
-
-def _mean(values: Values) -> float:
-    return sum(values.values()) / len(values)
+    return {seed: sum(d) / len(d) for seed, d in by_seed.items() if len(d) == len(places)}
 
 
 def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Findings:
@@ -133,6 +139,8 @@ def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Fin
     for dataset in datasets:
         rows = models[models["dataset"] == dataset]
         made = pooling.made(rows)
+        if schedule.rule is not None:
+            rows = rows[rows["repeats"] >= rows["lineage"].map(schedule.repeats_of)]
         for side, lineage in lineages.items():
             values = seeds.per_seed(rows, lineage, claim.metric, split)
             sides[side] |= {(dataset, seed): value for seed, value in values.items()}
@@ -142,15 +150,28 @@ def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Fin
                 return found.untested(
                     f"{claim.better!r} and {side!r} are not alike but for their settings: {refused}"
                 )
+    if schedule.rule is not None:
+        expected = set(schedule.datasets or datasets)
+        sides = {side: _whole_seeds(values, expected) for side, values in sides.items()}
     found = _compare(found, claim, sides, schedule)
     if found.result is not None:
         found.notes += _repeated(claim, tables, lineages, split)
     if len(datasets) > 1 and found.result is not None:
         found.notes.append(f"mean over {', '.join(datasets)}")
     if claim.metric == "accuracy" and found.result is not None:
-        test = pooled_mcnemar(tables, lineages[claim.better], lineages[found.than], split)
+        judged = found.look.seeds if found.look else ()
+        test = pooled_mcnemar(tables, lineages[claim.better], lineages[found.than], split, judged)
         found.mcnemar_p = test.p if test else math.nan
     return found
+
+
+def _whole_seeds(values: Values, datasets: Collection[str]) -> Values:
+    """Of the seeds that have a value on every data set: a look at others would change later."""
+    return {
+        (dataset, seed): value
+        for (dataset, seed), value in values.items()
+        if all((each, seed) in values for each in datasets)
+    }
 
 
 def _repeated(claim: Claim, tables: Tables, lineages: dict[str, str], split: str) -> list[str]:
@@ -292,7 +313,7 @@ def _trend(claim: Claim, tables: Tables, split: str, selects: bool, schedule: Sc
     if not rises:
         return found.untested(f"{column!r} has fewer than two values: no trend to test")
     found.notes.append(f"Spearman's rank correlation {np.mean(ranks):.2f}")
-    return judge(found, claim, rises, schedule)
+    return judge(found, claim, {"": rises}, schedule)
 
 
 def _number(cell: Any) -> float:
@@ -313,12 +334,22 @@ def _uses_selection(claim: Claim, tables: Tables) -> bool:
 
 
 def pooled_mcnemar(
-    tables: Tables, first: str, second: str, split: str = "test"
+    tables: Tables,
+    first: str,
+    second: str,
+    split: str = "test",
+    judged: Collection[int] | None = None,
 ) -> intervals.McNemar | None:
-    """Exact McNemar test of two lineages' answers, pooled over the seeds that both have."""
+    """Exact McNemar test of two lineages' answers, pooled over the seeds that both have.
+
+    Args:
+        judged: seeds that count; by default all.
+    """
     predictions = tables.answers((first, second), split)
     if predictions is None:
         return None
+    if judged is not None:
+        predictions = predictions[predictions["seed"].isin(judged)]
     keys = ["dataset", "seed", "index"]
     answers = []
     for lineage in (first, second):
