@@ -15,7 +15,8 @@ from modelswitch.report.figures.abstaining import risks
 from modelswitch.report.figures.verification import looks
 from modelswitch.report.summaries.abstaining import abstaining_sheet
 from modelswitch.results.abstaining import GRID, RiskCoverage
-from modelswitch.results.tables import Tables, write_table
+from modelswitch.results.table_files import write_table
+from modelswitch.results.tables import Tables
 from modelswitch.selector.baselines import Baselines
 from modelswitch.selector.contest import Contest, Rivals, fit_baselines
 from modelswitch.selector.deciding import decide, made

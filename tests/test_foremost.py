@@ -13,7 +13,8 @@ from modelswitch.report.summaries.classes import classes_sheet
 from modelswitch.report.write import write_claims
 from modelswitch.results import differences, foremost, seeds
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import Tables, joined_csv, read_csv
+from modelswitch.results.table_files import joined_csv, read_csv
+from modelswitch.results.tables import Tables
 from modelswitch.wording import short
 
 CHAINS = {"scratch": "student", "assisted": "teacher/middle@kd/student@kd"} | {

@@ -13,7 +13,7 @@ import yaml
 from modelswitch.errors import UserError
 from modelswitch.results import joining
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import read_table, write_table
+from modelswitch.results.table_files import read_table, write_table
 
 STUDY = {
     "name": "example",
@@ -240,3 +240,69 @@ def test_the_parts_are_not_written_over(made, tmp_path):
     ended = script_runs.run("join", tmp_path / "example", "--into", tmp_path)
     assert ended[0] == 1
     assert "--into" in str(ended)
+
+
+def test_a_folder_with_more_seeds_than_the_parts_is_not_written_over(made, tmp_path):
+    folder, parts = made
+    into = tmp_path / "joined"
+    shutil.copytree(folder / "whole", into / "example")
+    before = (into / "example/tables/models.csv").read_bytes()
+    ended = script_runs.run("join", parts[0], "--into", into)
+    assert ended.status == 1
+    assert "has seed 1, which no part has and which would be lost" in ended.said.splitlines()[-1]
+    assert (into / "example/tables/models.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_what_fewer_parts_left_is_replaced_and_what_none_has_goes(made, tmp_path):
+    into = tmp_path / "joined"
+    assert script_runs.run("join", made[1][0], "--into", into).status == 0
+    assert (into / "example/tables/predictions.parquet").exists()
+    without = [tmp_path / name for name in ("a", "b")]
+    for source, folder in zip(made[1], without, strict=True):
+        shutil.copytree(source, folder)
+        (folder / "tables/predictions.parquet").unlink()
+    assert script_runs.run("join", *without, "--into", into).status == 0
+    tables = into / "example/tables"
+    assert not (tables / "predictions.parquet").exists()
+    claims = read_table(tables, "claims")
+    assert claims["seeds"].tolist() == [4]
+    assert claims["mcnemar_p"].isna().all(), "of answers that no part has"
+
+
+def test_a_part_that_does_not_say_what_it_is_of(made, tmp_path):
+    silent = changed(tmp_path / "b", made[1][1], data="")
+    message = refused([made[1][0], silent])
+    assert message.startswith(f"{silent / 'tables'}: models.csv does not say `data`, and that of")
+
+
+def test_a_seed_in_any_table_that_the_configuration_has_not(made, tmp_path):
+    shutil.copytree(made[1][1], tmp_path / "b")
+    history = read_table(tmp_path / "b/tables", "history")
+    write_table(tmp_path / "b/tables", "history", history.assign(seed=history["seed"] + 7))
+    assert "history.csv has seed 8, which is none of seeds" in refused([tmp_path / "b"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds nothing, and not the sections of a configuration"),
+        ("- a\n", "holds a list, and not the sections of a configuration"),
+        ("name: 2020-13-45\n", "not YAML that can be read"),
+        ("seeds: &a [*a]\n", "not YAML that can be read"),
+    ],
+)
+def test_a_configuration_that_is_none(made, tmp_path, text, said):
+    shutil.copytree(made[1][1], tmp_path / "b")
+    (tmp_path / "b/tables/configuration.yaml").write_text(text)
+    message = refused([tmp_path / "b"])
+    assert message.startswith(f"{tmp_path / 'b/tables/configuration.yaml'}: ")
+    assert said in message
+
+
+def test_nowhere_is_no_folder(made, capsys):
+    ended = script_runs.run("join", *made[1], "--into", "")
+    assert ended.status == 1
+    assert (
+        ended.said.strip() == "error: --into: found nothing; give a folder for the joined results"
+    )

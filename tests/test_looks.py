@@ -16,7 +16,8 @@ from modelswitch.report.summaries.claims import claims_sheet
 from modelswitch.report.write import write_claims
 from modelswitch.results import boundaries, sentences
 from modelswitch.results.looks import Look, Schedule
-from modelswitch.results.tables import Tables, read_table, write_table
+from modelswitch.results.table_files import read_table, write_table
+from modelswitch.results.tables import Tables
 from modelswitch.results.verdicts import assess
 
 FIVE = (0.2, 0.4, 0.6, 0.8, 1.0)

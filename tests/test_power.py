@@ -13,7 +13,7 @@ from modelswitch.config.experiment import load
 from modelswitch.errors import UserError
 from modelswitch.planning.power import reaches, shown
 from modelswitch.results import boundaries, power
-from modelswitch.results.tables import write_table
+from modelswitch.results.table_files import write_table
 
 DRAWN = 200_000
 

@@ -13,7 +13,8 @@ from modelswitch.config.experiment import load
 from modelswitch.data.arrays import COPIES
 from modelswitch.results import joining
 from modelswitch.results.looks import Schedule
-from modelswitch.results.tables import Tables, read_table
+from modelswitch.results.table_files import read_table
+from modelswitch.results.tables import Tables
 from modelswitch.results.verdicts import assess
 
 ROOT = Path(__file__).parents[1] / "results" / "reference"

@@ -22,7 +22,8 @@ from modelswitch.report.summaries.chains import chains_sheet
 from modelswitch.report.summaries.run_times import run_times_sheet
 from modelswitch.results import collect, pooling, repeats
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import Tables, read_table, write_table
+from modelswitch.results.table_files import read_table, write_table
+from modelswitch.results.tables import Tables
 from modelswitch.results.verdicts import assess, pooled_mcnemar
 from modelswitch.storage import artifacts
 

@@ -11,7 +11,7 @@ from faults_run import ROOT, environment, finish
 from test_surroundings import CONFIGURATION, images
 
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import read_table
+from modelswitch.results.table_files import read_table
 
 # A bucket that is a folder; all else of the storage is the real one. After every job its copies of
 # files are removed, as from the disk of a machine that goes with the job.

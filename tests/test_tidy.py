@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from modelswitch.errors import UserError
 from modelswitch.lineage import NAME
 from modelswitch.results import schema
-from modelswitch.results.tables import Tables, read_table, write_table
+from modelswitch.results.table_files import read_table, write_table
+from modelswitch.results.tables import Tables
 from modelswitch.results.tree import tree
 from modelswitch.results.verdicts import lineage_of
 
@@ -90,7 +91,8 @@ def read_back(data, names) -> None:
     models = [
         {"experiment": first, "dataset": other, "seed": 3, "lineage": f"{first}/{other}@{first}",
          "model": other, "transfer": first, "chains": ";".join(names), "split": "test",
-         "accuracy": data.draw(NUMBERS), "parameters": 2**53 - 1, "rule": other, "delta": None}
+         "accuracy": data.draw(st.floats(0, 1)), "parameters": 2**53 - 1, "rule": other,
+         "delta": None}
     ]  # fmt: skip
     label, answer, note = data.draw(TEXTS), data.draw(TEXTS), data.draw(TEXTS)
     key = {"dataset": other, "seed": 3, "lineage": first, "split": "test"}
@@ -122,6 +124,60 @@ def test_a_column_of_numbers_that_holds_words_is_named(tmp_path):
     )
     with pytest.raises(UserError, match=r"models.csv: column 'accuracy' holds more than numbers"):
         _ = Tables(tmp_path).models
+
+
+COLUMNS = "dataset,seed,lineage,model,split,accuracy,parameters,surroundings,code\n"
+WHOLE = ["d", "0", "t", "t", "test", "0.9", "10", '"{""threads"": 1}"', "{}"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("accuracy", "84.16", "'accuracy' holds no share from 0 to 1 ('84.16') in row 2"),
+        ("accuracy", "-0.1", "'accuracy' holds no share from 0 to 1 ('-0.1') in row 2"),
+        ("accuracy", "inf", "'accuracy' holds no share from 0 to 1 ('inf') in row 2"),
+        ("accuracy", "1e400", "'accuracy' holds no share from 0 to 1 ('inf') in row 2"),
+        ("seed", "", "'seed' holds nothing in row 2"),
+        ("lineage", "", "'lineage' holds nothing in row 2"),
+        ("surroundings", "not json", "'surroundings' holds no JSON object ('not json') in row 2"),
+        ("code", "{", "'code' holds no JSON object ('{') in row 2"),
+        ("code", "[1]", "'code' holds no JSON object ('[1]') in row 2"),
+        ("accuracy", "", ""),
+        ("accuracy", "1", ""),
+        ("code", "", ""),
+    ],
+)
+def test_a_cell_that_its_column_cannot_hold_is_named(tmp_path, column, cell, said):
+    other = [*WHOLE]
+    other[1], other[COLUMNS.strip().split(",").index(column)] = "1", cell
+    rows = "".join(f"{','.join(row)}\n" for row in (WHOLE, other))
+    (tmp_path / "models.csv").write_text(COLUMNS + rows)
+    if not said:
+        assert len(read_table(tmp_path, "models")) == 2
+        return
+    with pytest.raises(UserError) as caught:
+        read_table(tmp_path, "models")
+    assert str(caught.value) == f"{tmp_path / 'models.csv'}: column {said}"
+
+
+def test_a_table_that_was_cut_short_anywhere_is_refused(tmp_path):
+    rows = "".join(f"{','.join([*WHOLE[:1], str(seed), *WHOLE[2:]])}\n" for seed in range(3))
+    path, whole = tmp_path / "models.csv", COLUMNS + rows
+    begins = [0, len(COLUMNS), *(len(COLUMNS) + n * len(rows) // 3 for n in (1, 2, 3))]
+    for end in range(len(COLUMNS) + 1, len(whole)):
+        path.write_text(whole[:end])
+        if end in begins:
+            # Whole rows are missing: nothing shows it.
+            assert len(read_table(tmp_path, "models")) == begins.index(end) - 1
+            continue
+        with pytest.raises(UserError, match=r"cut short|not a readable table"):
+            read_table(tmp_path, "models")
+    # Rows of other lengths in the middle, and cells with line breaks.
+    path.write_text(COLUMNS + rows.replace(",0.9,10", ",0.9", 1))
+    with pytest.raises(UserError, match=r"line 2 has 8 cells, and the first line 9"):
+        read_table(tmp_path, "models")
+    path.write_text(COLUMNS + rows.replace(",t,t,", ',"t\n1",t,'), newline="")
+    assert set(read_table(tmp_path, "models")["lineage"]) == {"t\n1"}
 
 
 def test_names_that_look_like_numbers_stay_text(tmp_path):

@@ -24,7 +24,8 @@ from modelswitch.models.embedding import embeddings_of
 from modelswitch.report.figures import style
 from modelswitch.report.figures.verification import det
 from modelswitch.report.summaries.verification import verification_sheet
-from modelswitch.results.tables import Tables, write_table
+from modelswitch.results.table_files import write_table
+from modelswitch.results.tables import Tables
 from modelswitch.results.verification import Curve
 from modelswitch.selector.deciding import made
 from modelswitch.selector.gate import seen

@@ -23,9 +23,15 @@ def main() -> None:
             raise UserError(f"--metrics: unknown metric {metric!r}; allowed: {known}")
     first, second = two_runs.tables_of(args.first), two_runs.tables_of(args.second)
     rows = two_runs.compare(first, second, args.metrics)
+    if not rows:
+        on = [", ".join(dict.fromkeys(t.models["dataset"])) for t in (first, second)]
+        raise UserError(
+            f"{args.first}, {args.second}: no model with a metric in both; the first is on "
+            f"{on[0]}, the second on {on[1]}"
+        )
     moved = [row for row in rows if two_runs.moves(row)]
     sheet = two_runs.comparison(rows if args.all else moved)
-    console = Console(width=80, highlight=False)
+    console = Console(width=80, highlight=False, markup=False)
     if not sheet.rows:
         pass  # what follows says that nothing moved
     elif args.markdown:

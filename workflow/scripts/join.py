@@ -6,12 +6,10 @@ Nothing is trained. Parts are refused where they differ in more than the seed.
 import argparse
 from pathlib import Path
 
-from modelswitch.config.experiment import load
-from modelswitch.config.file import read_yaml
 from modelswitch.errors import UserError, run_script
 from modelswitch.report import write
 from modelswitch.results import joining
-from modelswitch.results.tables import write_table
+from modelswitch.results.table_files import write_table
 
 
 def main() -> None:
@@ -19,9 +17,7 @@ def main() -> None:
     parser.add_argument(
         "parts", nargs="+", type=Path, help="folders of results, or of the tables in them"
     )
-    parser.add_argument(
-        "--into", required=True, type=Path, help="folder for all results, as `results` is one"
-    )
+    parser.add_argument("--into", required=True, help="folder for all results, as `results` is one")
     parser.add_argument(
         "--versions-may-differ", action="store_true", help="of Python and of libraries"
     )
@@ -30,15 +26,18 @@ def main() -> None:
     )
     parser.add_argument("--command", default="", help="what made the parts, for the page to tell")
     args = parser.parse_args()
+    if not args.into:
+        raise UserError("--into: found nothing; give a folder for the joined results")
     parts = [joining.read_part(path) for path in args.parts]
-    plan = load(read_yaml(args.plan), str(args.plan)) if args.plan else None
+    plan = joining.read_plan(args.plan) if args.plan else None
     whole = joining.join(parts, args.versions_may_differ, plan)
     root = Path(__file__).parents[2]
     report = write.Report(
-        whole.experiment, root / "workflow" / "report", args.into, args.command, root
+        whole.experiment, root / "workflow" / "report", Path(args.into), args.command, root
     )
     if report.tables.resolve() in [part.folder.resolve() for part in parts]:
         raise UserError(f"--into: {args.into}: has one of the parts in it; give another folder")
+    joining.make_room(report.tables, whole)
     for name, table in whole.tables.items():
         write_table(report.tables, name, table)
     report.write_summaries()

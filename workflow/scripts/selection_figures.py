@@ -5,7 +5,7 @@ from pathlib import Path
 
 from modelswitch.errors import run_script
 from modelswitch.report.figures import abstaining, selection, style
-from modelswitch.results import tables
+from modelswitch.results import table_files, tables
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--sides", required=True, nargs="+")
     parser.add_argument("--figures", required=True, type=Path, help="folder to write to")
     args = parser.parse_args()
-    table = tables.read_table(args.selection.parent, "selection")
+    table = table_files.read_table(args.selection.parent, "selection")
     with style.look():
         for name in args.selectors:
             for side in args.sides:

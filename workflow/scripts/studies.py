@@ -26,6 +26,9 @@ def main() -> None:
     points = studies.gains(found)
     for sheet in (studies.claims_sheet(found), studies.gains_sheet(points)):
         if not sheet.rows:
+            # What others had there before is not of these studies.
+            for kind in ("csv", "md"):
+                (args.into / f"{sheet.name}.{kind}").unlink(missing_ok=True)
             continue
         sheet.write_csv(args.into)
         page = args.into / f"{sheet.name}.md"

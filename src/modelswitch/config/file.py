@@ -75,8 +75,11 @@ def read_yaml(path: str | Path) -> Any:
         OSError: it is not there.
     """
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        json.dumps(values, skipkeys=True, default=str)  # what holds itself has no end
+        return values
+    # A date that is none is a ValueError, too.
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: not YAML that can be read ({error})") from error
 
 

@@ -17,7 +17,7 @@ from modelswitch.results import findings, pooling
 from modelswitch.results.abstaining import RiskCoverage
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.selection import summarise
-from modelswitch.results.tables import write_table
+from modelswitch.results.table_files import write_table
 from modelswitch.selector.contest import Contest, Rivals, fit_baselines, together
 from modelswitch.selector.deciding import stored
 from modelswitch.selector.graph import SelectorGraph

@@ -17,7 +17,7 @@ from modelswitch.graph import Graph
 from modelswitch.jobs.guards import report
 from modelswitch.lineage import TABLES_FOLDER
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import write_table
+from modelswitch.results.table_files import write_table
 from modelswitch.results.verification import Curve
 from modelswitch.selector.contest import known_temperatures
 from modelswitch.selector.deciding import stored

@@ -125,24 +125,32 @@ def moves(row: dict) -> bool:
     return abs(row["moved"]) >= 1
 
 
+Seeds = dict[tuple[str, str], set[int]]  # of a data set's lineage
+
+
 def only_in_one(first: Tables, second: Tables) -> tuple[list[str], list[str]]:
     """Lineages that only the first, and only the second has, or of which it has more seeds."""
     seeds = [
         {
-            str(lineage): set(map(int, rows["seed"]))
-            for lineage, rows in tables.models.groupby("lineage", sort=False)
+            (str(dataset), str(lineage)): set(map(int, rows["seed"]))
+            for (dataset, lineage), rows in tables.models.groupby(
+                ["dataset", "lineage"], sort=False
+            )
         }
         for tables in (first, second)
     ]
+    several = len({dataset for own in seeds for dataset, _ in own}) > 1
 
-    def extra(own: dict[str, set[int]], other: dict[str, set[int]]) -> list[str]:
+    def extra(own: Seeds, other: Seeds) -> list[str]:
         found = []
-        for lineage, has in own.items():
-            more = sorted(has - other.get(lineage, set()))
-            if lineage not in other:
-                found.append(lineage)
+        for key, has in own.items():
+            more = sorted(has - other.get(key, set()))
+            on, lineage = key
+            name = f"{lineage} on {on}" if several else lineage
+            if key not in other:
+                found.append(name)
             elif more:
-                found.append(f"{lineage} (seed {', '.join(map(str, more))})")
+                found.append(f"{name} (seed {', '.join(map(str, more))})")
         return found
 
     return extra(seeds[0], seeds[1]), extra(seeds[1], seeds[0])
@@ -176,7 +184,9 @@ def configuration_changes(first: Tables, second: Tables) -> list[str]:
     paths = [tables.folder / CONFIGURATION for tables in (first, second)]
     if not all(path.exists() for path in paths):
         return []
-    before, after = (path.read_text(encoding="utf-8").splitlines() for path in paths)
+    before, after = (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() for path in paths
+    )
     return list(difflib.unified_diff(before, after, "first", "second", lineterm="", n=1))
 
 

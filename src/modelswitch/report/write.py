@@ -18,7 +18,7 @@ from modelswitch.report.card import model_card
 from modelswitch.report.figures import draw
 from modelswitch.report.sheet import Sheet
 from modelswitch.report.summaries import make, missing
-from modelswitch.results import sentences, tables, verdicts
+from modelswitch.results import sentences, table_files, tables, verdicts
 from modelswitch.results.joining import CONFIGURATION
 from modelswitch.results.looks import Schedule
 from modelswitch.storage import atomic
@@ -198,7 +198,7 @@ def write_claims(
     import pandas as pd
 
     rows = verdicts.assess(stated, found or tables.Tables(folder), schedule)
-    tables.write_table(folder, "claims", pd.DataFrame(rows))
+    table_files.write_table(folder, "claims", pd.DataFrame(rows))
 
 
 def write_sheets(sheets: Sequence[Sheet], folder: Path) -> None:

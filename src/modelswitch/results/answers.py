@@ -20,7 +20,7 @@ from modelswitch.graph import Graph
 from modelswitch.lineage import ModelFolder
 from modelswitch.results import scores
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import write_table
+from modelswitch.results.table_files import write_table
 from modelswitch.storage import artifacts, atomic
 from modelswitch.transfer.distillation import WEIGHT_BINS
 

@@ -28,7 +28,7 @@ from modelswitch.results.answers import Answers, key_of, training_of
 from modelswitch.results.devices import selector_files
 from modelswitch.results.same_data import refuse_other_data
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import joined_csv, write_table
+from modelswitch.results.table_files import joined_csv, write_table
 from modelswitch.results.timings import selector_timings, timings
 from modelswitch.storage import artifacts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from modelswitch.config.metrics import Metric
+from modelswitch.config.metrics import SHARE, Metric
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class Column:
     meaning: str
     required: bool = True
     absent: float = math.nan  # what every row has where the column, one of numbers, is missing
+    is_share: bool = False  # from 0 to 1
+    is_json: bool = False  # a text that holds an object, where it holds anything
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,18 @@ class Schema:
 
 
 def metric_column(metric: Metric) -> Column:
-    return Column(metric.name, metric.kind, metric.explained, metric.required)
+    share = metric.unit is SHARE
+    return Column(metric.name, metric.kind, metric.explained, metric.required, is_share=share)
 
 
 def columns(text: str) -> tuple[Column, ...]:
     """Columns from lines `name | kind | meaning`; a `?` behind the name makes it optional, and a
-    number behind that is what it holds where it is missing."""
+    number behind that is what it holds where it is missing. The kind `json` is a text that is."""
     found = []
     for line in text.strip().splitlines():
         name, kind, meaning = (part.strip() for part in line.split("|", 2))
         name, optional, absent = name.partition("?")
-        found.append(Column(name, kind, meaning, not optional, float(absent or "nan")))
+        held, is_json = ("text", True) if kind == "json" else (kind, False)
+        absent_value = float(absent or "nan")
+        found.append(Column(name, held, meaning, not optional, absent_value, is_json=is_json))
     return tuple(found)

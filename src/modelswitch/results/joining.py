@@ -19,7 +19,7 @@ from modelswitch.lineage import TABLES_FOLDER
 from modelswitch.results import pooling
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.selector_schemas import OF_SELECTORS
-from modelswitch.results.tables import read_table, said_twice
+from modelswitch.results.table_files import read_table, said_twice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
 # What a machine decides and not the study, where its results went, or what is about its plan.
 _OF_A_MACHINE = {"name", "seeds", "resources", "power"}
+
+# What parts have to agree in; what none of them says they cannot.
+TOLD = ("settings", "code", "data")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Part:
     @property
     def seeds(self) -> set[int]:
         return set(self.tables["models"]["seed"])
+
+    def tells(self, column: str) -> bool:
+        """Whether something stands in this column for any model."""
+        return bool((self.tables["models"][column] != "").any())
 
     @property
     def versions(self) -> dict[str, str]:
@@ -73,7 +80,7 @@ def read_part(path: str | Path) -> Part:
             f"{path}: has no {CONFIGURATION}, so nothing says what its tables are of; give the "
             "folder of results, or `tables` in it, of a run that has made its tables"
         )
-    experiment = load(read_yaml(written), str(written))
+    experiment = read_plan(written)
     read = {
         name: table
         for name, schema in SCHEMAS.items()
@@ -83,12 +90,23 @@ def read_part(path: str | Path) -> Part:
     if "models" not in read:
         raise UserError(f"{folder}: no {SCHEMAS['models'].file} with results here")
     part = Part(folder, experiment, read)
-    strange = part.seeds - set(experiment.seeds)
-    if strange:
-        raise UserError(
-            f"{folder}: has seed {min(strange)}, which is none of seeds in its {CONFIGURATION}"
-        )
+    for name, table in read.items():
+        strange = set(table["seed"]) - set(experiment.seeds) if "seed" in table else set()
+        if strange:
+            raise UserError(
+                f"{folder}: {SCHEMAS[name].file} has seed {min(strange)}, which is none of seeds "
+                f"in its {CONFIGURATION}"
+            )
     return part
+
+
+def read_plan(path: str | Path) -> Experiment:
+    """The experiment of a configuration file; raises `UserError` where it holds none."""
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise UserError(f"{path}: holds {found}, and not the sections of a configuration")
+    return load(values, str(path))
 
 
 def join(
@@ -108,6 +126,13 @@ def join(
     for place, part in enumerate(parts[1:], 1):
         settings = _differing_settings(first.experiment, part.experiment)
         _refuse(first.folder, part, settings, "configuration")
+        for column in TOLD:
+            if first.tells(column) != part.tells(column):
+                silent, other = (part, first) if first.tells(column) else (first, part)
+                raise UserError(
+                    f"{silent.folder}: {SCHEMAS['models'].file} does not say `{column}`, and that "
+                    f"of {other.folder} does: nobody knows whether they agree"
+                )
         if not versions_may_differ:
             _refuse(
                 first.folder, part, pooling.differing(first.versions, part.versions), "versions"
@@ -129,6 +154,25 @@ def join(
         where = f"{one.name} of seed {one.which}"
         raise UserError(f"{owner.folder}: is not of the same study: {where} {one.differs}")
     return Part(first.folder, first.experiment.model_copy(update={"seeds": seeds}), tables)
+
+
+def make_room(folder: Path, whole: Part) -> None:
+    """Ready a folder for the tables of a joined study, in place of those of fewer parts of it.
+
+    Raises:
+        UserError: what is there has seeds that the study would lose, or is no study.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    before = read_part(folder)
+    lost = before.seeds - whole.seeds
+    if lost:
+        raise UserError(
+            f"--into: {folder} has seed {min(lost)}, which no part has and which would be lost; "
+            "give another folder"
+        )
+    for name in before.tables.keys() - whole.tables.keys():
+        (folder / SCHEMAS[name].file).unlink()
 
 
 def _planned(parts: Sequence[Part], plan: Experiment | None) -> list[int]:

@@ -41,11 +41,11 @@ SCHEMAS = {
             hint? | text | `pretrain`, `joint`, `pretrain+joint`, or empty without hints
             hint_losses? | text | names of the losses between inner layers, in their order, with a + between
             views? | text | `live` or `stored`
-            settings? | text | all that the configuration says about its training, as JSON; what a mean over seeds has in common, and what two weighting rules have in common but the weighting
-            code? | text | digests of the code that trained it, the package's (`train` or `distil`) and the user's own by path, as JSON
+            settings? | json | all that the configuration says about its training, as JSON; what a mean over seeds has in common, and what two weighting rules have in common but the weighting
+            code? | json | digests of the code that trained it, the package's (`train` or `distil`) and the user's own by path, as JSON
             data? | text | checksum of the prepared data set
             shapes? | text | digest of names and shapes of its weights
-            surroundings? | text | what can change the bits of equal trainings (device, threads, versions, …), as JSON
+            surroundings? | json | what can change the bits of equal trainings (device, threads, versions, …), as JSON
             at_chance? | text | `true` if it ended no better than a constant guess, on validation images or else on those for testing
             same_first_weights? | text | `true` if the seed does not change its first weights; own families always heed it, and say nothing
             mixed_arithmetic? | text | `true` if it was stopped and went on with other threads, processor or libraries

@@ -28,7 +28,7 @@ OF_SELECTORS = {
         + columns(
             """
             ties? | number | share of pairs that a lot decides, as several modalities are equally sure, 0 to 1
-            recognisers? | text | modality to lineage of the recognisers, as JSON
+            recognisers? | json | modality to lineage of the recognisers, as JSON
             settings? | text | digest of all that the configuration says about the selector but names and seed
             code? | text | digest of the code of its steps
             data? | text | digest of the prepared data sets
@@ -89,7 +89,7 @@ OF_SELECTORS = {
             fnmr? | number | false non-match rate at a false match rate of at most 0.001, or of one pair where there are fewer than 1,000 of two people, 0 to 1
             fmr? | number | the false match rate that it is at, 0 to 1
             d_prime? | number | difference of the mean scores of both kinds of pairs over the root of their mean variance
-            recognisers? | text | as in selection.csv
+            recognisers? | json | as in selection.csv
             cannot? | text | why the selector cannot decide for people whom it was not trained with
             """
         ),

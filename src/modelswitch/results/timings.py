@@ -12,7 +12,7 @@ from modelswitch.errors import UserError
 from modelswitch.graph import Graph
 from modelswitch.lineage import LATENCY_FILE, SELECTOR_TIMES_FILE, Replicate
 from modelswitch.results.schema import SCHEMAS
-from modelswitch.results.tables import read_csv
+from modelswitch.results.table_files import read_csv
 from modelswitch.selector.graph import SelectorGraph
 
 if TYPE_CHECKING:
