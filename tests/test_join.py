@@ -151,6 +151,18 @@ def test_resources_are_of_a_machine_and_no_difference(made, tmp_path):
     assert joining.join(parts).experiment.seeds == [0, 1, 2, 3]
 
 
+def test_a_machine_may_have_its_data_elsewhere(tmp_path):
+    """What they are is told by their checksum, and that has to agree."""
+    parts = [
+        part(tmp_path / name, seeds, data={"source": "npz", "name": "pictures", "path": path})
+        for name, seeds, path in (("a", [0, 3], "here/x.npz"), ("b", [1, 2], "there/x.npz"))
+    ]
+    joined = joining.join([joining.read_part(path) for path in parts])
+    assert joined.experiment.data.path == "here/x.npz"
+    message = refused([parts[0], changed(tmp_path / "c", parts[1], data="d2")])
+    assert "in data (d1, d2)" in message
+
+
 def test_parts_of_other_names_are_joined_by_the_name_of_the_first(made, tmp_path):
     """A name says where results go; two parts on one machine cannot have the same."""
     second = part(tmp_path / "b", [1, 2], name="second")

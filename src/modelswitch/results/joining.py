@@ -7,6 +7,7 @@ joined only where they are the same study: all but the seeds has to agree.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
 # What a machine decides and not the study, where its results went, or what is about its plan.
 _OF_A_MACHINE = {"name", "seeds", "resources", "power"}
+_PLACE_OF_DATA = re.compile(r"data(\.\w+)*\.path")
 
 # What parts have to agree in; what none of them says they cannot.
 TOLD = ("settings", "code", "data")
@@ -200,7 +202,9 @@ def _differing_settings(first: Experiment, second: Experiment) -> dict:
         pooling.flat(experiment.model_dump(mode="json", exclude=_OF_A_MACHINE))
         for experiment in (first, second)
     )
-    return pooling.differing(known, other, everything=True)
+    found = pooling.differing(known, other, everything=True)
+    # Where a machine has its data says nothing of what they are; their checksum does.
+    return {key: values for key, values in found.items() if not _PLACE_OF_DATA.fullmatch(key)}
 
 
 def _refuse(first: Path | str, second: Part, found: Mapping, what: str) -> None:
