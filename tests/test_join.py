@@ -318,3 +318,23 @@ def test_nowhere_is_no_folder(made, capsys):
     assert (
         ended.said.strip() == "error: --into: found nothing; give a folder for the joined results"
     )
+
+
+def test_times_are_those_of_one_seed_on_each_machine(made, tmp_path):
+    parts = []
+    for number, source in enumerate(made[1]):
+        folder = tmp_path / str(number)
+        shutil.copytree(source, folder)
+        seed = int(read_table(folder / "tables", "models")["seed"].min())
+        rows = [
+            {"dataset": "pictures", "seed": seed, "lineage": "student", "format": "onnx",
+             "machine": machine, "threads": 1, "batch": 1, "median_ms": ms + 10 * number,
+             "p5_ms": ms, "p95_ms": ms}
+            for machine, ms in (("both", 1.0), (f"own{number}", 2.0))
+        ]  # fmt: skip
+        write_table(folder / "tables", "latency", pd.DataFrame(rows))
+        parts.append(joining.read_part(folder))
+    latency = joining.join(parts).tables["latency"]
+    assert dict(zip(latency["machine"], latency["median_ms"], strict=True)) == {
+        "both": 1.0, "own0": 2.0, "own1": 12.0,
+    }  # fmt: skip

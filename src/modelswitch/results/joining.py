@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CONFIGURATION = "configuration.yaml"  # beside the tables, so that they say what they are of
 # What a machine decides and not the study, where its results went, or what is about its plan.
 _OF_A_MACHINE = {"name", "seeds", "resources", "power"}
+# What is measured of one seed's files, for it is the same for all.
+_OF_ONE_SEED = ("latency", "selector_latency")
 _PLACE_OF_DATA = re.compile(r"data(\.\w+)*\.path")
 
 # What parts have to agree in; what none of them says they cannot.
@@ -221,7 +223,7 @@ def _joined(parts: Sequence[Part], name: str) -> pd.DataFrame:
 
     lacking = [part for part in parts if name not in part.tables]
     by_seed = "seed" in SCHEMAS[name].key
-    if lacking and by_seed and name != "latency":
+    if lacking and by_seed and name not in _OF_ONE_SEED:
         owner = next(part for part in parts if name in part.tables)
         raise UserError(
             f"{lacking[0].folder}: has no {SCHEMAS[name].file}, and {owner.folder} has one"
@@ -229,6 +231,9 @@ def _joined(parts: Sequence[Part], name: str) -> pd.DataFrame:
     found = pd.concat([p.tables[name] for p in parts if name in p.tables], ignore_index=True)
     if "experiment" in found:
         found["experiment"] = parts[0].experiment.name
+    if name in _OF_ONE_SEED:
+        # The first part's, on each machine.
+        return found.drop_duplicates([c for c in SCHEMAS[name].key if c != "seed"])
     if by_seed:
         return found
     found = found.drop_duplicates(ignore_index=True)
