@@ -180,6 +180,12 @@ def test_a_rival_that_happens_to_be_the_best_hides_no_other(tmp_path):
     assert both["high"] == pytest.approx(gains.mean() + half)
     assert both["p"] == pytest.approx(2 * alone["p"])
     assert (alone["verdict"], both["verdict"]) == ("contradicted", "not supported")
+    # Where one of several has no interval, the lead has none.
+    values = {"s": ahead, "a": values["close"], "same": np.subtract(ahead, 0.3)}
+    [row] = assess({"c": Claim(better="s", than=("a", "same"))}, tables(tmp_path, values))
+    assert math.isnan(row["low"])
+    assert "the same difference in every seed over 'same': no interval; 'a' came" in row["note"]
+    assert "the lead" not in row["note"]
 
 
 def test_what_was_claimed_and_has_no_results_yet_counts_in_the_correction(tmp_path):

@@ -1,5 +1,6 @@
 """A study in parts: joined they are what the whole would be, or are refused with what differs."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -161,6 +162,8 @@ def test_a_machine_may_have_its_data_elsewhere(tmp_path):
     assert joined.experiment.data.path == "here/x.npz"
     message = refused([parts[0], changed(tmp_path / "c", parts[1], data="d2")])
     assert "in data (d1, d2)" in message
+    silent = [changed(tmp_path / f"silent{p.name}", p, data="") for p in parts]
+    assert "configuration differs in data.path (here/x.npz, there/x.npz)" in refused(silent)
 
 
 def test_parts_of_other_names_are_joined_by_the_name_of_the_first(made, tmp_path):
@@ -261,8 +264,40 @@ def test_a_folder_with_more_seeds_than_the_parts_is_not_written_over(made, tmp_p
     before = (into / "example/tables/models.csv").read_bytes()
     ended = script_runs.run("join", parts[0], "--into", into)
     assert ended.status == 1
-    assert "has seed 1, which no part has and which would be lost" in ended.said.splitlines()[-1]
+    last = ended.said.splitlines()[-1]
+    assert last.startswith(
+        f"error: --into: {into / 'example/tables'}: has seed 1, which no part has;"
+    )
     assert (into / "example/tables/models.csv").read_bytes() == before
+
+
+def test_a_folder_of_another_study_or_of_none_is_not_written_over(made, tmp_path):
+    into = tmp_path / "joined"
+    part(into / "example", [0, 3], transfers={"kd": {"soft": 0.1}})
+    tables = into / "example/tables"
+    before = (tables / "models.csv").read_bytes()
+    ended = script_runs.run("join", *made[1], "--into", into)
+    assert "configuration differs in transfers.kd.soft (0.1, 0.7); give another" in ended.said
+    (tables / "configuration.yaml").unlink()
+    ended = script_runs.run("join", *made[1], "--into", into)
+    assert ended.said.strip() == (
+        f"error: --into: {tables}: has tables and no configuration.yaml; give another folder"
+    )
+    assert (tables / "models.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_join_that_was_broken_off_is_done_again(made, tmp_path):
+    into = tmp_path / "joined"
+    assert script_runs.run("join", made[1][0], "--into", into).status == 0
+    tables = into / "example/tables"
+    # Its second time: the configuration and some of the tables were there.
+    whole = yaml.safe_dump(STUDY)
+    (tables / "configuration.yaml").write_text(whole)
+    shutil.copy(made[0] / "whole/tables/models.csv", tables)
+    (tables / "predictions.parquet").unlink()
+    assert script_runs.run("join", *made[1], "--into", into).status == 0
+    assert read_table(tables, "claims")["seeds"].tolist() == [4]
 
 
 @pytest.mark.slow
@@ -274,7 +309,14 @@ def test_what_fewer_parts_left_is_replaced_and_what_none_has_goes(made, tmp_path
     for source, folder in zip(made[1], without, strict=True):
         shutil.copytree(source, folder)
         (folder / "tables/predictions.parquet").unlink()
+        (folder / "tables/history.csv").unlink()
+    # As long tables are committed.
+    history = into / "example/tables/history.csv"
+    with gzip.open(f"{history}.gz", "wb") as packed:
+        packed.write(history.read_bytes())
+    history.unlink()
     assert script_runs.run("join", *without, "--into", into).status == 0
+    assert not list(history.parent.glob("history.csv*"))
     tables = into / "example/tables"
     assert not (tables / "predictions.parquet").exists()
     claims = read_table(tables, "claims")

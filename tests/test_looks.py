@@ -239,6 +239,13 @@ def test_a_seed_without_all_its_repeats_and_data_sets_is_not_looked_at(tmp_path)
         [row] = assess(claim, Tables(tmp_path), plan)
         assert (row["verdict"], row["seeds"]) == ("not tested", 3)
         assert row["note"].startswith("nothing is judged before the first look at 4 seeds; miss")
+        write_table(tmp_path, "models", pd.DataFrame(rows([3], **short)))
+        [row] = assess(claim, Tables(tmp_path), plan)
+        assert row["note"] == "no seed of 'a' has all its repeats and data sets yet"
+        write_claims(claim, tmp_path, plan)
+        # Not a word, rather than one without a number.
+        assert not [s for s in sentences.sentences(Tables(tmp_path)) if s.about == "gain"]
+        (tmp_path / "claims.csv").unlink()
     write_table(tmp_path, "models", pd.DataFrame(rows(range(4))))
     [row] = assess(claim, Tables(tmp_path), plan)
     assert (row["look"], row["seeds"]) == (1, 4)
@@ -276,7 +283,7 @@ def test_the_page_s_first_sentences_do_not_say_what_the_look_does_not(tmp_path):
     assert (row["verdict"], row["seeds"]) == ("not supported", 4)
     [gain] = [s.text for s in sentences.sentences(Tables(folder)) if s.about == "gain"]
     interval = f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]"
-    assert f"+1.25 points {interval}" in gain
+    assert f"+1.25 points {interval} (4 seeds)" in gain
     assert "beats the same network" not in gain
     # The other way round the claim is the same.
     back = read_table(folder, "claims").iloc[1]

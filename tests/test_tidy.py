@@ -144,6 +144,7 @@ WHOLE = ["d", "0", "t", "t", "test", "0.9", "10", '"{""threads"": 1}"', "{}"]
         ("code", "[1]", "'code' holds no JSON object ('[1]') in row 2"),
         ("accuracy", "", ""),
         ("accuracy", "1", ""),
+        ("accuracy", "1.0000000000000002", ""),
         ("code", "", ""),
     ],
 )
@@ -176,6 +177,10 @@ def test_a_table_that_was_cut_short_anywhere_is_refused(tmp_path):
     path.write_text(COLUMNS + rows.replace(",0.9,10", ",0.9", 1))
     with pytest.raises(UserError, match=r"line 2 has 8 cells, and the first line 9"):
         read_table(tmp_path, "models")
+    path.write_text(COLUMNS + rows.replace("\n", "\n  \n"))
+    assert len(read_table(tmp_path, "models")) == 3, "blank lines are no rows"
+    path.write_text(COLUMNS.strip())
+    assert read_table(tmp_path, "models") is None
     path.write_text(COLUMNS + rows.replace(",t,t,", ',"t\n1",t,'), newline="")
     assert set(read_table(tmp_path, "models")["lineage"]) == {"t\n1"}
 

@@ -23,11 +23,11 @@ def main() -> None:
             raise UserError(f"--metrics: unknown metric {metric!r}; allowed: {known}")
     first, second = two_runs.tables_of(args.first), two_runs.tables_of(args.second)
     rows = two_runs.compare(first, second, args.metrics)
-    if not rows:
-        on = [", ".join(dict.fromkeys(t.models["dataset"])) for t in (first, second)]
+    on = [dict.fromkeys(tables.models["dataset"]) for tables in (first, second)]
+    if not rows and not on[0].keys() & on[1].keys():
         raise UserError(
-            f"{args.first}, {args.second}: no model with a metric in both; the first is on "
-            f"{on[0]}, the second on {on[1]}"
+            f"{args.second}: is on {', '.join(on[1])}, and {args.first} on {', '.join(on[0])}; "
+            "only what was measured on one data set can be compared"
         )
     moved = [row for row in rows if two_runs.moves(row)]
     sheet = two_runs.comparison(rows if args.all else moved)

@@ -38,6 +38,8 @@ def main() -> None:
     if report.tables.resolve() in [part.folder.resolve() for part in parts]:
         raise UserError(f"--into: {args.into}: has one of the parts in it; give another folder")
     joining.make_room(report.tables, whole)
+    # First, so that a join that was broken off can be done again.
+    report.write_configuration()
     for name, table in whole.tables.items():
         write_table(report.tables, name, table)
     report.write_summaries()

@@ -65,9 +65,13 @@ class Report:
         collect.write(collect.StoredResults(self.experiment, self._results), self.tables)
         self.write_summaries()
 
+    def write_configuration(self) -> None:
+        """What the tables are of."""
+        atomic.write_text(self.tables / CONFIGURATION, self._configuration)
+
     def write_summaries(self) -> None:
         """Claims and summaries from tidy tables that are in place."""
-        atomic.write_text(self.tables / CONFIGURATION, self._configuration)
+        self.write_configuration()
         schedule = Schedule.of(self.experiment)
         write_claims(self.experiment.claims, self.tables, schedule, self._tidy)
         write_sheets(self._sheets, self.tables)

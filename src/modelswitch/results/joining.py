@@ -20,7 +20,7 @@ from modelswitch.lineage import TABLES_FOLDER
 from modelswitch.results import pooling
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.selector_schemas import OF_SELECTORS
-from modelswitch.results.table_files import read_table, said_twice
+from modelswitch.results.table_files import read_table, said_twice, stored_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,9 +87,8 @@ def read_part(path: str | Path) -> Part:
     experiment = read_plan(written)
     read = {
         name: table
-        for name, schema in SCHEMAS.items()
-        if (schema.collected or name in OF_SELECTORS)
-        and (table := read_table(folder, name)) is not None
+        for name in SCHEMAS
+        if _is_of_a_part(name) and (table := read_table(folder, name)) is not None
     }
     if "models" not in read:
         raise UserError(f"{folder}: no {SCHEMAS['models'].file} with results here")
@@ -128,7 +127,8 @@ def join(
     first = parts[0]
     seeds = _planned(parts, plan)
     for place, part in enumerate(parts[1:], 1):
-        settings = _differing_settings(first.experiment, part.experiment)
+        told = first.tells("data") and part.tells("data")
+        settings = _differing_settings(first.experiment, part.experiment, told)
         _refuse(first.folder, part, settings, "configuration")
         for column in TOLD:
             if first.tells(column) != part.tells(column):
@@ -164,19 +164,30 @@ def make_room(folder: Path, whole: Part) -> None:
     """Ready a folder for the tables of a joined study, in place of those of fewer parts of it.
 
     Raises:
-        UserError: what is there has seeds that the study would lose, or is no study.
+        UserError: what is there is of another study, or has seeds that would be lost.
     """
-    if not folder.is_dir() or not any(folder.iterdir()):
+    stored = {name: stored_at(folder, name) for name in SCHEMAS}
+    if not any(stored.values()):
         return
-    before = read_part(folder)
-    lost = before.seeds - whole.seeds
-    if lost:
-        raise UserError(
-            f"--into: {folder} has seed {min(lost)}, which no part has and which would be lost; "
-            "give another folder"
-        )
-    for name in before.tables.keys() - whole.tables.keys():
-        (folder / SCHEMAS[name].file).unlink()
+    try:
+        if not (folder / CONFIGURATION).exists():
+            raise UserError(f"{folder}: has tables and no {CONFIGURATION}")
+        before = read_plan(folder / CONFIGURATION)
+        _refuse(folder, whole, _differing_settings(before, whole.experiment), "configuration")
+        models = read_table(folder, "models")
+        lost = set() if models is None else set(models["seed"]) - whole.seeds
+        if lost:
+            raise UserError(f"{folder}: has seed {min(lost)}, which no part has; it would be lost")
+    except UserError as error:
+        raise UserError(f"--into: {error}; give another folder") from error
+    for name, path in stored.items():
+        if path and _is_of_a_part(name) and name not in whole.tables:
+            path.unlink()
+
+
+def _is_of_a_part(name: str) -> bool:
+    """Whether a table is one of those that others are made from."""
+    return SCHEMAS[name].collected or name in OF_SELECTORS
 
 
 def _planned(parts: Sequence[Part], plan: Experiment | None) -> list[int]:
@@ -192,19 +203,22 @@ def _planned(parts: Sequence[Part], plan: Experiment | None) -> list[int]:
             )
         return sorted(set().union(*written))
     for part in parts:
-        _refuse("the plan", part, _differing_settings(plan, part.experiment), "configuration")
+        settings = _differing_settings(plan, part.experiment, part.tells("data"))
+        _refuse("the plan", part, settings, "configuration")
         more = part.seeds - set(plan.seeds)
         if more:
             raise UserError(f"{part.folder}: has seed {min(more)}, which is none of the plan's")
     return plan.seeds
 
 
-def _differing_settings(first: Experiment, second: Experiment) -> dict:
+def _differing_settings(first: Experiment, second: Experiment, data_told: bool = True) -> dict:
     known, other = (
         pooling.flat(experiment.model_dump(mode="json", exclude=_OF_A_MACHINE))
         for experiment in (first, second)
     )
     found = pooling.differing(known, other, everything=True)
+    if not data_told:
+        return found
     # Where a machine has its data says nothing of what they are; their checksum does.
     return {key: values for key, values in found.items() if not _PLACE_OF_DATA.fullmatch(key)}
 

@@ -100,12 +100,22 @@ def judge(
         found.result = PairedDifference.without_interval(mean, len(differences))
         waiting = schedule.waiting_for(differences, 1)
         return found.untested(f"nothing is judged before the first look at {waiting}")
-    if found.result.count == 1:
-        found.notes.append("one seed: no interval")
-    elif math.isnan(found.result.low):
-        found.notes.append("the same difference in every seed: no interval")
+    if math.isnan(found.result.low):
+        found.notes += _without_interval(rivals, found.look)
     found.notes += _about_look(found, schedule, differences)
     return found
+
+
+def _without_interval(rivals: Mapping[str, Mapping[int, float]], look: Look | None) -> list[str]:
+    """Why there is none, by rival where there are several."""
+    told = []
+    for name, by_seed in rivals.items():
+        values = [by_seed[seed] for seed in (look.seeds if look else by_seed) if seed in by_seed]
+        if math.isnan(intervals.difference_from_zero(values).low):
+            over = f" over {name!r}" if len(rivals) > 1 else ""
+            why = "one seed" if len(values) == 1 else "the same difference in every seed"
+            told.append(f"{why}{over}: no interval")
+    return told
 
 
 def _mean(values: Collection[float]) -> float:

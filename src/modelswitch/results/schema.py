@@ -267,7 +267,7 @@ SCHEMAS = {
             split? | text | `validation` or `test`
             smallest | number | smallest difference of interest
             estimate? | number | mean over seeds of the improvement (or rise), in the metric's unit
-            low? | number | lower bound of its t interval at the level `alpha`, 95 % without looks
+            low? | number | lower bound of its t interval at the level `alpha`, 95 % without looks; of several rivals, that of the lead over the best
             high? | number | upper bound
             bootstrap_low? | number | lower bound of its percentile bootstrap interval
             bootstrap_high? | number | upper bound
@@ -277,8 +277,8 @@ SCHEMAS = {
             looks? | integer | how many looks the rule has
             alpha? | number | two-sided level of interval and verdict
             spread? | number | standard deviation of the differences over seeds, in the metric's unit
-            p? | number | paired t test, two-sided
-            p_holm? | number | the same, Holm-corrected over all claims of the experiment
+            p? | number | paired t test, two-sided; of several rivals as the interval
+            p_holm? | number | the same, Holm-corrected over all claims of the experiment but those about what has no error
             permutation_p? | number | exact test by sign flips
             mcnemar_p? | number | exact McNemar test on the split's images, pooled over seeds (accuracy only)
             seeds_needed? | number | seeds to find a difference of this size (or of `smallest`) with 80 % power

@@ -174,6 +174,10 @@ def of_gain(tables: Tables) -> Sentence | None:
             counts.append(difference.count)
     if not parts:
         return None
+    if len(set(counts)) > 1:
+        # A look takes some of the seeds, and only claims wait for it.
+        parts = [part + _over([count]) for part, count in zip(parts, counts, strict=True)]
+        return Sentence(GAIN, f"{_called(node)} {_listed(parts)}.")
     return Sentence(GAIN, f"{_called(node)} {_listed(parts)}{_over(counts)}.")
 
 
@@ -214,7 +218,7 @@ def _difference(tables: Tables, better: str, than: str) -> PairedDifference | No
         return None
     judged = _judged(tables, better, than)
     if judged is not None:
-        return judged
+        return judged if judged.count else None
     found, _ = seeds.Compared(models, "accuracy", seeds.split_of(models))(better, than)
     return found if found.count else None
 
@@ -301,11 +305,13 @@ def of_transfer(tables: Tables) -> Sentence | None:
         return (min(places, default=len(order)), rule.rule != "correctness", delta, at)
 
     told = rules[min(range(len(rules)), key=rank)]
-    assert told.difference is not None  # those without one are left out above
+    difference = _difference(tables, told.node.lineage, told.baseline)
+    if difference is None:
+        return None
     baseline = f"a fixed weight ({_accuracy(tables, told.baseline)})"
     text = (
-        f"{told.node.model} under the rule {told.name} {beside(told.difference, baseline)}"
-        f"{_over([told.difference.count])}"
+        f"{told.node.model} under the rule {told.name} {beside(difference, baseline)}"
+        f"{_over([difference.count])}"
     )
     first = f"{text}."
     if len(rules) > 1:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from modelswitch.errors import UserError
 from modelswitch.results import repeats
 from modelswitch.results.columns import Column, Schema
+from modelswitch.results.intervals import ROUNDING
 from modelswitch.results.schema import SCHEMAS
 from modelswitch.storage import atomic
 
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 NOTHING = ("", "nan", "NaN", "NA", "N/A", "None", "null")
 # Columns of text without which a row is about nothing.
 WHOSE = ("dataset", "lineage", "split")
+
+
+def stored_at(folder: str | Path, name: str) -> Path | None:
+    """The file of a table, by any name that it may have; `None` where there is none."""
+    path = Path(folder) / SCHEMAS[name].file
+    # A reader may bring their own table as text, and long ones are committed packed.
+    text = path.with_suffix(".csv")
+    named = (path, text, text.with_name(f"{text.name}.gz"))
+    return next((one for one in named if one.exists()), None)
 
 
 def read_table(
@@ -43,13 +54,8 @@ def read_table(
     """
     import pandas as pd
 
-    schema = SCHEMAS[name]
-    path = Path(folder) / schema.file
-    if not path.exists() and path.suffix == ".parquet":
-        path = path.with_suffix(".csv")  # a reader may bring their own table as text
-    if not path.exists():
-        path = path.with_name(f"{path.name}.gz")  # as long tables are committed
-    if not path.exists():
+    schema, path = SCHEMAS[name], stored_at(folder, name)
+    if path is None:
         return None
     try:
         table = (
@@ -170,16 +176,25 @@ def _check_rows(path: Path) -> None:
         rows = csv.reader(file)
         columns = len(next(rows, []))
         for row in rows:
-            if row and len(row) != columns:
+            if len(row) != columns and "".join(row).strip():
                 raise UserError(
                     f"{path}: line {rows.line_num} has {len(row)} cells, and the first line "
                     f"{columns}; was the file cut short?"
                 )
-    if not packed and path.read_bytes()[-1:] not in (b"\n", b"\r", b""):
+    if not packed and not _ends(path):
         raise UserError(
             f"{path}: the last line does not end, as if the file had been cut short; where it was "
             "not, end it with a line break"
         )
+
+
+def _ends(path: Path) -> bool:
+    """Whether the last line of a file does, where it has any but the header."""
+    with path.open("rb") as file:
+        if not file.readline().endswith(b"\n"):
+            return True  # no rows
+        file.seek(-1, os.SEEK_END)
+        return file.read() in (b"\n", b"\r")
 
 
 def _check_column(path: Path, held: pd.Series, column: Column, schema: Schema) -> None:
@@ -191,7 +206,8 @@ def _check_column(path: Path, held: pd.Series, column: Column, schema: Schema) -
         elif column.kind != "text":
             bad, what = held.isna(), "nothing"
     if column.is_share:
-        bad, what = ~held.isna() & ~held.between(0, 1), "no share from 0 to 1"
+        within = held.between(-ROUNDING, 1 + ROUNDING)
+        bad, what = ~held.isna() & ~within, "no share from 0 to 1"
     if column.is_json:
         wrong = [text for text in held.unique() if text and not _is_object(text)]
         bad, what = held.isin(wrong), "no JSON object"

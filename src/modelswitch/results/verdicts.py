@@ -99,24 +99,27 @@ def _compare(
             found.notes.append(f"no results for {side!r}")
     if any(not values for values in sides.values()):
         return found
-    rivals = {
-        side: _by_seed(found, claim, sides[claim.better], sides[side]) for side in claim.others
-    }
+    rivals = {side: _by_seed(found, claim, sides, side) for side in claim.others}
     judge(found, claim, rivals, schedule)
-    if len(rivals) > 1 and found.than:
+    if len(rivals) > 1 and found.result:
+        bounded = "; the interval is that of the lead over whichever of them is"
         found.notes.append(
-            f"{found.than!r} came out as the best of {', '.join(rivals)}; the interval is that of "
-            "the lead over whichever of them is"
+            f"{found.than!r} came out as the best of {', '.join(rivals)}"
+            f"{'' if math.isnan(found.result.low) else bounded}"
         )
     return found
 
 
-def _by_seed(found: Findings, claim: Claim, better: Values, than: Values) -> dict[int, float]:
-    """Improvements of one side over another, of the seeds for which both have all values."""
+def _by_seed(
+    found: Findings, claim: Claim, sides: dict[str, Values], rival: str
+) -> dict[int, float]:
+    """Improvements over a rival, of the seeds for which both sides have all values."""
     sign = -1.0 if claim.measured.lower_is_better else 1.0
+    better, than = sides[claim.better], sides[rival]
     both = better.keys() & than.keys()
     if len(both) < max(len(better), len(than)):
-        found.notes.append(f"compared where both have results, {len(both)} of "
+        which = f" with {rival!r}" if len(claim.others) > 1 else ""
+        found.notes.append(f"compared{which} where both have results, {len(both)} of "
                            f"{max(len(better), len(than))}")  # fmt: skip
     # Seeds are what chance acts on: all places of one seed make one difference.
     places = {place for place, _ in both}
@@ -135,14 +138,14 @@ def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Fin
         found.notes += [note] if note else []
         found.notes += tables.left_out(lineages[side])
     datasets = list(dict.fromkeys(models["dataset"]))
+    whole = _whole(models, schedule)
     sides: dict[str, Values] = {side: {} for side in claim.sides}
     for dataset in datasets:
         rows = models[models["dataset"] == dataset]
         made = pooling.made(rows)
-        if schedule.rule is not None:
-            rows = rows[rows["repeats"] >= rows["lineage"].map(schedule.repeats_of)]
         for side, lineage in lineages.items():
-            values = seeds.per_seed(rows, lineage, claim.metric, split)
+            of_whole = whole[whole["dataset"] == dataset]
+            values = seeds.per_seed(of_whole, lineage, claim.metric, split)
             sides[side] |= {(dataset, seed): value for seed, value in values.items()}
         for side in claim.others:
             refused = pooling.unlike(made, lineages[claim.better], lineages[side])
@@ -150,9 +153,9 @@ def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Fin
                 return found.untested(
                     f"{claim.better!r} and {side!r} are not alike but for their settings: {refused}"
                 )
-    if schedule.rule is not None:
-        expected = set(schedule.datasets or datasets)
-        sides = {side: _whole_seeds(values, expected) for side, values in sides.items()}
+    for side, lineage in lineages.items():
+        if not sides[side] and lineage in set(models["lineage"]) - set(whole["lineage"]):
+            return found.untested(f"no seed of {side!r} has all its repeats and data sets yet")
     found = _compare(found, claim, sides, schedule)
     if found.result is not None:
         found.notes += _repeated(claim, tables, lineages, split)
@@ -165,13 +168,15 @@ def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Fin
     return found
 
 
-def _whole_seeds(values: Values, datasets: Collection[str]) -> Values:
-    """Of the seeds that have a value on every data set: a look at others would change later."""
-    return {
-        (dataset, seed): value
-        for (dataset, seed), value in values.items()
-        if all((each, seed) in values for each in datasets)
-    }
+def _whole(models: pd.DataFrame, schedule: Schedule) -> pd.DataFrame:
+    """Where a rule says when to look, the seeds with all data sets and repeats: a look at others
+    would be another one when the rest has come."""
+    if schedule.rule is None:
+        return models
+    expected = len(schedule.datasets or set(models["dataset"]))
+    full = models[models["repeats"] >= models["lineage"].map(schedule.repeats_of)]
+    found = full.groupby(["lineage", "seed", "split"])["dataset"].transform("nunique")
+    return full[found == expected]
 
 
 def _repeated(claim: Claim, tables: Tables, lineages: dict[str, str], split: str) -> list[str]:
