@@ -6,9 +6,11 @@ import json
 
 import pytest
 from rich.console import Console
+from torch import nn
 
 from modelswitch.config.experiment import load
 from modelswitch.config.training import Training
+from modelswitch.config.transfer import LayerPair
 from modelswitch.data.shapes import DataSize
 from modelswitch.errors import UserError
 from modelswitch.graph import Graph
@@ -72,6 +74,10 @@ class GivenPace:
         assert isinstance(layer, float)
         return {"teacher": 0.8, "student": 0.9}[model] * layer
 
+    def hints(self, dataset, student, teacher, pairs, training, images) -> float:
+        assert (student, teacher) == ("student", "teacher")
+        return 0.02 * len(pairs) * images / 100
+
     def degrade(self, dataset: str) -> float:
         return {"periocular": 0.01, "iris": 0.002}[dataset]
 
@@ -104,12 +110,12 @@ ALONE = 10 * 8 * 0.25 + ANSWERS_OF_STUDENT
     [
         ("kd", 10 * 8 * (0.25 + 0.1) + ANSWERS_OF_STUDENT),
         # The hint layer lies on the way of the teacher's answer.
-        ("joint", 10 * 8 * (0.25 + 0.1) + ANSWERS_OF_STUDENT),
+        ("joint", 10 * 8 * (0.25 + 0.1 + 0.02) + ANSWERS_OF_STUDENT),
         ("fit", 10 * 8 * (0.25 + 0.1) + ANSWERS_OF_STUDENT),
         ("stored", ALONE),
-        ("stored-joint", ALONE + 10 * 8 * 0.1 * 0.8 * 0.5),
+        ("stored-joint", ALONE + 10 * 8 * (0.1 * 0.8 * 0.5 + 0.02)),
         # Two epochs to the last stage, three more to the middle, five without.
-        ("stored-hints", ALONE + 8 * 0.1 * (2 * 1 + 3 * 0.8 * 0.5)),
+        ("stored-hints", ALONE + 8 * 0.1 * (2 * 1 + 3 * 0.8 * 0.5) + 8 * 0.02 * (2 * 2 + 3)),
         ("slow", 20 * 8 * 0.35 + 20 * 200 * 0.0005 + 500 * 0.0005),
     ],
 )
@@ -555,6 +561,33 @@ def test_what_was_measured_is_kept_until_it_would_be_another(tmp_path, monkeypat
     whole = front + 9 * 16 * 48 * 8 * 16 + 160
     assert pace().front("iris", "teacher", "stage1_conv1") == pytest.approx(front / whole)
     assert len(measured) == 8
+
+
+def test_what_hints_add_is_measured_beside_a_step_without_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_folder, "FOLDER", tmp_path)
+    steps: list[set[str]] = []
+
+    def timed(call) -> float:
+        call()
+        objective = next(c.cell_contents for c in call.__closure__
+                         if isinstance(c.cell_contents, nn.Module))  # fmt: skip
+        steps.append({type(module).__name__ for module in objective.modules()})
+        return 5.0 if "JointTransfer" in steps[-1] else 2.0
+
+    monkeypatch.setattr(speed, "_seconds_per_call", timed)
+    loaded = experiment(chains={"one": "teacher/student@joint"})
+    pairs = [LayerPair(stages=True), LayerPair(teacher_layer=0.5, student_layer=1.0)]
+    pace = MeasuredPace(loaded, SIZES)
+    args = ("digits", "student", "teacher")
+    assert pace.hints(*args, pairs, loaded.training, 10) == 3
+    # Of both the same student and teacher; the second has regressors, too.
+    assert len(steps) == 2
+    assert "Distillation" in steps[0] & steps[1]
+    assert "JointTransfer" not in steps[0]
+    assert pace.hints(*args, pairs, loaded.training, 10) == 3
+    assert len(steps) == 2
+    pace.hints(*args, pairs[:1], loaded.training, 10)
+    assert len(steps) == 4
 
 
 def test_seconds_are_a_mean_over_calls(monkeypatch):

@@ -18,7 +18,7 @@ from modelswitch.config.models import OWN_FAMILIES
 from modelswitch.config.origin import Family
 from modelswitch.config.training import Training
 from modelswitch.config.transfer import Hint, LayerPair, Quantise, Transfer
-from modelswitch.config.weighting import FixedWeighting, ImportedWeighting
+from modelswitch.config.weighting import ImportedWeighting
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.shapes import DataSize, sizes_of
 from modelswitch.data.views import Batch
@@ -33,11 +33,11 @@ from modelswitch.models.kept import check_kept
 from modelswitch.models.memory import Footprint, LiveMemory, answering_bytes
 from modelswitch.models.quantised import quantised
 from modelswitch.planning.memory import Needs
+from modelswitch.planning.speed import with_hints
 from modelswitch.randomness import seeded
 from modelswitch.training import precision
 from modelswitch.training.optimizer import make_optimizer, set_rate
-from modelswitch.transfer.distillation import Distillation
-from modelswitch.transfer.hints import HintPretraining, JointTransfer, WeightedHint, hint_parts
+from modelswitch.transfer.hints import HintPretraining, hint_parts
 from modelswitch.transfer.labels import CrossEntropy
 from modelswitch.transfer.output_losses.registry import output_loss_for
 from modelswitch.transfer.teachers import LiveTeacher
@@ -261,11 +261,7 @@ class _Trial:
         if pretrains:
             objective: nn.Module = HintPretraining(own, guide, parts[0], names[0])
         else:
-            distillation = Distillation(
-                own, [guide], rule_for(FixedWeighting()), soft=0.5, temperature=1.0
-            )
-            weighted = [WeightedHint.of(*pair, 1) for pair in zip(hints, parts, strict=True)]
-            objective = JointTransfer(distillation, guide, weighted)
+            objective = with_hints(own, guide, hints, parts)
         of_step = self._experiment.hint_training_of if pretrains else self._experiment.training_of
         with in_one_line("cannot take a step of training"):
             _take_step(objective, batch, of_step(step))

@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from modelswitch.config.architecture import Architecture
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.training import Training
-from modelswitch.config.transfer import Layer
+from modelswitch.config.transfer import Layer, LayerPair
+from modelswitch.config.weighting import FixedWeighting
 from modelswitch.data.degradations import degrade
 from modelswitch.data.shapes import DataSize
 from modelswitch.data.views import Batch
@@ -28,7 +29,11 @@ from modelswitch.selector.objective import AnswerRightly, PickTrusted, Selection
 from modelswitch.storage import cache_folder
 from modelswitch.training import precision
 from modelswitch.training.optimizer import make_optimizer
+from modelswitch.transfer.distillation import Distillation
+from modelswitch.transfer.hints import HintParts, JointTransfer, WeightedHint, hint_parts
 from modelswitch.transfer.labels import CrossEntropy
+from modelswitch.transfer.teachers import LiveTeacher
+from modelswitch.transfer.weighting import rule_for
 
 _SECONDS = 0.6
 _DEGRADED = 20
@@ -86,6 +91,40 @@ class MeasuredPace:
         size = self._sizes[dataset]
         return share_until(self._designs[dataset].of(model), layer, size.shape, size.classes)
 
+    def hints(
+        self,
+        dataset: str,
+        student: str,
+        teacher: str,
+        pairs: Sequence[LayerPair],
+        training: Training,
+        images: int,
+    ) -> float:
+        specs = [self._designs[dataset].of(name) for name in (student, teacher)]
+        size = self._sizes[dataset]
+
+        def measure() -> float:
+            own, above = (_network(spec, size, images, self.device)[0] for spec in specs)
+            _, pixels = _network(specs[0], size, images, self.device)
+            labels = torch.zeros(images, dtype=torch.int64, device=self.device)
+            batch = Batch(pixels, labels, labels, None)
+            guide = LiveTeacher(above.requires_grad_(False))
+            parts = [hint_parts(pair, own, above, pixels[:1], (student, teacher)) for pair in pairs]
+            seconds = [
+                _seconds_per_call(_step(objective, training, batch, self.device))
+                for objective in (distilled(own, guide), with_hints(own, guide, pairs, parts))
+            ]
+            return max(0.0, seconds[1] - seconds[0])
+
+        return self._once(
+            measure,
+            "hints",
+            [spec.model_dump(mode="json") for spec in specs],
+            [pair.model_dump(mode="json") for pair in pairs],
+            [images, training.precision, training.optimizer],
+            [*size.shape, size.classes],
+        )
+
     def degrade(self, dataset: str) -> float:
         assert self._experiment.selector is not None
         sets, shape = self._experiment.selector.degradations.sets, self._sizes[dataset].shape
@@ -142,6 +181,19 @@ class MeasuredPace:
                 model(images).sum().item()
 
         return _seconds_per_call(answer)
+
+
+def distilled(own: nn.Module, guide: LiveTeacher) -> Distillation:
+    """A student that is taught by a teacher's outputs."""
+    return Distillation(own, [guide], rule_for(FixedWeighting()), soft=0.5, temperature=1.0)
+
+
+def with_hints(
+    own: nn.Module, guide: LiveTeacher, pairs: Sequence[LayerPair], parts: Sequence[HintParts]
+) -> JointTransfer:
+    """The same with hints beside the outputs, of weight 1."""
+    weighted = [WeightedHint.of(*pair, 1) for pair in zip(pairs, parts, strict=True)]
+    return JointTransfer(distilled(own, guide), guide, weighted)
 
 
 def model_step(

@@ -3,14 +3,14 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from modelswitch.config.data import EyesData
 from modelswitch.config.job import Job
 from modelswitch.config.training import Training
-from modelswitch.config.transfer import Layer
+from modelswitch.config.transfer import Layer, LayerPair
 from modelswitch.data.batches import epoch_cuts
 from modelswitch.data.shapes import DataSize
 from modelswitch.graph import Graph
@@ -32,6 +32,18 @@ class Pace(Protocol):
 
     def front(self, dataset: str, model: str, layer: Layer) -> float:
         """The share of a pass that is over when an inner layer has its output."""
+        ...
+
+    def hints(
+        self,
+        dataset: str,
+        student: str,
+        teacher: str,
+        pairs: Sequence[LayerPair],
+        training: Training,
+        images: int,
+    ) -> float:
+        """What hints add to a step beside the passes of both models: regressors and losses."""
         ...
 
     def degrade(self, dataset: str) -> float:
@@ -212,10 +224,18 @@ class Tasks:
         return job.training.epochs * steps * step + validating + (held_back + size.test) * answer
 
     def _of_teachers(self, job: Job, place: ModelFolder, images: int) -> float:
-        """What teachers add to a step: all of their answers, or the part up to the hint layer."""
+        """What teachers add to a step: all of their answers, or the part up to the hint layer; and
+        the hints themselves, as many of them as an epoch has."""
         transfer, teachers = job.transfer, self._graph.teachers(place)
         if transfer is None or not teachers:
             return 0.0
+        pairs, epochs, parent = transfer.joint_hints, job.training.epochs, self._design(teachers[0])
+        hinted = 0.0
+        if pairs:
+            own = self._design(place)
+            hinted = self._pace.hints(place.dataset, own, parent, pairs, job.training, images)
+            weights = [pair.weight_in(epoch, epochs) for pair in pairs for epoch in range(epochs)]
+            hinted *= sum(weight > 0 for weight in weights) / len(weights)
         answers = [
             self._pace.answer(place.dataset, self._design(teacher), job.training, images)
             for teacher in teachers
@@ -223,20 +243,22 @@ class Tasks:
         if not self._graph.stores(place):
             # With a hint beside it, the parent's answer passes the hint layer on its way.
             kept, count = 1 - transfer.drop, len(teachers)
-            return sum(answers) * (kept + transfer.drop**count / count)
-        parent = self._design(teachers[0])
+            return hinted + sum(answers) * (kept + transfer.drop**count / count)
         # The last stage is about the whole of a model.
         fronts = [
             1.0 if pair.stages else self._pace.front(place.dataset, parent, pair.teacher_layer)
-            for pair in transfer.joint_hints
+            for pair in pairs
         ]
-        epochs, passed = job.training.epochs, 0.0
+        passed = 0.0
         for epoch in range(epochs):
             # A pass ends at the deepest layer of the hints that have not ended.
-            pairs = zip(transfer.joint_hints, fronts, strict=True)
-            shares = [front for pair, front in pairs if pair.weight_in(epoch, epochs)]
+            shares = [
+                front
+                for pair, front in zip(pairs, fronts, strict=True)
+                if pair.weight_in(epoch, epochs)
+            ]
             passed += max(shares, default=0.0)
-        return answers[0] * passed / epochs
+        return hinted + answers[0] * passed / epochs
 
     def _of_front(self, job: Job, place: ModelFolder, parent: ModelFolder) -> float:
         assert job.transfer is not None
