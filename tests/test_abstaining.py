@@ -10,6 +10,7 @@ from test_gate import SETTINGS, WEIGH, learnt, outputs
 from test_selection import SelectorSettings
 
 from modelswitch.config.methods import CHOSEN, SELECTOR
+from modelswitch.jobs.compare_selectors import _abstaining
 from modelswitch.report.figures import style
 from modelswitch.report.figures.abstaining import risks
 from modelswitch.report.figures.verification import looks
@@ -48,6 +49,11 @@ def test_of_equally_sure_samples_the_order_is_of_no_meaning():
     assert curve.threshold(0.24) == 2
     assert curve.threshold(0.25) == 1
     assert curve.at(1) == (pytest.approx(0.8), pytest.approx(0.25))
+
+
+def test_the_risk_of_equally_sure_samples_is_not_missed_by_rounding():
+    curve = RiskCoverage.of([1, 1, 1, 0, 0, 0], [False, True, False, True, False, True])
+    assert curve.at(curve.threshold(0.5)) == (1.0, pytest.approx(0.5))
 
 
 def test_where_the_surest_is_wrong_nothing_is_answered():
@@ -110,7 +116,8 @@ def test_a_threshold_of_held_back_samples_is_used_on_test_samples():
     rivals = Rivals(test, held_back, fit_baselines(held_back, SETTINGS, seed=0), SETTINGS)
     contest = Contest(rivals, learnt(held_back), WEIGH)
     contest.rows()
-    sure, right = contest.sure_on_held_back()[CHOSEN]
+    of_held_back = contest.sure_on_held_back()
+    sure, right = of_held_back["sum_rule"]
     # Clean, and lid and jpeg at two levels on either side or both; never what is not known.
     assert len(sure) == len(right) == 120 * (1 + 2 * 2 * 3)
     assert {at: len(parts[SELECTOR]) for at, parts in contest.sure.items()} == {
@@ -120,6 +127,15 @@ def test_a_threshold_of_held_back_samples_is_used_on_test_samples():
     said = contest.decide(condition)
     own = contest.sure["unseen"][SELECTOR]
     assert any(torch.equal(s, said.confidence.float()) for s, _ in own)
+    # The chosen baseline is another one in each situation, sure by a measure of its own.
+    rows = [row for told, row in _abstaining(contest, 0.2) if told == "abstaining"]
+    by_key = {(row["situation"], row["method"]): row for row in rows}
+    chosen = {at: rivals.chosen(at) for at in contest.sure}
+    assert len(set(chosen.values())) > 1
+    for at, method in chosen.items():
+        for value in ("coverage", "risk", "aurc"):
+            own = by_key[at, method][value]
+            assert by_key[at, CHOSEN][value] == pytest.approx(own, nan_ok=True)
 
 
 @pytest.fixture

@@ -508,3 +508,24 @@ def test_a_training_job_that_reads_claims_does_not_pay_for_pandas():
         "sys.exit(any(m in sys.modules for m in ('pandas', 'scipy', 'matplotlib', 'statsmodels')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_modality_that_is_not_there_is_no_degradation_at_level_1(tmp_path):
+    tidy_examples.write_selection(tmp_path)
+    table = pd.read_csv(tmp_path / "selection.csv")
+    claims = {
+        "unseen": Claim(better="selector", than="sum_rule", where={"seen": False}),
+        "rises": Claim(better="selector", rises_with="level", metric="accuracy",
+                       where={"side": "iris"}),
+    }  # fmt: skip
+    before = assess(claims, Tables(tmp_path))
+    gone = table[(table["degradation"] == "blur") & table["level"].isin((0, 1))]
+    accuracy = np.where(gone["method"] == "selector", 0.9, 0.1)
+    gone = gone.assign(degradation="absent", accuracy=accuracy)
+    pd.concat([table, gone]).to_csv(tmp_path / "selection.csv", index=False)
+    assert [row["estimate"] for row in assess(claims, Tables(tmp_path))] == [
+        row["estimate"] for row in before
+    ]
+    named = Claim(better="selector", than="sum_rule", where={"degradation": "absent"})
+    [row] = assess({"c": named}, Tables(tmp_path))
+    assert row["estimate"] == pytest.approx(0.8)

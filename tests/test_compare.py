@@ -219,3 +219,34 @@ def test_seeds_that_are_left_out_are_named(tmp_path):
     first, second = (two_runs.tables_of(str(tmp_path / name)) for name in ("a", "b"))
     [row] = two_runs.compare(first, second, ["accuracy"])[:1]
     assert row["second"] == pytest.approx(0.85), "the mean of the seeds that are left"
+
+
+def test_only_what_both_were_tried_on_is_compared(tmp_path):
+    """A mean over other levels is another quantity, and so is one over other seeds."""
+    first, second = (run(tmp_path / name, {0: 0.8, 1: 0.9, 2: 0.7}) for name in "ab")
+    for tables_ in (first, second):
+        write_selection(tables_.folder)
+    table = pd.read_csv(second.folder / "selection.csv")
+    table[table["level"].isin((0, 1))].to_csv(second.folder / "selection.csv", index=False)
+    rows = two_runs.compare(*(tables.Tables(t.folder) for t in (first, second)), ["accuracy"])
+    of_selection = [row for row in rows if row["name"].startswith("mms")]
+    assert len(of_selection) > 10
+    assert all(row["difference"] == 0 for row in of_selection)
+    other = run(tmp_path / "c", {0: 0.81, 1: 0.91, 5: 0.1})
+    [row] = two_runs.compare(first, other, ["accuracy"])
+    assert row["paired_seeds"] == 2
+    assert row["second"] - row["first"] == pytest.approx(row["difference"]) == pytest.approx(0.01)
+
+
+def test_runs_on_other_data_are_refused_and_others_are_listed(tmp_path, capsys):
+    first, second = (run(tmp_path / name, {0: 0.8}, lineage=name) for name in "ab")
+    compare = ROOT / "workflow/scripts/compare.py"
+    command = [sys.executable, str(compare), str(first.folder), str(second.folder)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Only in the first: a" in told.stdout
+    path = second.folder / "models.csv"
+    path.write_text(path.read_text().replace("\nd,", "\nother,"))
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    said = ended.stderr.splitlines()[-1]
+    assert f"{second.folder}: is on other, and {first.folder} on d; only what was measured" in said

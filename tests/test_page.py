@@ -19,6 +19,7 @@ from modelswitch.report.figures import draw
 from modelswitch.report.summaries import make
 from modelswitch.report.write import write_claims
 from modelswitch.results import sentences
+from modelswitch.results.schema import SCHEMAS
 from modelswitch.results.tables import Tables
 
 REPORT = Path(__file__).parents[1] / "workflow/report"
@@ -271,3 +272,9 @@ def test_captions_and_tables_speak_of_no_modality_that_other_data_lack():
     texts |= {path.name: path.read_text(encoding="utf-8") for path in room.glob("*.py")}
     for name, text in texts.items():
         assert not re.search(r"\b(eyes?|iris|periocular)\b", text, re.IGNORECASE), name
+
+
+def test_no_summary_has_the_name_of_a_table_that_it_is_made_from():
+    """It would take its place, and could not be made again."""
+    names = {item.name for item in contents.TABLES} - {"claims"}
+    assert not names & {schema.file.partition(".")[0] for schema in SCHEMAS.values()}

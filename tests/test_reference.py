@@ -136,7 +136,7 @@ def test_the_page_of_eyes_is_its_tables():
             over = 100 * (own["accuracy"] - rival["accuracy"])
             expected = [100 * own["accuracy"], half, over]
             assert numbers(cell) == [pytest.approx(n, abs=0.0501) for n in expected]
-    pairs = pd.read_csv(ROOT / "eyes/tables/verification.csv")
+    pairs = pd.read_csv(ROOT / "eyes/tables/verification_summary.csv")
     pairs = pairs[pairs["recognisers"] == '{"iris":"teacher","periocular":"teacher"}']
     methods = {
         "periocular alone": "always_periocular", "iris alone": "always_iris",

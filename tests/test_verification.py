@@ -68,6 +68,16 @@ def test_rates_are_shares_of_pairs_at_every_threshold():
     assert curve.d_prime == pytest.approx((same.mean() - other.mean()) / spread)
 
 
+def test_every_threshold_of_equal_scores_is_a_point_of_the_curve():
+    """Also one that lies on the line between its neighbours."""
+    scores, genuine = [4, 4, 3, 3, 2, 2, 1, 1], [True, False] * 4
+    curve = Curve.of(scores, genuine)
+    for threshold in (4, 3, 2, 1):
+        expected = rates(np.array(scores, float), np.array(genuine), threshold)
+        points = np.column_stack([curve.fmr, curve.fnmr])
+        assert np.isclose(points, expected).all(1).any()
+
+
 def test_normal_scores_have_the_rates_of_the_normal_distribution():
     from scipy.stats import norm
 

@@ -26,6 +26,8 @@ CALIBRATED_SUM = "calibrated_sum"
 CHOSEN = "chosen_baseline"
 # What no method can do with outputs alone: these know what was degraded, or who is right.
 CEILINGS = UNDEGRADED, ORACLE = ("undegraded", "oracle")
+# The degradation that leaves nothing of a modality, and the situation that it makes.
+ABSENT = "absent"
 
 
 def always(modality: str) -> str:

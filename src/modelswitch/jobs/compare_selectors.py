@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from modelswitch.config import methods
 from modelswitch.config.base import canonical, digest
 from modelswitch.config.experiment import Experiment
 from modelswitch.config.job import SelectorJob
@@ -83,7 +84,9 @@ def _abstaining(contest: Contest, allowed: float) -> Iterator[tuple[str, dict[st
     for at, parts in contest.sure.items():
         for method, (sure, right) in together(parts).items():
             curve = RiskCoverage.of(np.asarray(sure), np.asarray(right))
-            coverage, risk = curve.at(thresholds[method])
+            # Which baseline is the chosen one differs by situation, and so does what it is sure by.
+            by = contest.rivals.chosen(at) if method == methods.CHOSEN else method
+            coverage, risk = curve.at(thresholds[by])
             about: dict[str, object] = {"method": method, "situation": at}
             row = {"images": len(right), "aurc": curve.aurc, "allowed": allowed}
             yield "abstaining", about | row | {"coverage": coverage, "risk": risk}

@@ -17,6 +17,7 @@ from modelswitch.results import intervals, selection, tree
 from modelswitch.results.joining import CONFIGURATION
 from modelswitch.results.seeds import per_seed, split_of
 from modelswitch.results.tables import Tables
+from modelswitch.results.verdicts import SITUATION
 
 METRICS = tuple(metric.name for metric in metrics.METRICS.values() if metric.compared)
 OF_MODELS = {metric.name for metric in metrics.of_models()}
@@ -78,9 +79,8 @@ def _selections(first, second, chosen: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
     selectors = set(second["selector"])
     for selector in [s for s in dict.fromkeys(first["selector"]) if s in selectors]:
-        parts = [
-            selection.situations(table[table["selector"] == selector]) for table in (first, second)
-        ]
+        own = [table[table["selector"] == selector] for table in (first, second)]
+        parts = [selection.situations(table) for table in _alike(*own)]
         for situation in parts[0]:
             found = [selection.per_seed(part[situation]) for part in parts]
             for method in [m for m in found[0] if m in found[1]]:
@@ -97,12 +97,24 @@ def _selections(first, second, chosen: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
+def _alike(first, second) -> list:
+    """The rows of what both were tried on: a mean over other levels is another quantity."""
+    keys = [list(zip(*(table[c] for c in SITUATION), strict=True)) for table in (first, second)]
+    both = set(keys[0]) & set(keys[1])
+    return [
+        table[[key in both for key in own]]
+        for table, own in zip((first, second), keys, strict=True)
+    ]
+
+
 def _difference(first: dict[int, float], second: dict[int, float]) -> dict:
+    common = sorted(set(first) & set(second))
+    if len(common) >= 2:  # so that the difference is that of the two numbers before it
+        first, second = ({s: values[s] for s in common} for values in (first, second))
     row = {
         "first": intervals.mean_interval(list(first.values())).mean,
         "second": intervals.mean_interval(list(second.values())).mean,
     }
-    common = sorted(set(first) & set(second))
     if len(common) >= 2:
         found = intervals.paired_difference(
             [second[s] for s in common], [first[s] for s in common], resamples=99

@@ -52,7 +52,8 @@ class RiskCoverage:
         infinite where the surest are wrong already."""
         # Equally sure samples are answered all, or none.
         last = np.append(self.confidences[1:] != self.confidences[:-1], True)
-        allowed = np.flatnonzero((self.risks <= risk) & last)
+        # Means of equally sure samples are rounded.
+        allowed = np.flatnonzero((self.risks <= risk + 1e-12) & last)
         return float(self.confidences[allowed[-1]]) if len(allowed) else float("inf")
 
     def at(self, threshold: float) -> tuple[float, float]:

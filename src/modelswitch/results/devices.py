@@ -79,10 +79,12 @@ def exported(tables) -> list[Exported]:
         own = exports[exports["lineage"] == node.lineage]
         if own.empty:
             continue
-        network = per_seed(models, node.lineage, "accuracy", "test")
+        # Files are not made of every seed.
+        of_files = models[models["seed"].isin(own["seed"])]
+        network = per_seed(of_files, node.lineage, "accuracy", "test")
         size = models.loc[models["lineage"] == node.lineage, "file_bytes"].mean()
         balanced, ece = (
-            _mean(per_seed(models, node.lineage, name, "test").values())
+            _mean(per_seed(of_files, node.lineage, name, "test").values())
             for name in ("balanced_accuracy", "ece")
         )
         found = [
@@ -130,15 +132,17 @@ def _add_times(one: Exported, latency) -> None:
 
 
 def by_machine(rows) -> dict[str, Times]:
-    """What rows of a table of times say, by machine, in their order."""
+    """What rows of a table of times say, by machine, in their order; of several seeds the first."""
     found: dict[str, Times] = {}
     for row in rows.itertuples():
-        found.setdefault(row.machine, {})[int(row.threads), int(row.batch)] = {
+        measured = {
             "median_ms": row.median_ms,
             "p5_ms": row.p5_ms,
             "p95_ms": row.p95_ms,
             "peak_memory_mb": row.peak_memory_mb,
         }
+        of_machine = found.setdefault(row.machine, {})
+        of_machine.setdefault((int(row.threads), int(row.batch)), measured)
     return found
 
 

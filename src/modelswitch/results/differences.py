@@ -96,12 +96,13 @@ def of_others(tables: Tables, metric: str = "accuracy") -> dict[str, list[float]
     if drawn == set(every["lineage"]):
         return {}
     by_seed = every[every["split"] == split].pivot_table(metric, "lineage", "seed", sort=False)
+    made = pooling.made(every)
     found: dict[str, list[float]] = {}
     for group, better, than in _rivals(every):
         if better.lineage not in drawn and {better.lineage, than.lineage} <= set(by_seed.index):
             one, other = (by_seed.loc[node.lineage].to_numpy() for node in (better, than))
             known = (one - other)[~np.isnan(one - other)]
-            if known.size:
+            if known.size and not pooling.unlike(made, better.lineage, than.lineage):
                 found.setdefault(group, []).append(float(known.mean()))
     return found
 

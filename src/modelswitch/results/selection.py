@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from modelswitch.config.methods import CEILINGS, CHOSEN, SELECTOR
+from modelswitch.config.methods import ABSENT, CEILINGS, CHOSEN, SELECTOR
 from modelswitch.config.metrics import OF_SELECTION
 from modelswitch.results import intervals
 
@@ -18,7 +18,7 @@ SITUATIONS = {
     "unseen": "one modality degraded, in a way not seen in training",
     "everywhere": "every modality degraded",
     "clean": "nothing degraded",
-    "absent": "one modality or more not there at all",
+    ABSENT: "one modality or more not there at all",
 }
 NOT_BASELINES = (SELECTOR, *CEILINGS)
 
@@ -33,7 +33,7 @@ def how_chosen(rows: Iterable[Mapping[str, object]]) -> str:
 def situations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Rows of selection.csv by situation."""
     everywhere = table["side"].isin(("both", "all"))
-    absent = table["degradation"] == "absent"
+    absent = table["degradation"] == ABSENT
     degraded = (table["level"] > 0) & ~absent
     seen = table["seen"].astype(str).str.lower() == "true"
     # level 0 is repeated for every curve: one of them is enough
@@ -45,7 +45,7 @@ def situations(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "unseen": table[degraded & ~everywhere & ~seen],
         "everywhere": table[degraded & everywhere],
         "clean": table[(table["level"] == 0) & first],
-        "absent": table[(table["level"] > 0) & absent],
+        ABSENT: table[(table["level"] > 0) & absent],
     }
 
 

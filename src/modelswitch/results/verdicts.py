@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelswitch.config.claims import Claim
+from modelswitch.config.methods import ABSENT
 from modelswitch.results import intervals, pooling, repeats, seeds
 from modelswitch.results.intervals import PairedDifference
 from modelswitch.results.judgement import Findings, judge
@@ -243,6 +244,9 @@ def _selected(claim: Claim, tables: Tables, found: Findings) -> pd.DataFrame | N
     if table is None:
         found.notes.append("no ways to select in the results")
         return None
+    if "degradation" not in claim.where:
+        # What is not there at all has no level, and is a situation of its own.
+        table = table[table["degradation"] != ABSENT]
     for column, allowed in claim.where.items():
         values = allowed if isinstance(allowed, tuple) else (allowed,)
         table = table[table[column].map(lambda cell, v=values: any(_equals(cell, x) for x in v))]

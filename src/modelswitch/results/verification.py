@@ -42,7 +42,8 @@ class Curve:
 
         scores, genuine = np.asarray(scores, np.float64), np.asarray(genuine, bool)
         # det_curve leaves out the ends, where nothing or everything is accepted.
-        fmr, accepted, _ = roc_curve(genuine, scores)
+        # What is dropped as lying on a line is a threshold that can be chosen.
+        fmr, accepted, _ = roc_curve(genuine, scores, drop_intermediate=False)
         same, other = scores[genuine], scores[~genuine]
         spread = np.sqrt((same.var() + other.var()) / 2)
         apart = abs(same.mean() - other.mean())

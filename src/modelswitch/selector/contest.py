@@ -13,7 +13,6 @@ from modelswitch.config.selector import SelectorSettings
 from modelswitch.selector.baselines import Baselines, Decision, fit_temperatures, oracle, undegraded
 from modelswitch.selector.deciding import Network, decide
 from modelswitch.selector.outputs import (
-    ABSENT,
     UNDEGRADED,
     Condition,
     Mixture,
@@ -103,6 +102,10 @@ class Rivals:
                 counts[name] += int(hits.sum())
         return {at: max(sorted(c), key=c.__getitem__) for at, c in right.items()}
 
+    def chosen(self, at: str) -> str:
+        """The baseline that is chosen for a situation."""
+        return self._chosen[at]
+
     def situation(self, condition: Condition) -> str:
         return situation(condition, self.outputs.modalities, self.degradations)
 
@@ -114,7 +117,7 @@ class Rivals:
     def answers(self, condition: Condition) -> dict[str, Decision]:
         """Of every baseline and of the one that is chosen."""
         answers = self.baselines.answers(self.outputs.at(condition))
-        return answers | {methods.CHOSEN: answers[self._chosen[self.situation(condition)]]}
+        return answers | {methods.CHOSEN: answers[self.chosen(self.situation(condition))]}
 
     def measured(self, condition: Condition) -> Measured:
         """As `measure`, for all of these and for the ceilings."""
@@ -159,8 +162,7 @@ class Rivals:
 
     def sure(self, condition: Condition) -> Sure:
         """Of every baseline how sure it is of each held-back sample, and whether it is right."""
-        sure = self._sure[condition]
-        return sure | {methods.CHOSEN: sure[self._chosen[self.situation(condition)]]}
+        return self._sure[condition]
 
 
 def sure_and_right(answers: dict[str, Decision], labels: torch.Tensor) -> Sure:
@@ -213,7 +215,7 @@ class Contest:
         with nothing degraded, and with one side or more in the ways that are known."""
         found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         for condition in self.rivals.conditions:
-            if self.rivals.situation(condition) in ("unseen", ABSENT):
+            if self.rivals.situation(condition) in ("unseen", methods.ABSENT):
                 continue
             if condition.degraded and condition.degradation not in self.degradations.seen:
                 continue
@@ -241,7 +243,7 @@ class Contest:
                     result += [row | about | {"level": level} for row in measured]
         for condition in absent_conditions(self.outputs.modalities, self.degradations):
             side = side_name(condition.degraded, self.outputs.modalities)
-            told: dict[str, object] = {"degradation": ABSENT, "seen": False, "side": side}
+            told: dict[str, object] = {"degradation": methods.ABSENT, "seen": False, "side": side}
             result += [row | told | {"level": 0.0} for row in clean.values()]
             result += [row | told | {"level": 1.0} for row in self._measure(condition)]
         return result

@@ -13,6 +13,7 @@ import torch
 
 from modelswitch.config.degradations import Degradations, sides
 from modelswitch.config.job import DegradedSpec, Recogniser
+from modelswitch.config.methods import ABSENT
 from modelswitch.config.selector import SelectorSettings
 from modelswitch.data.degradations import degrade
 from modelswitch.errors import UserError
@@ -21,7 +22,6 @@ from modelswitch.storage import artifacts
 from modelswitch.storage.stored_rows import Rows
 
 CLEAN = ("none", 0.0)
-ABSENT = "absent"
 _AT_ONCE = 500
 SPLITS = ("validation", "test")
 

@@ -31,7 +31,7 @@ def abstaining_sheet(tables) -> Sheet | None:
     ]  # fmt: skip
     allowed = rows[0]["allowed"] if rows else 0.0
     return Sheet(
-        "abstaining", "Answers only where sure", SELECTOR, rows, columns,
+        "abstaining_summary", "Answers only where sure", SELECTOR, rows, columns,
         note="Means over seeds ± half of the 95 % t interval. AURC: share of wrong answers, the "
         "mean over all shares of samples that may be answered, the surest first; the lower the "
         "better. Answered: where the method is surer than a threshold, with which at most "

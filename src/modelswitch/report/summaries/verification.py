@@ -38,7 +38,7 @@ def verification_sheet(tables) -> Sheet | None:
     refused = table[table["cannot"] != ""].drop_duplicates("selector")
     lines = [f"{row['selector']}: {row['cannot']}." for row in refused.to_dict("records")]
     return Sheet(
-        "verification", "Verification of people in no training", SELECTOR, rows, columns,
+        "verification_summary", "Verification of people in no training", SELECTOR, rows, columns,
         note=_note(table), warnings=[*lines, *_too_few(rows), *one_seed(rows)],
     )  # fmt: skip
 
