@@ -30,12 +30,15 @@ def missing(
     for name in selectors:
         rows = None if selection is None else selection[selection["selector"] == name]
         wanted.append((f"Selector {name}", rows, 1))
-    lines = []
-    for name, rows, times in wanted:
-        found = set() if rows is None else set(rows["seed"])
-        absent = [str(seed) for seed in seeds if seed not in found]
+    there = [set() if rows is None else set(rows["seed"]) for _, rows, _ in wanted]
+    anywhere = set[int]().union(*there)
+    # Said once: a study that is not finished lacks them everywhere.
+    nowhere = [seed for seed in seeds if seed not in anywhere] if anywhere else []
+    lines = [f"No results of seed {', '.join(map(str, nowhere))} yet."] if nowhere else []
+    for (name, rows, times), found in zip(wanted, there, strict=True):
+        absent = [str(seed) for seed in seeds if seed not in found | set(nowhere)]
         if absent:
-            which = "no results" if len(absent) == len(seeds) else f"no seed {', '.join(absent)}"
+            which = f"no seed {', '.join(absent)}" if found else "no results"
             lines.append(f"{name}: {which}.")
         if times > 1 and rows is not None and found:
             counts = rows.groupby("seed")["repeat"].nunique()
