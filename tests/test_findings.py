@@ -63,6 +63,9 @@ def test_the_figure_of_gains_is_of_the_studies_that_the_page_names():
     leads = expected.groupby("study")[["lead", "gain"]].mean()
     assert leads.loc["cifar10-weak", "lead"] < 0 > leads.loc["cifar10-weak", "gain"]
     assert round(100 * leads.loc["cifar10-reference", "lead"]) == 3
+    plain = expected[expected["study"] == "claims-plain"]
+    assert round(100 * plain["lead"].mean()) == 9
+    assert round(100 * plain["gain"].max()) == 6
     assert leads.loc["cifar10-reference", "gain"] < 0.1 * leads.loc["cifar10-reference", "lead"]
 
 
