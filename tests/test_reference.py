@@ -586,7 +586,7 @@ def test_what_the_page_of_networks_without_normalisation_concludes_is_in_its_tab
     assert len(set(claims["alpha"])) == 1
     once = models.drop_duplicates(["lineage", "seed"])
     minutes = once["processor_seconds"].sum() / 60
-    assert f"{len(once)} trainings of 30 epochs and their pre-trainings in {minutes:.0f}" in text
+    assert f"{len(once)} trainings of 30 epochs in {minutes:.0f} minutes of a core" in text
     assert not models["at_chance"].astype(bool).any()
 
 
