@@ -186,6 +186,10 @@ def test_a_rival_that_happens_to_be_the_best_hides_no_other(tmp_path):
     assert math.isnan(row["low"])
     assert "the same difference in every seed over 'same': no interval; 'a' came" in row["note"]
     assert "the lead" not in row["note"]
+    behind = {"s": ahead, "a": values["a"], "same": np.add(ahead, 0.1)}
+    [row] = assess({"c": Claim(better="s", than=("a", "same"))}, tables(tmp_path, behind))
+    assert math.isnan(row["p"])
+    assert math.isnan(row["high"])
 
 
 def test_what_was_claimed_and_has_no_results_yet_counts_in_the_correction(tmp_path):

@@ -104,11 +104,10 @@ class MeasuredPace:
         size = self._sizes[dataset]
 
         def measure() -> float:
-            own, above = (_network(spec, size, images, self.device)[0] for spec in specs)
-            _, pixels = _network(specs[0], size, images, self.device)
-            labels = torch.zeros(images, dtype=torch.int64, device=self.device)
-            batch = Batch(pixels, labels, labels, None)
-            guide = LiveTeacher(above.requires_grad_(False))
+            (own, pixels), (above, _) = (
+                _network(spec, size, images, self.device) for spec in specs
+            )
+            batch, guide = _labelled(pixels), LiveTeacher(above.requires_grad_(False))
             parts = [hint_parts(pair, own, above, pixels[:1], (student, teacher)) for pair in pairs]
             seconds = [
                 _seconds_per_call(_step(objective, training, batch, self.device))
@@ -201,9 +200,12 @@ def model_step(
 ) -> Callable[[], None]:
     """A training step of a model on labels, on ``count`` images."""
     model, images = _network(spec, size, count, device)
-    labels = torch.zeros(count, dtype=torch.int64, device=device)
-    batch = Batch(images, labels, labels, None)
-    return _step(CrossEntropy(model), training, batch, device)
+    return _step(CrossEntropy(model), training, _labelled(images), device)
+
+
+def _labelled(images: torch.Tensor) -> Batch:
+    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    return Batch(images, labels, labels, None)
 
 
 def _network(

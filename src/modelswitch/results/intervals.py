@@ -223,33 +223,33 @@ def lead_over_best(
     Returns:
         Estimate, spread and count are those of the rival with the smallest difference.
     """
+    import numpy as np
+
     each = [difference_from_zero(values, confidence) for values in rivals]
-    least = min(each, key=lambda one: one.estimate)
+    closest = min(each, key=lambda one: one.estimate)
     if len(each) == 1:
-        return least
+        return closest
     strict = [difference_from_zero(v, 1 - (1 - confidence) / len(each)) for v in rivals]
     behind = [one for one in each if not one.estimate > 0]
 
+    # numpy's are NaN where one is unknown.
+    def least(found: Sequence[PairedDifference], name: str) -> float:
+        return float(np.min([getattr(one, name) for one in found]))
+
     def p(name: str) -> float:
         if not behind:
-            return _largest(getattr(one, name) for one in each)
-        return min(1.0, len(each) * -_largest(-getattr(one, name) for one in behind))
+            return float(np.max([getattr(one, name) for one in each]))
+        return float(np.minimum(1.0, len(each) * least(behind, name)))
 
     return dataclasses.replace(
-        least,
-        low=-_largest(-one.low for one in each),
-        high=-_largest(-one.high for one in strict),
+        closest,
+        low=least(each, "low"),
+        high=least(strict, "high"),
         p=p("p"),
-        bootstrap_low=-_largest(-one.bootstrap_low for one in each),
-        bootstrap_high=-_largest(-one.bootstrap_high for one in strict),
+        bootstrap_low=least(each, "bootstrap_low"),
+        bootstrap_high=least(strict, "bootstrap_high"),
         permutation_p=p("permutation_p"),
     )
-
-
-def _largest(values: Iterable[float]) -> float:
-    """NaN where one is unknown."""
-    found = list(values)
-    return NAN if any(map(math.isnan, found)) else max(found)
 
 
 def welch_interval(

@@ -143,9 +143,8 @@ def _models(claim: Claim, tables: Tables, split: str, schedule: Schedule) -> Fin
     sides: dict[str, Values] = {side: {} for side in claim.sides}
     for dataset in datasets:
         rows = models[models["dataset"] == dataset]
-        made = pooling.made(rows)
+        made, of_whole = pooling.made(rows), whole[whole["dataset"] == dataset]
         for side, lineage in lineages.items():
-            of_whole = whole[whole["dataset"] == dataset]
             values = seeds.per_seed(of_whole, lineage, claim.metric, split)
             sides[side] |= {(dataset, seed): value for seed, value in values.items()}
         for side in claim.others:
